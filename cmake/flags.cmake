@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# The one interface target for flags: every target of ours links touchbus_flags (PRIVATE), nothing sets flags elsewhere.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+option(TOUCHBUS_WERROR "Warnings are errors (CI)" OFF)
+set(TOUCHBUS_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
+option(TOUCHBUS_FUZZ "Build the libFuzzer targets (clang)" OFF)
+
+add_library(touchbus_flags INTERFACE)
+target_compile_definitions(touchbus_flags INTERFACE _GNU_SOURCE TOUCHBUS_VERSION="${PROJECT_VERSION}")
+target_include_directories(touchbus_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(touchbus_flags INTERFACE
+  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+  -Wwrite-strings -Wcast-qual -Wformat=2 -Wvla -Wswitch-enum
+  $<$<BOOL:${TOUCHBUS_WERROR}>:-Werror>
+  -fno-omit-frame-pointer)
+if(TOUCHBUS_SANITIZE)
+  target_compile_options(touchbus_flags INTERFACE -fsanitize=${TOUCHBUS_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(touchbus_flags INTERFACE -fsanitize=${TOUCHBUS_SANITIZE})
+endif()
+if(TOUCHBUS_FUZZ)
+  target_compile_options(touchbus_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(touchbus_flags INTERFACE -fstack-protector-strong -fstack-clash-protection -fcf-protection
+    -D_FORTIFY_SOURCE=2)
+  target_link_options(touchbus_flags INTERFACE -Wl,-z,relro,-z,now -Wl,-z,noexecstack)
+endif()
