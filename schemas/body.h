@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The body codec: an event's data is one msgpack value. Bodies from outside are checked (depth, counts,
-// lengths against the bytes left, UTF-8, string keys, no duplicate keys) before any is parsed into memory.
+// The body codec: an event's data is one msgpack value. Bodies from outside are checked (depth,
+// counts, lengths against the bytes left, UTF-8, string keys, no duplicate keys) before any is
+// parsed into memory.
 #pragma once
 
 #include <jansson.h>
@@ -8,30 +9,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// A cheap walk over the bytes without allocation. 0; -EBADMSG where it is malformed or over a limit; *ret_why (static text,
-// may be NULL) says which. must_be_map: an empty body or any other value than a map is malformed.
+// A cheap walk over the bytes without allocation. 0; -EBADMSG where it is malformed or over a
+// limit; *ret_why (static text, may be NULL) says which. must_be_map: an empty body or any other
+// value than a map is malformed.
 int body_check(const void *data, size_t size, bool must_be_map, const char **ret_why);
 
-// msgpack -> jansson; the caller owns *ret. Bin becomes {"$binary": base64}; int beyond int64 and ext are -EBADMSG.
+// msgpack -> jansson; the caller owns *ret. Bin becomes {"$binary": base64}; int beyond int64 and
+// ext are -EBADMSG.
 int body_to_json(const void *data, size_t size, json_t **ret);
-// jansson -> msgpack; *ret is malloc'ed. Whole numbers stay integers, reals doubles. -E2BIG over EVENT_BYTES_MAX.
+// jansson -> msgpack; *ret is malloc'ed. Whole numbers stay integers, reals doubles. -E2BIG over
+// EVENT_BYTES_MAX.
 int body_from_json(const json_t *json, void **ret, size_t *ret_size);
 
 // A value inside a checked map, found without parsing the rest: a cursor over the bytes.
-enum body_kind { BODY_NIL, BODY_BOOL, BODY_INTEGER, BODY_REAL, BODY_TEXT, BODY_BINARY, BODY_LIST, BODY_MAP };
+enum body_kind {
+    BODY_NIL,
+    BODY_BOOL,
+    BODY_INTEGER,
+    BODY_REAL,
+    BODY_TEXT,
+    BODY_BINARY,
+    BODY_LIST,
+    BODY_MAP
+};
 struct body_value {
     enum body_kind kind;
-    const uint8_t *raw;     // the value's own msgpack bytes, header included; borrowed from the body
+    const uint8_t *raw; // the value's own msgpack bytes, header included; borrowed from the body
     size_t raw_size;
-    int64_t integer;        // BODY_INTEGER (saturated), BODY_BOOL 0 or 1
-    double real;            // BODY_REAL
-    const char *text;       // BODY_TEXT, BODY_BINARY: not terminated
+    int64_t integer;  // BODY_INTEGER (saturated), BODY_BOOL 0 or 1
+    double real;      // BODY_REAL
+    const char *text; // BODY_TEXT, BODY_BINARY: not terminated
     size_t text_size;
-    size_t count;           // BODY_LIST, BODY_MAP: members
+    size_t count; // BODY_LIST, BODY_MAP: members
 };
 // Reads the value at data (checked before). Returns false at the end or where it is malformed.
 bool body_read(const void *data, size_t size, struct body_value *ret);
 // A member of a map by name. False where the value is no map or has no such member.
 bool body_find(const void *data, size_t size, const char *name, struct body_value *ret);
-// Iterates over a list's or map's members; *position starts at 0. For a list, ret_name is left alone.
-bool body_next(const struct body_value *container, size_t *position, struct body_value *ret_name, struct body_value *ret);
+// Iterates over a list's or map's members; *position starts at 0. For a list, ret_name is left
+// alone.
+bool body_next(const struct body_value *container, size_t *position, struct body_value *ret_name,
+               struct body_value *ret);

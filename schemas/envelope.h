@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The envelope codec: protobuf messages from outside, scanned before they are parsed. The scan walks the bytes against
-// the message's descriptor: field counts, lengths against the bytes left, wire types, UTF-8, no repeated
-// singular field, depth. Only then protobuf-c unpacks, into an arena whose bound caps what it can become.
+// The envelope codec: protobuf messages from outside, scanned before they are parsed. The scan
+// walks the bytes against the message's descriptor: field counts, lengths against the bytes left,
+// wire types, UTF-8, no repeated singular field, depth. Only then protobuf-c unpacks, into an arena
+// whose bound caps what it can become.
 #pragma once
 
 #include <stdbool.h>
@@ -11,23 +12,29 @@
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
 
-// Scans and unpacks any message of touchbus.proto. 0 and *ret (in the arena); a positive reason code (REASON_BAD_FRAME,
-// REASON_TOO_LARGE, REASON_BAD_VERSION) with *ret_why a static text. Never partial.
-// `version` of a request message is checked here.
-int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size, struct arena *arena,
-                    ProtobufCMessage **ret, const char **ret_why);
-// The same for an Event, plus its own limits (limits.h), charset of names, and body_check of its data. Stamped fields
-// (sequence, received_us, customer, lanes, rank, keys, references, created) are refused where from_client is true.
-int envelope_unpack_event(const void *data, size_t size, bool from_client, struct arena *arena, Touchbus__Event **ret,
-                          const char **ret_why);
+// Scans and unpacks any message of touchbus.proto. 0 and *ret (in the arena); a positive reason
+// code (REASON_BAD_FRAME, REASON_TOO_LARGE, REASON_BAD_VERSION) with *ret_why a static text. Never
+// partial. `version` of a request message is checked here.
+int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
+                    struct arena *arena, ProtobufCMessage **ret, const char **ret_why);
+// The same for an Event, plus its own limits (limits.h), charset of names, and body_check of its
+// data. Stamped fields (sequence, received_us, customer, lanes, rank, keys, references, created)
+// are refused where from_client is true.
+int envelope_unpack_event(const void *data, size_t size, bool from_client, struct arena *arena,
+                          Touchbus__Event **ret, const char **ret_why);
 
 // Serialises; *ret in the arena. -ENOMEM where the arena is full.
-int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret, size_t *ret_size);
-// The two halves of a stamped event, each a serialised Event (touchbus.proto, Event): first the open fields, then the sealed ones.
-int envelope_pack_open(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret, size_t *ret_size);
-int envelope_pack_sealed(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret, size_t *ret_size);
+int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,
+                  size_t *ret_size);
+// The two halves of a stamped event, each a serialised Event (touchbus.proto, Event): first the
+// open fields, then the sealed ones.
+int envelope_pack_open(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
+                       size_t *ret_size);
+int envelope_pack_sealed(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
+                         size_t *ret_size);
 
-// Type globs as in filters: '*' matches any run of characters, '.' included; everything else itself.
+// Type globs as in filters: '*' matches any run of characters, '.' included; everything else
+// itself.
 bool envelope_glob(const char *pattern, const char *text);
 // "c42" <-> 42. 0 or -EINVAL; buffer at least 24 bytes.
 int envelope_parse_customer(const char *text, uint64_t *ret);

@@ -13,10 +13,10 @@ enum reason_code {
 
 struct reason {
     uint32_t code;
-    const char *name;    // stable, for scripts: "number-gap"
-    bool retryable;      // the same request may succeed later
-    const char *text;    // what happened
-    const char *hint;    // what to do, "" where nothing
+    const char *name; // stable, for scripts: "number-gap"
+    bool retryable;   // the same request may succeed later
+    const char *text; // what happened
+    const char *hint; // what to do, "" where nothing
 };
 
 // The row of a code. Static; an unknown code gives a row that says so, never NULL.

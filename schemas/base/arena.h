@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded bump allocator: everything of one tick or one message is freed at once by a reset. It serves
-// protobuf-c as a ProtobufCAllocator, which makes its bound the bound of what a message can unpack to.
+// A bounded bump allocator: everything of one tick or one message is freed at once by a reset. It
+// serves protobuf-c as a ProtobufCAllocator, which makes its bound the bound of what a message can
+// unpack to.
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
@@ -10,7 +11,7 @@ struct arena;
 
 // Grows in chunks up to bytes_max, then allocation returns NULL. NULL where memory is short.
 struct arena *arena_new(size_t bytes_max);
-struct arena *arena_free(struct arena *arena);  // takes NULL; returns NULL
+struct arena *arena_free(struct arena *arena); // takes NULL; returns NULL
 void cleanup_arena(struct arena **arena);
 // Forgets everything, keeps the first chunk.
 void arena_reset(struct arena *arena);
@@ -19,7 +20,9 @@ void *arena_alloc(struct arena *arena, size_t bytes);
 void *arena_calloc(struct arena *arena, size_t count, size_t bytes);
 void *arena_copy(struct arena *arena, const void *data, size_t bytes);
 char *arena_strdup(struct arena *arena, const char *text);
-char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 size_t arena_used(const struct arena *arena);
-// For protobuf_c_message_unpack and friends; its free does nothing. Borrowed, lives as long as the arena.
+// For protobuf_c_message_unpack and friends; its free does nothing. Borrowed, lives as long as the
+// arena.
 ProtobufCAllocator *arena_allocator(struct arena *arena);

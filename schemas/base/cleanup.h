@@ -12,9 +12,9 @@ static inline void cleanup_free(void *pointer) {
 #define _cleanup_free_ _cleanup_(cleanup_free)
 
 // Gives the value away and leaves NULL behind, so that the scope's end frees nothing.
-#define STEAL(pointer)                  \
-    __extension__({                     \
-        __typeof__(pointer) stolen_ = (pointer); \
-        (pointer) = NULL;               \
-        stolen_;                        \
+#define STEAL(pointer)                                                                             \
+    __extension__({                                                                                \
+        __typeof__(pointer) stolen_ = (pointer);                                                   \
+        (pointer) = NULL;                                                                          \
+        stolen_;                                                                                   \
     })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clocks, in microseconds, and time as text. Code that judges by time takes a `now` argument; only the
-// outermost loops call these.
+// The clocks, in microseconds, and time as text. Code that judges by time takes a `now` argument;
+// only the outermost loops call these.
 #pragma once
 
 #include <stddef.h>
@@ -10,8 +10,8 @@
 #define CLOCK_US_PER_S INT64_C(1000000)
 enum { CLOCK_TEXT_BYTES = 40 };
 
-int64_t clock_now_us(void);        // wall clock, since 1970 UTC
-int64_t clock_monotonic_us(void);  // for intervals and time-outs
+int64_t clock_now_us(void);       // wall clock, since 1970 UTC
+int64_t clock_monotonic_us(void); // for intervals and time-outs
 
 // RFC 3339 (any offset, up to nanoseconds, digits past microseconds are dropped). 0 or -EINVAL.
 int clock_parse_rfc3339(const char *text, int64_t *ret_us);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Diagnostics on stderr: one line an occurrence, `time level program key=value ...`. Logged once, where an
-// error is handled. Never a customer's data: ids, sequences and lengths only. Control characters are escaped.
+// Diagnostics on stderr: one line an occurrence, `time level program key=value ...`. Logged once,
+// where an error is handled. Never a customer's data: ids, sequences and lengths only. Control
+// characters are escaped.
 #pragma once
 
 enum logging_level { LOGGING_ERROR, LOGGING_WARNING, LOGGING_INFO, LOGGING_DEBUG };

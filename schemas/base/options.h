@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options as rows: one table gives the command line (getopt_long), the configuration file (`name = value`
-// lines, # comments, the same names) and --help with defaults. Precedence: command line, file, default.
+// Options as rows: one table gives the command line (getopt_long), the configuration file (`name =
+// value` lines, # comments, the same names) and --help with defaults. Precedence: command line,
+// file, default.
 #pragma once
 
 #include <stdbool.h>
@@ -8,12 +9,12 @@
 #include <stdint.h>
 
 enum option_type {
-    OPTION_BOOL,      // bool; a bare --name sets it, in a file true or false
-    OPTION_INTEGER,   // int64_t
-    OPTION_BYTES,     // int64_t; 64k, 8M, 2G
-    OPTION_DURATION,  // int64_t microseconds; 250ms, 30s, 7d
-    OPTION_STRING,    // char *, owned by the configuration
-    OPTION_LIST,      // struct option_list; may be given several times
+    OPTION_BOOL,     // bool; a bare --name sets it, in a file true or false
+    OPTION_INTEGER,  // int64_t
+    OPTION_BYTES,    // int64_t; 64k, 8M, 2G
+    OPTION_DURATION, // int64_t microseconds; 250ms, 30s, 7d
+    OPTION_STRING,   // char *, owned by the configuration
+    OPTION_LIST,     // struct option_list; may be given several times
 };
 
 struct option_list {
@@ -23,32 +24,36 @@ struct option_list {
 enum { OPTION_LIST_MAX = 4096, OPTION_VALUE_BYTES_MAX = 4096, OPTION_FILE_BYTES_MAX = 1 << 20 };
 
 struct option_row {
-    const char *name;          // long option and configuration key
-    char short_name;           // 0: none
+    const char *name; // long option and configuration key
+    char short_name;  // 0: none
     enum option_type type;
-    size_t offset;             // of the member in the configuration struct
-    const char *default_text;  // as it would be written in the file; NULL: unset (NULL, 0, false, empty)
-    int64_t min, max;          // for the numeric types; both 0: no bound
-    const char *argument;      // what --help calls the value: DIR, N; NULL for a bool
+    size_t offset; // of the member in the configuration struct
+    const char
+        *default_text;    // as it would be written in the file; NULL: unset (NULL, 0, false, empty)
+    int64_t min, max;     // for the numeric types; both 0: no bound
+    const char *argument; // what --help calls the value: DIR, N; NULL for a bool
     const char *help;
-    bool reloadable;           // may change on SIGHUP
+    bool reloadable; // may change on SIGHUP
 };
 
 struct option_page {
     const char *program;
-    const char *synopsis;      // after the program's name, e.g. "--state DIR [options]"
-    const char *description;   // prose for --help
+    const char *synopsis;    // after the program's name, e.g. "--state DIR [options]"
+    const char *description; // prose for --help
     const struct option_row *rows;
     size_t n_rows;
-    const char *after;         // further sections of --help (exit codes, files, examples), may be NULL
+    const char *after; // further sections of --help (exit codes, files, examples), may be NULL
 };
 
-enum { OPTIONS_DONE = 1 };  // --help or --version was printed: exit 0
+enum { OPTIONS_DONE = 1 }; // --help or --version was printed: exit 0
 
-// Fills conf (zeroed by the caller) with defaults, then the file of --config, then the command line. --help,
-// --version and --config FILE are known by themselves. Returns 0; OPTIONS_DONE; -EINVAL after one clear line on
-// stderr (a file's with path:line). ret_positional: index of the first operand in argv.
-int options_parse(const struct option_page *page, void *conf, int argc, char **argv, int *ret_positional);
+// Fills conf (zeroed by the caller) with defaults, then the file of --config, then the command
+// line. --help,
+// --version and --config FILE are known by themselves. Returns 0; OPTIONS_DONE; -EINVAL after one
+// clear line on stderr (a file's with path:line). ret_positional: index of the first operand in
+// argv.
+int options_parse(const struct option_page *page, void *conf, int argc, char **argv,
+                  int *ret_positional);
 // Frees strings and lists and zeroes.
 void options_clear(const struct option_page *page, void *conf);
 // The text of --help on stdout.
