@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// libtouchbus: publish to, subscribe to and query a touchbus broker.
+//
+// One handle is used by one thread at a time; nothing here starts a thread of ours or blocks beyond
+// the time-out it is given. Times are microseconds since 1970 UTC, time-outs milliseconds.
+// Functions return 0 or a positive result when they worked, a negative errno when they could not; a
+// refusal by the broker is a reason code in an ack or answer. The reason codes are those of
+// schemas/reasons.def. Strings are UTF-8, borrowed unless "the caller frees" is said.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TOUCHBUS_EXPORT __attribute__((visibility("default")))
+
+// ---- events
+
+typedef struct touchbus_event touchbus_event;
+
+// A new event; source and id may be NULL: the publisher then gives its own source and a new id.
+// NULL where memory is short.
+TOUCHBUS_EXPORT touchbus_event *touchbus_event_new(const char *type, const char *source,
+                                                   const char *id);
+TOUCHBUS_EXPORT touchbus_event *
+touchbus_event_free(touchbus_event *event); // takes NULL; returns NULL
+// An attribute by its CloudEvents name: id, source, type (the name inside, e.g. order.placed), time
+// (RFC 3339), subject, dataschema, datacontenttype, channel, direction (in, out, decided), actor,
+// case, cause, cost, traceparent; any other name of [a-z0-9] is an extension. -EINVAL where the
+// name or value is not acceptable, -E2BIG over a limit.
+TOUCHBUS_EXPORT int touchbus_event_set(touchbus_event *event, const char *name, const char *value);
+// NULL where unset. Also sequence, received, customer (c42) on delivered events. Valid until the
+// event changes or is freed.
+TOUCHBUS_EXPORT const char *touchbus_event_get(const touchbus_event *event, const char *name);
+TOUCHBUS_EXPORT int touchbus_event_add_identity(touchbus_event *event, const char *kind,
+                                                const char *value, bool verified);
+// The index-th identity; false past the end.
+TOUCHBUS_EXPORT bool touchbus_event_identity(const touchbus_event *event, size_t index,
+                                             const char **ret_kind, const char **ret_value,
+                                             bool *ret_verified);
+// The index-th normalised key that the broker attached the event's customer by (delivered events).
+TOUCHBUS_EXPORT bool touchbus_event_key(const touchbus_event *event, size_t index,
+                                        const char **ret_kind, const char **ret_value);
+// data as JSON text (an object), or as the msgpack bytes themselves. -EBADMSG where malformed.
+TOUCHBUS_EXPORT int touchbus_event_set_data_json(touchbus_event *event, const char *json,
+                                                 size_t size);
+TOUCHBUS_EXPORT int touchbus_event_set_data(touchbus_event *event, const void *msgpack,
+                                            size_t size);
+TOUCHBUS_EXPORT const void *touchbus_event_data(const touchbus_event *event, size_t *ret_size);
+TOUCHBUS_EXPORT char *
+touchbus_event_data_json(const touchbus_event *event); // the caller frees; NULL where there is none
+// CloudEvents 1.0 JSON, one object. from: -EBADMSG with *ret_why (static text, may be NULL).
+TOUCHBUS_EXPORT int touchbus_event_from_json(const char *json, size_t size, touchbus_event **ret,
+                                             const char **ret_why);
+TOUCHBUS_EXPORT char *
+touchbus_event_to_json(const touchbus_event *event); // one line, the caller frees
+TOUCHBUS_EXPORT int touchbus_event_set_time(touchbus_event *event, int64_t time_us);
+TOUCHBUS_EXPORT bool touchbus_event_time(const touchbus_event *event,
+                                         int64_t *ret_us); // false: it has none
+TOUCHBUS_EXPORT uint64_t touchbus_event_sequence(const touchbus_event *event);
+TOUCHBUS_EXPORT int64_t touchbus_event_received(const touchbus_event *event);
+TOUCHBUS_EXPORT uint64_t touchbus_event_customer(const touchbus_event *event); // 0: nobody
+// The lane a sink keeps its fence by: the first of the event's lanes.
+TOUCHBUS_EXPORT uint64_t touchbus_event_lane(const touchbus_event *event);
+TOUCHBUS_EXPORT uint32_t touchbus_event_attempt(const touchbus_event *event); // 1 the first time
+// The serialised wire Event (schemas/touchbus.proto), for spools; parse takes untrusted bytes. The
+// caller frees *ret of serialize.
+TOUCHBUS_EXPORT int touchbus_event_serialize(const touchbus_event *event, void **ret,
+                                             size_t *ret_size);
+TOUCHBUS_EXPORT int touchbus_event_parse(const void *bytes, size_t size, touchbus_event **ret);
+
+// ---- publish
+
+typedef struct touchbus_publisher touchbus_publisher;
+
+typedef struct touchbus_ack {
+    void *tag;          // as given to publish
+    uint32_t code;      // reason code; 0 accepted, 1 duplicate, 2 quarantined
+    const char *reason; // its stable name
+    const char *detail; // of this refusal, "" where none
+    const char *hint;   // what to do, "" where nothing
+    bool retryable;
+    bool duplicate;             // published before; sequence is the first one's
+    uint64_t sequence;          // 0 where it is in no log
+    uint64_t customer;          // 0 nobody
+    const uint8_t *incarnation; // 16 bytes
+} touchbus_ack;
+
+typedef struct touchbus_publisher_options {
+    const char *broker; // HOST:PORT of the publish endpoint, or ipc://PATH; NULL: TOUCHBUS_BROKER,
+                        // else 127.0.0.1:7400
+    const char *producer; // stable name, numbers the events; NULL: unnumbered
+    uint64_t epoch;       // 0: from the clock
+    const char *source;   // for events without one; NULL: "/" and the producer's name
+    uint32_t window;      // events in flight or waiting at most; 0: 8192
+    void (*on_ack)(const touchbus_ack *ack,
+                   void *user); // from within run, flush and publish; may be NULL
+    void *user;
+} touchbus_publisher_options;
+
+// Options are copied. Connecting happens in the background; -EINVAL where an option is malformed.
+TOUCHBUS_EXPORT int touchbus_publisher_new(const touchbus_publisher_options *options,
+                                           touchbus_publisher **ret);
+// Unacked events are forgotten (flush first). Takes NULL; returns NULL.
+TOUCHBUS_EXPORT touchbus_publisher *touchbus_publisher_free(touchbus_publisher *publisher);
+// Copies the event into the running batch. 0; TOUCHBUS_FULL where the window is full (run, then
+// again); -E2BIG, -EINVAL. What a lost connection had in flight is sent again under the same
+// numbers: each event is acked once, and logged once.
+#define TOUCHBUS_FULL 1
+TOUCHBUS_EXPORT int touchbus_publisher_publish(touchbus_publisher *publisher,
+                                               const touchbus_event *event, void *tag);
+// Sends what waits, receives acks, up to timeout_ms until something was acked (0: only what is
+// there). Returns the number of acks.
+TOUCHBUS_EXPORT int touchbus_publisher_run(touchbus_publisher *publisher, int timeout_ms);
+// Runs until nothing is pending. 0, or -ETIMEDOUT.
+TOUCHBUS_EXPORT int touchbus_publisher_flush(touchbus_publisher *publisher, int timeout_ms);
+TOUCHBUS_EXPORT size_t touchbus_publisher_pending(const touchbus_publisher *publisher);
+// Whether the broker has answered within the last seconds.
+TOUCHBUS_EXPORT bool touchbus_publisher_connected(const touchbus_publisher *publisher);
+// The ZeroMQ socket, for zmq_poll beside other sockets; run after it is readable. Borrowed.
+TOUCHBUS_EXPORT void *touchbus_publisher_socket(touchbus_publisher *publisher);
+
+// ---- subscribe
+
+typedef struct touchbus_subscriber touchbus_subscriber;
+
+typedef enum touchbus_start {
+    TOUCHBUS_START_END,
+    TOUCHBUS_START_BEGINNING,
+    TOUCHBUS_START_SEQUENCE,
+    TOUCHBUS_START_TIME
+} touchbus_start;
+
+typedef struct touchbus_subscriber_options {
+    const char *broker; // HOST:PORT of the publish endpoint (the subscribe port is the next one);
+                        // NULL as above
+    const char *name;   // NULL: unnamed, a live tail or replay without acks
+    const char *member; // NULL: host and pid
+    const char *const *types;    // NULL-terminated globs, NULL: all
+    const char *const *channels; // NULL-terminated, NULL: all
+    uint64_t customer;           // 0: all
+    touchbus_start start; // of a new subscription; an existing named one goes on at its cursor
+    uint64_t start_sequence;
+    int64_t start_time_us;
+    uint64_t until_sequence; // unnamed: 0 go on live
+    int64_t until_time_us;   // unnamed: 0 none
+    uint32_t credit;         // events held here unsettled at most; 0: 1024
+} touchbus_subscriber_options;
+
+typedef struct touchbus_progress {
+    uint64_t position, head, blocks_read;
+    uint64_t lost_first, lost_last; // what retention removed before it was acked, 0 none
+} touchbus_progress;
+
+TOUCHBUS_EXPORT int touchbus_subscriber_new(const touchbus_subscriber_options *options,
+                                            touchbus_subscriber **ret);
+// Settles nothing: what was not settled comes again to another member. Takes NULL; returns NULL.
+TOUCHBUS_EXPORT touchbus_subscriber *touchbus_subscriber_free(touchbus_subscriber *subscriber);
+// The next event, the caller frees it. 1: *ret is set; 0: time-out; TOUCHBUS_ENDED: until was
+// reached; TOUCHBUS_REFUSED: see touchbus_subscriber_refusal. Reconnects by itself; settled events
+// in flight at that moment may come again.
+#define TOUCHBUS_ENDED 2
+#define TOUCHBUS_REFUSED 3
+TOUCHBUS_EXPORT int touchbus_subscriber_next(touchbus_subscriber *subscriber, int timeout_ms,
+                                             touchbus_event **ret);
+// Named ones settle each event once. Sent in batches: at once when nothing else waits, by next, and
+// by free.
+TOUCHBUS_EXPORT int touchbus_subscriber_delivered(touchbus_subscriber *subscriber,
+                                                  const touchbus_event *event);
+TOUCHBUS_EXPORT int touchbus_subscriber_retry(touchbus_subscriber *subscriber,
+                                              const touchbus_event *event, const char *detail);
+TOUCHBUS_EXPORT int touchbus_subscriber_reject(touchbus_subscriber *subscriber,
+                                               const touchbus_event *event, const char *detail);
+// Sends settlements and beats that are due. For callers that work long on one event.
+TOUCHBUS_EXPORT int touchbus_subscriber_run(touchbus_subscriber *subscriber);
+TOUCHBUS_EXPORT void touchbus_subscriber_progress(const touchbus_subscriber *subscriber,
+                                                  touchbus_progress *ret);
+TOUCHBUS_EXPORT uint32_t touchbus_subscriber_refusal(const touchbus_subscriber *subscriber,
+                                                     const char **ret_reason,
+                                                     const char **ret_detail,
+                                                     const char **ret_hint);
+TOUCHBUS_EXPORT const uint8_t *touchbus_subscriber_incarnation(
+    const touchbus_subscriber *subscriber); // 16 bytes, zero until known
+TOUCHBUS_EXPORT bool touchbus_subscriber_connected(const touchbus_subscriber *subscriber);
+TOUCHBUS_EXPORT void *touchbus_subscriber_socket(touchbus_subscriber *subscriber);
+
+// ---- query
+
+typedef struct touchbus_client touchbus_client;
+typedef struct touchbus_answer touchbus_answer;
+
+typedef struct touchbus_argument {
+    const char *name, *value;
+} touchbus_argument;
+
+TOUCHBUS_EXPORT int touchbus_client_new(const char *broker, touchbus_client **ret);
+TOUCHBUS_EXPORT touchbus_client *touchbus_client_free(touchbus_client *client);
+// Asks a verb of tools/README.md's table and waits. body is JSON text or NULL. 0 and *ret (the
+// caller frees), whatever its code; -ETIMEDOUT. on_part gets the parts before the last one,
+// borrowed; it may be NULL.
+TOUCHBUS_EXPORT int touchbus_client_query(touchbus_client *client, const char *verb,
+                                          const touchbus_argument *arguments, size_t n_arguments,
+                                          const char *body, uint64_t min_sequence, int timeout_ms,
+                                          void (*on_part)(const touchbus_answer *part, void *user),
+                                          void *user, touchbus_answer **ret);
+TOUCHBUS_EXPORT touchbus_answer *touchbus_answer_free(touchbus_answer *answer);
+TOUCHBUS_EXPORT uint32_t touchbus_answer_code(const touchbus_answer *answer);
+TOUCHBUS_EXPORT const char *touchbus_answer_reason(const touchbus_answer *answer);
+TOUCHBUS_EXPORT const char *touchbus_answer_detail(const touchbus_answer *answer);
+TOUCHBUS_EXPORT const char *touchbus_answer_hint(const touchbus_answer *answer);
+TOUCHBUS_EXPORT uint64_t touchbus_answer_as_of(const touchbus_answer *answer);
+TOUCHBUS_EXPORT const char *touchbus_answer_json(
+    const touchbus_answer *answer); // the body as one JSON object, "{}" where there is none
+
+// The library's version, e.g. "0.1.0".
+TOUCHBUS_EXPORT const char *touchbus_version(void);
+
+#ifdef __cplusplus
+}
+#endif
