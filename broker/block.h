@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// A block: the events of one tick as they lie in the log. Layout, little endian, all offsets from
+// the block's start:
+//   header (fixed) | entries (fixed, one an event) | dictionary of names | open and sealed bytes
+// Immutable once written; the checksum (XXH3-64) covers everything behind itself.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BLOCK_RUN_BYTES = 16, BLOCK_ID_HASH_BYTES = 16 };
+
+enum { ENTRY_CREATED = 1 /* made its customer */, ENTRY_MANY_LANES = 2 /* see Event.lanes */ };
+
+// One event to be written. Everything is borrowed until block_build returns.
+struct block_record {
+    uint8_t id_hash[BLOCK_ID_HASH_BYTES]; // keyed hash of (source, id)
+    uint64_t body_hash;                   // keyed hash of what the client sent
+    uint64_t customer;                    // 0 nobody
+    uint64_t lane;
+    int64_t received_us;
+    int64_t time_us; // the event's own, received where it has none
+    uint32_t flags;
+    const char *type, *channel; // channel may be ""
+    const void *open, *sealed;  // sealed: already encrypted
+    size_t open_size, sealed_size;
+};
+
+// One event as read; pointers into the block.
+struct block_entry {
+    uint64_t sequence;
+    const uint8_t *id_hash;
+    uint64_t body_hash, customer, lane;
+    int64_t received_us, time_us;
+    uint32_t flags;
+    uint16_t type, channel; // index into the block's names
+    const uint8_t *open, *sealed;
+    size_t open_size, sealed_size;
+};
+
+struct block; // a checked view over bytes that the caller keeps alive
+
+struct block_head {
+    const uint8_t *data;
+    size_t size;
+    uint64_t first; // first sequence
+    uint32_t n_events;
+    uint32_t n_names;
+    int64_t received_first_us, received_last_us;
+    const uint8_t *run; // BLOCK_RUN_BYTES
+};
+
+// The bytes of a block for n records whose sequences start at first. *ret is malloc'ed. -E2BIG over
+// BLOCK_BYTES_MAX.
+int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
+                const struct block_record *records, size_t n, void **ret, size_t *ret_size);
+// Checks bounds (always) and checksum (if asked). 0, or -EBADMSG: the block is damaged.
+int block_open(const void *data, size_t size, bool check_sum, struct block_head *ret);
+// The index-th entry; index < n_events. -EBADMSG where it points outside.
+int block_entry_get(const struct block_head *block, uint32_t index, struct block_entry *ret);
+// A name of the dictionary; NULL where there is none. *ret_size may be NULL; names are terminated.
+const char *block_name(const struct block_head *block, uint16_t index);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every bound that only the broker needs. Those of the wire are schemas/limits.h.
+#pragma once
+
+enum {
+    TICK_EVENTS_MAX = 4000, // events in one tick, follow-ups included
+    TICK_BYTES_MAX =
+        6 << 20, // serialised bytes taken in by one tick; keeps a block under BLOCK_BYTES_MAX
+    BLOCK_BYTES_MAX = 8 << 20,
+    TICK_ARENA_BYTES_MAX = 64 << 20,
+    FOLLOW_UPS_MAX = 4, // events one event can cause in decide
+
+    PRODUCERS_MAX = 4096,
+    PRODUCER_RANGES_MAX = 64, // recent number -> sequence ranges kept a producer
+    SUBSCRIPTIONS_MAX = 1024,
+    MEMBERS_MAX = 4096,
+    PARKED_LANES_MAX = 10000, // a subscription
+    ACK_RANGES_MAX = 1024,    // settled spans above the cursor, a subscription
+    QUARANTINE_MAX = 100000,
+
+    CUSTOMER_ATTRIBUTES_MAX = 200,
+    ATTRIBUTE_VALUE_BYTES_MAX = 1024,
+    CUSTOMER_KEYS_MAX = 200,
+    CUSTOMER_COUNTERS_MAX = 512,
+    NAMES_MAX = 60000,        // interned types and channels; beyond: counted as "other"
+    TIMELINE_RECENT_MAX = 32, // interactions in the customer's record
+    TIMELINE_SPILL = 16,      // of them that go to one run when it is full
+
+    MAILBOX_JOBS_MAX = 8192,
+    READ_SLICE_MS_MAX = 50, // a read transaction's life
+
+    EXIT_FATAL = 70,
+};

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the broker's threads share: configuration (read-only), the stores, the visible sequence,
+// mailboxes and counters. Made by main.c, borrowed by everyone.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/configuration.h"
+#include "broker/keys.h"
+#include "broker/log.h"
+#include "broker/mailbox.h"
+#include "broker/view.h"
+#include "schemas/catalogue.h"
+
+struct broker_counters {
+    atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, ticks, bad_frames,
+        delivered, retried, parked, lost;
+};
+
+struct broker {
+    struct configuration configuration;
+    struct catalogue *catalogue;
+    struct log *log;
+    struct keys *keys;
+    struct view *view;
+    struct view *base;
+    void *zmq;                    // the ZeroMQ context
+    atomic_uint_fast64_t visible; // the last sequence readers may see
+    atomic_bool stop;             // SIGTERM: finish and leave
+    atomic_bool trim_paused;      // a verify job runs
+    int64_t started_us;
+    struct mailbox *to_tick, *to_delivery, *to_query, *to_upkeep;
+    struct broker_counters counters;
+};
+
+// A commit or sync failed: says so and exits EXIT_FATAL without touching anything. Never returns.
+void broker_fatal(const char *what, int error) __attribute__((noreturn));

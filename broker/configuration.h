@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of touchbusd: the table in configuration.c is the one place for names, defaults,
+// bounds and help.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schemas/base/options.h"
+
+struct configuration {
+    char *state;              // --state
+    char *bind;               // --bind, 127.0.0.1: loopback only without keys
+    int64_t port;             // --port, 7400
+    char *catalogue;          // --catalogue, rows of the operator's own types
+    char *region;             // --region, for phone numbers without a country
+    struct option_list ranks; // --rank SOURCE-GLOB=N
+    char *log_level;
+    int64_t log_map_bytes, view_map_bytes;
+    int64_t dedup_events; // ids remembered at most
+    int64_t dedup_age_us;
+    int64_t retention_age_us;             // 0: keep for ever
+    int64_t retention_bytes;              // 0: no limit
+    int64_t retention_subscription_bytes; // what an absent subscription may hold back; 0: no limit
+    int64_t restore_interval_us;          // between restore points
+    int64_t disk_reserve_bytes;           // low-water mark: busy below it
+    int64_t retry_min_us, retry_max_us, retry_attempts; // delivery: back-off and when a lane parks
+    int64_t member_lapse_us;
+    bool verify_view; // --verify-view: the child of `view verify`
+};
+
+extern const struct option_page configuration_page;

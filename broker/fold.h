@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fold: (view, stamped event) -> changes. Pure: no clock, no randomness, no configuration, no
+// log. Total: whatever is in the log folds; a type it does not know goes on the timeline and is
+// counted.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/view.h"
+#include "schemas/base/arena.h"
+#include "touchbus.pb-c.h"
+
+// Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
+#define FOLD_VERSION UINT32_C(1)
+
+struct fold; // holds the interned names, a cache of VIEW_NAMES and nothing else
+
+int fold_new(struct view_txn *txn, struct fold **ret);
+struct fold *fold_free(struct fold *fold);
+// Computes the changes of one event into arena, then writes them to txn. 0, or a negative errno:
+// txn must be aborted.
+int fold_apply(struct fold *fold, struct view_txn *txn, struct arena *arena,
+               const Touchbus__Event *event);
+// Name of an interned number, "other" for 0 and unknown ones.
+const char *fold_name(const struct fold *fold, uint32_t number);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// view/ and base/: the tables the fold keeps. The same code serves the live view (not synced at
+// commit; restored from its restore point at every start), the base (synced; the fold of what
+// retention trimmed) and a scratch rebuild. One writer at a time.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Keys are bytes in B-tree order: numbers big-endian, texts with their terminator where something
+// follows.
+enum view_table {
+    VIEW_META,       // "fold-version", "applied", "incarnation", "customers" (last number given),
+                     // counters of the whole
+    VIEW_CUSTOMERS,  // customer u64 -> Customer
+    VIEW_KEYS,       // kind \0 value -> customer u64
+    VIEW_REFERENCES, // kind \0 id -> customer u64
+    VIEW_TIMELINE,   // customer u64, first sequence u64 -> Run
+    VIEW_ORDERS,     // customer u64, order_id -> Order
+    VIEW_QUOTES,     // customer u64, quote_id -> Quote
+    VIEW_NAMES,      // u32 -> name (1 up; 0 is "other")
+    VIEW_N_TABLES,
+};
+
+struct view;
+struct view_txn;
+
+enum view_kind { VIEW_LIVE, VIEW_BASE, VIEW_SCRATCH };
+
+int view_open(const char *dir, enum view_kind kind, size_t map_bytes, bool read_only,
+              struct view **ret);
+struct view *view_close(struct view *view);
+
+int view_begin(struct view *view, bool write, struct view_txn **ret);
+int view_commit(struct view_txn *txn); // consumes txn, whatever it returns
+void view_abort(struct view_txn *txn); // takes NULL
+// 0 and the value (valid until the next write in txn or its end); 1: not there.
+int view_get(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+             const void **ret, size_t *ret_size);
+int view_put(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+             const void *value, size_t size);
+int view_delete(struct view_txn *txn, enum view_table table, const void *key, size_t key_size);
+// As log_reader_scan; `reverse` from the end of the prefix.
+int view_scan(struct view_txn *txn, enum view_table table, const void *prefix, size_t prefix_size,
+              bool reverse,
+              int (*row)(void *user, const void *key, size_t key_size, const void *value,
+                         size_t size),
+              void *user);
+
+// The sequence up to which txn's snapshot holds the fold; 0 for a new one.
+uint64_t view_applied(struct view_txn *txn);
+int view_set_applied(struct view_txn *txn, uint64_t sequence);
+// Every table, every byte, in order (BLAKE2b-256, hex text of 65 bytes).
+int view_hash(struct view_txn *txn, char ret[static 65]);
+
+// ---- restore point of the live view: a steady snapshot (see restore.md beside this file)
+struct view_snapshot;
+// Tick thread, between two ticks: pins the committed state and copies its meta page.
+int view_snapshot_begin(struct view *view, struct view_snapshot **ret);
+// Any thread: syncs the file, writes restore-point aside, syncs, renames; then the previous pin may
+// go.
+int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot);
+uint64_t view_snapshot_applied(const struct view_snapshot *snapshot);
+// The sequence of the last finished restore point: retention stays below it.
+uint64_t view_restorable(const struct view *view);
