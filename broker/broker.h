@@ -14,6 +14,8 @@
 #include "broker/view.h"
 #include "schemas/catalogue.h"
 
+struct delivery;
+
 struct broker_counters {
     atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, ticks, bad_frames,
         delivered, retried, parked, lost;
@@ -31,6 +33,7 @@ struct broker {
     atomic_bool stop;             // SIGTERM: finish and leave
     atomic_bool trim_paused;      // a verify job runs
     int64_t started_us;
+    struct delivery *delivery;
     struct mailbox *to_tick, *to_delivery, *to_query, *to_upkeep;
     struct broker_counters counters;
 };
