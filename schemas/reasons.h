@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum reason_code {
@@ -21,3 +22,5 @@ struct reason {
 
 // The row of a code. Static; an unknown code gives a row that says so, never NULL.
 const struct reason *reason_find(uint32_t code);
+// All rows, in the order of their codes.
+const struct reason *reasons_rows(size_t *ret_n);

@@ -21,7 +21,12 @@ struct option_list {
     char **values;
     size_t n_values;
 };
-enum { OPTION_LIST_MAX = 4096, OPTION_VALUE_BYTES_MAX = 4096, OPTION_FILE_BYTES_MAX = 1 << 20 };
+enum {
+    OPTION_LIST_MAX = 4096,
+    OPTION_ROWS_MAX = 128,
+    OPTION_VALUE_BYTES_MAX = 4096,
+    OPTION_FILE_BYTES_MAX = 1 << 20,
+};
 
 struct option_row {
     const char *name; // long option and configuration key
@@ -34,6 +39,7 @@ struct option_row {
     const char *argument; // what --help calls the value: DIR, N; NULL for a bool
     const char *help;
     bool reloadable; // may change on SIGHUP
+    bool secret;     // a file that sets it must be readable by its owner only
 };
 
 struct option_page {
@@ -42,19 +48,24 @@ struct option_page {
     const char *description; // prose for --help
     const struct option_row *rows;
     size_t n_rows;
-    const char *after; // further sections of --help (exit codes, files, examples), may be NULL
+    const char *after;    // further sections of --help (exit codes, files, examples), may be NULL
+    bool stop_at_operand; // options end at the first operand, for programs with subcommands
 };
 
 enum { OPTIONS_DONE = 1 }; // --help or --version was printed: exit 0
 
 // Fills conf (zeroed by the caller) with defaults, then the file of --config, then the command
-// line. --help,
-// --version and --config FILE are known by themselves. Returns 0; OPTIONS_DONE; -EINVAL after one
-// clear line on stderr (a file's with path:line). ret_positional: index of the first operand in
-// argv.
+// line. A list's values of a later layer replace those of an earlier one. --help, --version and
+// --config FILE are known by themselves. Returns 0; OPTIONS_DONE; -EINVAL after one clear line on
+// stderr (a file's with path:line); conf then holds nothing. ret_positional: index of the first
+// operand in argv, which getopt may have reordered; NULL: operands are refused.
 int options_parse(const struct option_page *page, void *conf, int argc, char **argv,
                   int *ret_positional);
-// Frees strings and lists and zeroes.
+// For SIGHUP: parses the same argv and the file anew, and takes over what is reloadable; a changed
+// row that is not is named in a warning and stays. 0; -EINVAL after one line on stderr, conf as it
+// was.
+int options_reload(const struct option_page *page, void *conf, int argc, char **argv);
+// Frees strings and lists and zeroes the rows' members.
 void options_clear(const struct option_page *page, void *conf);
-// The text of --help on stdout.
+// The text of --help on stdout, laid out as a manual page.
 void options_help(const struct option_page *page);
