@@ -18,7 +18,8 @@ struct mailbox *mailbox_new(void);
 struct mailbox *mailbox_free(struct mailbox *mailbox); // must be empty
 // Takes the job. False where MAILBOX_JOBS_MAX wait already: the job stays the caller's.
 bool mailbox_post(struct mailbox *mailbox, struct job *job);
-// NULL where nothing waits. The job is the caller's.
+// NULL where nothing waits; only then the descriptor rests, so take until NULL, and look at what a
+// wake announces after that. The job is the caller's.
 struct job *mailbox_take(struct mailbox *mailbox);
 int mailbox_descriptor(const struct mailbox *mailbox);
 // Makes the descriptor readable without a job (visible has moved).
