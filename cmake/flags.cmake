@@ -7,6 +7,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 option(TOUCHBUS_WERROR "Warnings are errors (CI)" OFF)
 set(TOUCHBUS_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
+option(TOUCHBUS_FAULTPOINTS "Named kill points for tests, see broker/faultpoint.h" OFF)
 option(TOUCHBUS_FUZZ "Build the libFuzzer targets (clang)" OFF)
 
 add_library(touchbus_flags INTERFACE)
@@ -20,6 +21,9 @@ target_compile_options(touchbus_flags INTERFACE
 if(TOUCHBUS_SANITIZE)
   target_compile_options(touchbus_flags INTERFACE -fsanitize=${TOUCHBUS_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(touchbus_flags INTERFACE -fsanitize=${TOUCHBUS_SANITIZE})
+endif()
+if(TOUCHBUS_FAULTPOINTS)
+  target_compile_definitions(touchbus_flags INTERFACE TOUCHBUS_FAULTPOINTS)
 endif()
 if(TOUCHBUS_FUZZ)
   target_compile_options(touchbus_flags INTERFACE -fsanitize=fuzzer-no-link)
