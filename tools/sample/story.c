@@ -275,7 +275,7 @@ static void scene_fulfil(struct teller *t, struct person *p) {
     cloud(t, "/carrier", "delivery.completed", "delivery", NULL,
           json_pack("{s:s, s:s}", "order_id", p->order_id, "outcome", "delivered"));
     if (draw(t, 12) == 0)
-        cloud(t, "/shop", "return.requested", "shop", "",
+        cloud(t, "/shop", "return.requested", "shop", NULL,
               json_pack("{s:s, s:s}", "order_id", p->order_id, "reason", "too large"));
 }
 
