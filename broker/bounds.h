@@ -8,7 +8,10 @@ enum {
         6 << 20, // serialised bytes taken in by one tick; keeps a block under BLOCK_BYTES_MAX
     BLOCK_BYTES_MAX = 8 << 20,
     TICK_ARENA_BYTES_MAX = 64 << 20,
-    FOLLOW_UPS_MAX = 4, // events one event can cause in decide
+    // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
+    TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 5,
+    FOLD_ARENA_BYTES_MAX = 64 << 20, // decoded customers between two flushes of a fold
+    FOLLOW_UPS_MAX = 4,              // events one event can cause in decide
 
     PRODUCERS_MAX = 4096,
     PRODUCER_RANGES_MAX = 64, // recent number -> sequence ranges kept a producer

@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "broker/view.h"
-#include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
 
 // Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
@@ -17,10 +16,14 @@
 struct fold; // holds the interned names, a cache of VIEW_NAMES and nothing else
 
 int fold_new(struct view_txn *txn, struct fold **ret);
-struct fold *fold_free(struct fold *fold);
-// Computes the changes of one event into arena, then writes them to txn. 0, or a negative errno:
-// txn must be aborted.
-int fold_apply(struct fold *fold, struct view_txn *txn, struct arena *arena,
-               const Touchbus__Event *event);
+struct fold *fold_free(struct fold *fold); // takes NULL
+// Computes the changes of one event. Records of customers are kept decoded and written by
+// fold_flush, in key order; everything else is written to txn at once. event is borrowed for the
+// call. 0, or a negative errno: txn must be aborted and the fold freed.
+int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event);
+// Writes what fold_apply kept; before every commit of txn. fold_apply calls it by itself when much
+// is kept, so that a fold's memory is bounded by FOLD_ARENA_BYTES_MAX. view_set_applied stays the
+// caller's.
+int fold_flush(struct fold *fold, struct view_txn *txn);
 // Name of an interned number, "other" for 0 and unknown ones.
 const char *fold_name(const struct fold *fold, uint32_t number);
