@@ -11,14 +11,16 @@
 
 // A cheap walk over the bytes without allocation. 0; -EBADMSG where it is malformed or over a
 // limit; *ret_why (static text, may be NULL) says which. must_be_map: an empty body or any other
-// value than a map is malformed.
+// value than a map is malformed. Also malformed: what JSON could not hold (extension types,
+// integers beyond int64, numbers that are not finite) and text with a NUL.
 int body_check(const void *data, size_t size, bool must_be_map, const char **ret_why);
 
-// msgpack -> jansson; the caller owns *ret. Bin becomes {"$binary": base64}; int beyond int64 and
-// ext are -EBADMSG.
+// msgpack -> jansson; the caller owns *ret. Bin becomes {"$binary": base64}; an empty body becomes
+// null. -EBADMSG where body_check would refuse it; -ENOMEM.
 int body_to_json(const void *data, size_t size, json_t **ret);
-// jansson -> msgpack; *ret is malloc'ed. Whole numbers stay integers, reals doubles. -E2BIG over
-// EVENT_BYTES_MAX.
+// jansson -> msgpack; *ret is malloc'ed and passes body_check. Whole numbers stay integers, reals
+// doubles, {"$binary": base64} becomes bin again. -E2BIG over EVENT_BYTES_MAX; -EBADMSG over
+// another limit of body_check; -ENOMEM.
 int body_from_json(const json_t *json, void **ret, size_t *ret_size);
 
 // A value inside a checked map, found without parsing the rest: a cursor over the bytes.
@@ -42,11 +44,12 @@ struct body_value {
     size_t text_size;
     size_t count; // BODY_LIST, BODY_MAP: members
 };
-// Reads the value at data (checked before). Returns false at the end or where it is malformed.
+// Reads the value at data (checked before). Returns false at the end or where it is malformed;
+// safe on any bytes. Costs a walk over a container's members.
 bool body_read(const void *data, size_t size, struct body_value *ret);
 // A member of a map by name. False where the value is no map or has no such member.
 bool body_find(const void *data, size_t size, const char *name, struct body_value *ret);
-// Iterates over a list's or map's members; *position starts at 0. For a list, ret_name is left
-// alone.
+// Iterates over a list's or map's members; *position starts at 0. ret_name is a map member's name
+// and may be NULL; a list leaves it alone. False at the end.
 bool body_next(const struct body_value *container, size_t *position, struct body_value *ret_name,
                struct body_value *ret);

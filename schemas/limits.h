@@ -6,11 +6,12 @@
 enum {
     WIRE_VERSION = 1,
 
-    EVENT_BYTES_MAX = 1 << 20,    // one serialised event
-    FRAME_BYTES_MAX = 4 << 20,    // one wire message, either way
-    REQUEST_EVENTS_MAX = 2048,    // events in one PublishRequest
-    DELIVERY_EVENTS_MAX = 1024,   // events in one Delivery
-    SETTLE_MAX = 4096,            // outcomes in one Settle
+    EVENT_BYTES_MAX = 1 << 20,                             // one serialised event
+    STORED_EVENT_BYTES_MAX = EVENT_BYTES_MAX + (32 << 10), // with what the broker stamps into it
+    FRAME_BYTES_MAX = 4 << 20,                             // one wire message, either way
+    REQUEST_EVENTS_MAX = 2048,                             // events in one PublishRequest
+    DELIVERY_EVENTS_MAX = 1024,                            // events in one Delivery
+    SETTLE_MAX = 4096,                                     // outcomes in one Settle
     PUBLISH_CREDIT = 8192,        // events one connection may have in flight towards the broker
     SUBSCRIBE_CREDIT_MAX = 16384, // events that may be in flight to one member
 
@@ -19,15 +20,19 @@ enum {
     IDENTITY_VALUE_BYTES_MAX = 256,
     EVENT_IDENTITIES_MAX = 16,
     EVENT_REFERENCES_MAX = 16,
+    EVENT_LANES_MAX = 64,
     EVENT_EXTENSIONS_MAX = 32,
     EXTENSION_TEXT_BYTES_MAX = 2048,
     FILTER_PATTERNS_MAX = 32,
     QUERY_ARGUMENTS_MAX = 32,
+    ARGUMENT_VALUE_BYTES_MAX = 4096,
     DETAIL_BYTES_MAX = 512,
 
-    BODY_DEPTH_MAX = 16,     // nesting of a msgpack or JSON body
-    BODY_ITEMS_MAX = 65536,  // values in one body
-    WIRE_FIELDS_MAX = 65536, // protobuf fields in one frame
+    BODY_DEPTH_MAX = 16,       // nesting of a msgpack or JSON body
+    BODY_ITEMS_MAX = 65536,    // values in one body, map keys included
+    BODY_OPEN_KEYS_MAX = 2048, // keys of one map and of the maps it stands in
+    WIRE_FIELDS_MAX = 65536,   // protobuf fields in one frame, elements of packed ones included
+    WIRE_DEPTH_MAX = 16,       // nesting of protobuf messages
 
     INCARNATION_BYTES = 16,
 

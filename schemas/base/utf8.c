@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The UTF-8 check: eight bytes at a time as long as they are ASCII, the rows of table 3-7 of the
+// Unicode standard for everything else.
+#include "schemas/base/utf8.h"
+
+#include <stdint.h>
+#include <string.h>
+
+// A lead byte's range, how many bytes follow, and the range of the first of them.
+struct lead {
+    uint8_t first, last, n_following, second_min, second_max;
+};
+static const struct lead leads[] = {
+    {0xc2, 0xdf, 1, 0x80, 0xbf}, {0xe0, 0xe0, 2, 0xa0, 0xbf}, {0xe1, 0xec, 2, 0x80, 0xbf},
+    {0xed, 0xed, 2, 0x80, 0x9f}, {0xee, 0xef, 2, 0x80, 0xbf}, {0xf0, 0xf0, 3, 0x90, 0xbf},
+    {0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f},
+};
+
+// The length of the multi-byte character at `at`, 0 where it is malformed.
+static size_t character(const uint8_t *at, size_t left) {
+    for (size_t i = 0; i < sizeof(leads) / sizeof(leads[0]); i++) {
+        const struct lead *lead = &leads[i];
+        if (*at < lead->first || *at > lead->last) {
+            continue;
+        }
+        if (left <= lead->n_following || at[1] < lead->second_min || at[1] > lead->second_max) {
+            return 0;
+        }
+        for (size_t k = 2; k <= lead->n_following; k++) {
+            if (at[k] < 0x80 || at[k] > 0xbf) {
+                return 0;
+            }
+        }
+        return 1U + lead->n_following;
+    }
+    return 0;
+}
+
+bool utf8_check(const void *data, size_t size) {
+    const uint8_t *at = data;
+    const uint8_t *end = at + size;
+    while (at < end) {
+        uint64_t word;
+        if ((size_t)(end - at) >= sizeof(word)) {
+            memcpy(&word, at, sizeof(word));
+            // Each byte from 1 to 127: neither it nor it minus one has the high bit.
+            if (((word | (word - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080)) ==
+                0) {
+                at += sizeof(word);
+                continue;
+            }
+        }
+        size_t length = *at > 0 && *at < 0x80 ? 1 : character(at, (size_t)(end - at));
+        if (length == 0) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+bool utf8_check_printable(const void *data, size_t size) {
+    const uint8_t *at = data;
+    for (size_t i = 0; i < size; i++) {
+        bool c1 = at[i] == 0xc2 && i + 1 < size && at[i + 1] < 0xa0;
+        if (at[i] < 0x20 || at[i] == 0x7f || c1) {
+            return false;
+        }
+    }
+    return utf8_check(data, size);
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// What counts as text on the wire and in a body.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Well-formed UTF-8 (Unicode 15, table 3-7: no surrogates, nothing overlong, nothing beyond
+// U+10FFFF) without a NUL, which C strings would cut at.
+bool utf8_check(const void *data, size_t size);
+// Besides that no control characters: C0, DEL, C1.
+bool utf8_check_printable(const void *data, size_t size);

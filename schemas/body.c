@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// A body is walked, never recursed into: the check keeps its open containers on a stack of
+// BODY_DEPTH_MAX, and skipping a value counts what is still owed. Nothing here allocates.
+#include "schemas/body.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "schemas/base/utf8.h"
+#include "schemas/body_cursor.h"
+#include "schemas/limits.h"
+
+// A key of a map that is still open. The print is a cheap filter before the bytes are compared.
+struct open_key {
+    uint32_t print;
+    uint32_t offset;
+    uint32_t length;
+};
+
+struct level {
+    uint32_t left; // values still to come, a map's keys included
+    bool is_map;
+    uint32_t keys_from; // this map's keys start here in `keys`
+};
+
+struct walk {
+    const uint8_t *data;
+    uint32_t depth;
+    uint32_t n_keys;
+    struct level levels[BODY_DEPTH_MAX];
+    struct open_key keys[BODY_OPEN_KEYS_MAX];
+};
+
+static uint32_t key_print(const char *text, size_t length) {
+    uint32_t head = 0;
+    uint32_t tail = 0;
+    size_t n = length < sizeof(head) ? length : sizeof(head);
+    if (n > 0) {
+        memcpy(&head, text, n);
+        memcpy(&tail, text + length - n, n);
+    }
+    return (head * 31 + tail) * 31 + (uint32_t)length;
+}
+
+// Takes a key of the innermost map. A static text where it is no key or stands there twice.
+static const char *take_key(struct walk *walk, const struct level *level,
+                            const struct body_value *key) {
+    if (key->kind != BODY_TEXT) {
+        return "a map key that is not text";
+    }
+    if (walk->n_keys == BODY_OPEN_KEYS_MAX) {
+        return "too many keys in a map";
+    }
+    struct open_key new = {.print = key_print(key->text, key->text_size),
+                           .offset = (uint32_t)((const uint8_t *)key->text - walk->data),
+                           .length = (uint32_t)key->text_size};
+    for (uint32_t i = level->keys_from; i < walk->n_keys; i++) {
+        const struct open_key *other = &walk->keys[i];
+        if (other->print == new.print &&
+            other->length ==
+                new.length &&memcmp(walk->data + other->offset, key->text, new.length) == 0) {
+            return "a key that stands twice in a map";
+        }
+    }
+    walk->keys[walk->n_keys++] = new;
+    return NULL;
+}
+
+static const char *open_level(struct walk *walk, const struct body_value *value) {
+    if (walk->depth == BODY_DEPTH_MAX) {
+        return "nested too deeply";
+    }
+    bool is_map = value->kind == BODY_MAP;
+    walk->levels[walk->depth++] = (struct level){.left = (uint32_t)value->count * (is_map ? 2 : 1),
+                                                 .is_map = is_map,
+                                                 .keys_from = walk->n_keys};
+    return NULL;
+}
+
+static void close_levels(struct walk *walk) {
+    while (walk->depth > 0 && walk->levels[walk->depth - 1].left == 0) {
+        walk->n_keys = walk->levels[walk->depth - 1].keys_from;
+        walk->depth--;
+    }
+}
+
+static const char *check_value(struct walk *walk, const struct body_value *value) {
+    if (walk->depth > 0) {
+        struct level *level = &walk->levels[walk->depth - 1];
+        bool is_key = level->is_map && level->left % 2 == 0;
+        const char *why = is_key ? take_key(walk, level, value) : NULL;
+        if (why != NULL) {
+            return why;
+        }
+        level->left--;
+    }
+    if (value->kind == BODY_TEXT && !utf8_check(value->text, value->text_size)) {
+        return "text that is not UTF-8, or holds a NUL";
+    }
+    return value->kind == BODY_LIST || value->kind == BODY_MAP ? open_level(walk, value) : NULL;
+}
+
+static const char *walk_body(const uint8_t *data, size_t size, bool must_be_map) {
+    struct walk walk; // its arrays are filled as they are used
+    walk.data = data;
+    walk.depth = 0;
+    walk.n_keys = 0;
+    size_t at = 0;
+    for (size_t n_values = 1;; n_values++) {
+        struct body_value value;
+        size_t value_size;
+        const char *why = body_cursor_read(data + at, size - at, &value, &value_size);
+        if (why != NULL) {
+            return why;
+        }
+        if (n_values > BODY_ITEMS_MAX) {
+            return "too many values";
+        }
+        if (n_values == 1 && must_be_map && value.kind != BODY_MAP) {
+            return "not a map";
+        }
+        why = check_value(&walk, &value);
+        if (why != NULL) {
+            return why;
+        }
+        at += value_size;
+        close_levels(&walk);
+        if (walk.depth == 0) {
+            return at == size ? NULL : "bytes after the value";
+        }
+    }
+}
+
+int body_check(const void *data, size_t size, bool must_be_map, const char **ret_why) {
+    const char *why = NULL;
+    if (size > EVENT_BYTES_MAX) {
+        why = "over the size limit";
+    } else if (size > 0) {
+        why = walk_body(data, size, must_be_map);
+    } else if (must_be_map) {
+        why = "not a map";
+    }
+    if (why != NULL && ret_why != NULL) {
+        *ret_why = why;
+    }
+    return why == NULL ? 0 : -EBADMSG;
+}
+
+bool body_read(const void *data, size_t size, struct body_value *ret) {
+    struct body_value outer;
+    size_t at;
+    if (size == 0 || body_cursor_read(data, size, &outer, &at) != NULL) {
+        return false;
+    }
+    // Values owed: each takes a byte at least, so it can never be more than the bytes left.
+    size_t owed = outer.kind == BODY_MAP ? outer.count * 2 : outer.count;
+    while (owed > 0) {
+        struct body_value inner;
+        size_t inner_size;
+        if (owed > size - at ||
+            body_cursor_read((const uint8_t *)data + at, size - at, &inner, &inner_size) != NULL) {
+            return false;
+        }
+        at += inner_size;
+        owed += (inner.kind == BODY_MAP ? inner.count * 2 : inner.count) - 1;
+    }
+    outer.raw_size = at;
+    *ret = outer;
+    return true;
+}
+
+bool body_next(const struct body_value *container, size_t *position, struct body_value *ret_name,
+               struct body_value *ret) {
+    if (container->kind != BODY_LIST && container->kind != BODY_MAP) {
+        return false;
+    }
+    size_t at = *position;
+    if (at == 0) {
+        struct body_value header;
+        if (container->count == 0 ||
+            body_cursor_read(container->raw, container->raw_size, &header, &at) != NULL) {
+            return false;
+        }
+    }
+    struct body_value name;
+    if (container->kind == BODY_MAP) {
+        if (!body_read(container->raw + at, container->raw_size - at, &name)) {
+            return false;
+        }
+        at += name.raw_size;
+    }
+    struct body_value value;
+    if (!body_read(container->raw + at, container->raw_size - at, &value)) {
+        return false;
+    }
+    *position = at + value.raw_size;
+    *ret = value;
+    if (container->kind == BODY_MAP && ret_name != NULL) {
+        *ret_name = name;
+    }
+    return true;
+}
+
+bool body_find(const void *data, size_t size, const char *name, struct body_value *ret) {
+    struct body_value map;
+    size_t length = strlen(name);
+    size_t at;
+    if (size == 0 || body_cursor_read(data, size, &map, &at) != NULL || map.kind != BODY_MAP) {
+        return false;
+    }
+    map.raw_size = size; // enough to iterate: the walk below stops at the map's own count
+    size_t position = 0;
+    for (size_t i = 0; i < map.count; i++) {
+        struct body_value key;
+        struct body_value value;
+        if (!body_next(&map, &position, &key, &value)) {
+            return false;
+        }
+        if (key.kind == BODY_TEXT && key.text_size == length &&
+            memcmp(key.text, name, length) == 0) {
+            *ret = value;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages in and out of the wire. In: scan, unpack into the arena, then the version or an event's
+// own rules. Out: packed into the arena; an event also in halves, by its fields' numbers. What is
+// refused leaves nothing behind but used arena.
+#include "schemas/envelope.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schemas/base/clock.h"
+#include "schemas/base/utf8.h"
+#include "schemas/body.h"
+#include "schemas/envelope_scan.h"
+#include "schemas/limits.h"
+#include "schemas/reasons.h"
+
+static int unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
+                  size_t size_max, struct arena *arena, ProtobufCMessage **ret,
+                  const char **ret_why) {
+    if (size > size_max) {
+        *ret_why = "over the size limit";
+        return REASON_TOO_LARGE;
+    }
+    int r = envelope_scan(descriptor, data, size, ret_why);
+    if (r != 0) {
+        return r;
+    }
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(descriptor, arena_allocator(arena), size, data);
+    if (message == NULL) { // the scan passed: only the arena's bound is left as a cause
+        *ret_why = "it unpacks to more than is allowed";
+        return REASON_TOO_LARGE;
+    }
+    *ret = message;
+    return 0;
+}
+
+// Every message of the wire that stands alone in a frame has its version as field 1, by this name.
+static bool version_fits(const ProtobufCMessage *message) {
+    const ProtobufCFieldDescriptor *field = &message->descriptor->fields[0];
+    if (message->descriptor->n_fields == 0 || strcmp(field->name, "version") != 0) {
+        return true;
+    }
+    uint32_t version;
+    memcpy(&version, (const char *)message + field->offset, sizeof(version));
+    return version == WIRE_VERSION;
+}
+
+int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
+                    struct arena *arena, ProtobufCMessage **ret, const char **ret_why) {
+    ProtobufCMessage *message;
+    int r = unpack(descriptor, data, size, FRAME_BYTES_MAX, arena, &message, ret_why);
+    if (r != 0) {
+        return r;
+    }
+    if (!version_fits(message)) {
+        *ret_why = "the wire version is not known here";
+        return REASON_BAD_VERSION;
+    }
+    *ret = message;
+    return 0;
+}
+
+// Names of channels, kinds and the like: they stand in filters, options and tables.
+static bool is_name(const char *text, const char *also) {
+    for (; *text != '\0'; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= '0' && *text <= '9');
+        if (!plain && strchr(also, *text) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *check_texts(const Touchbus__Event *event) {
+    const struct {
+        const char *text;
+        bool required;
+        const char *why;
+    } rows[] = {
+        {event->id, true, "id is missing or holds control characters"},
+        {event->source, true, "source is missing or holds control characters"},
+        {event->type, true, "type is missing or holds control characters"},
+        {event->dataschema, false, "dataschema holds control characters"},
+        {event->traceparent, false, "traceparent holds control characters"},
+        {event->subject, false, "subject holds control characters"},
+        {event->actor, false, "actor holds control characters"},
+        {event->case_id, false, "case_id holds control characters"},
+        {event->cost, false, "cost holds control characters"},
+        {event->datacontenttype, false, "datacontenttype holds control characters"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t length = strlen(rows[i].text);
+        if ((length == 0 && rows[i].required) || !utf8_check_printable(rows[i].text, length)) {
+            return rows[i].why;
+        }
+    }
+    return NULL;
+}
+
+static const char *check_identities(Touchbus__Identity *const *identities, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (identities[i]->kind[0] == '\0' || !is_name(identities[i]->kind, "_-.")) {
+            return "an identity's kind is not of [a-z0-9_.-]";
+        }
+    }
+    return NULL;
+}
+
+static const char *check_extensions(const Touchbus__Event *event) {
+    for (size_t i = 0; i < event->n_extensions; i++) {
+        const Touchbus__Extension *extension = event->extensions[i];
+        if (extension->name[0] == '\0' || !is_name(extension->name, "")) {
+            return "an extension's name is not of [a-z0-9]";
+        }
+        if (extension->value_case == TOUCHBUS__EXTENSION__VALUE__NOT_SET) {
+            return "an extension has no value";
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(event->extensions[k]->name, extension->name) == 0) {
+                return "an extension stands twice";
+            }
+        }
+    }
+    return NULL;
+}
+
+static const char *check_event(const Touchbus__Event *event) {
+    const char *why = check_texts(event);
+    if (why == NULL) {
+        why = check_identities(event->identities, event->n_identities);
+    }
+    if (why == NULL) {
+        why = check_extensions(event);
+    }
+    if (why != NULL) {
+        return why;
+    }
+    if (!is_name(event->channel, "_-.")) {
+        return "channel is not of [a-z0-9_.-]";
+    }
+    if (event->direction > TOUCHBUS__DIRECTION__DECIDED) {
+        return "an unknown direction";
+    }
+    if (event->has_time ? event->time_us < CLOCK_US_MIN || event->time_us > CLOCK_US_MAX
+                        : event->time_us != 0) {
+        return "time_us is out of range, or stands without has_time";
+    }
+    body_check(event->data.data, event->data.len, false, &why);
+    return why;
+}
+
+static bool is_stamped(const Touchbus__Event *event) {
+    return event->sequence != 0 || event->received_us != 0 || event->customer != 0 ||
+           event->n_lanes != 0 || event->rank != 0 || event->n_keys != 0 ||
+           event->n_references != 0 || event->created;
+}
+
+int envelope_unpack_event(const void *data, size_t size, bool from_client, struct arena *arena,
+                          Touchbus__Event **ret, const char **ret_why) {
+    ProtobufCMessage *message;
+    int r =
+        unpack(&touchbus__event__descriptor, data, size,
+               from_client ? EVENT_BYTES_MAX : STORED_EVENT_BYTES_MAX, arena, &message, ret_why);
+    if (r != 0) {
+        return r;
+    }
+    Touchbus__Event *event = (Touchbus__Event *)message;
+    const char *why = check_event(event);
+    if (why == NULL && from_client && is_stamped(event)) {
+        why = "an attribute that only the broker stamps is set";
+    }
+    if (why != NULL) {
+        *ret_why = why;
+        return REASON_BAD_FRAME;
+    }
+    *ret = event;
+    return 0;
+}
+
+int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,
+                  size_t *ret_size) {
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = arena_alloc(arena, size);
+    if (bytes == NULL) {
+        return -ENOMEM;
+    }
+    size_t packed = protobuf_c_message_pack(message, bytes);
+    assert(packed == size);
+    *ret = bytes;
+    *ret_size = size;
+    return 0;
+}
+
+// The rule of touchbus.proto: 1 to 15 and 40 to 49 are open, 16 to 39 sealed.
+static bool is_open(uint32_t number) {
+    return number <= 15 || (number >= 40 && number <= 49);
+}
+
+// Makes a field of a shallow copy as if it had never been set.
+static void clear_field(Touchbus__Event *event, const ProtobufCFieldDescriptor *field) {
+    static const char empty[] = "";
+    static const size_t sizes[] = {
+        [PROTOBUF_C_TYPE_SINT64] = sizeof(int64_t),
+        [PROTOBUF_C_TYPE_UINT32] = sizeof(uint32_t),
+        [PROTOBUF_C_TYPE_UINT64] = sizeof(uint64_t),
+        [PROTOBUF_C_TYPE_BOOL] = sizeof(protobuf_c_boolean),
+        [PROTOBUF_C_TYPE_ENUM] = sizeof(uint32_t),
+        [PROTOBUF_C_TYPE_BYTES] = sizeof(ProtobufCBinaryData),
+    };
+    char *member = (char *)event + field->offset;
+    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+        memset((char *)event + field->quantifier_offset, 0, sizeof(size_t));
+        memset(member, 0, sizeof(void *));
+        return;
+    }
+    if (field->type == PROTOBUF_C_TYPE_STRING) {
+        const char *text = empty;
+        memcpy(member, &text, sizeof(text));
+        return;
+    }
+    assert(field->type < sizeof(sizes) / sizeof(sizes[0]) && sizes[field->type] > 0);
+    memset(member, 0, sizes[field->type]);
+}
+
+static int pack_half(const Touchbus__Event *event, bool open, struct arena *arena,
+                     const uint8_t **ret, size_t *ret_size) {
+    Touchbus__Event half = *event;
+    for (unsigned i = 0; i < half.base.descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &half.base.descriptor->fields[i];
+        if (is_open(field->id) != open) {
+            clear_field(&half, field);
+        }
+    }
+    if (open) { // what a newer client added is nobody's to read
+        half.base.n_unknown_fields = 0;
+        half.base.unknown_fields = NULL;
+    }
+    return envelope_pack(&half.base, arena, ret, ret_size);
+}
+
+int envelope_pack_open(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
+                       size_t *ret_size) {
+    return pack_half(event, true, arena, ret, ret_size);
+}
+
+int envelope_pack_sealed(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
+                         size_t *ret_size) {
+    return pack_half(event, false, arena, ret, ret_size);
+}
+
+// Greedy with one point to come back to: linear in practice, at worst pattern times text, both of
+// which are bounded names.
+bool envelope_glob(const char *pattern, const char *text) {
+    const char *star = NULL;
+    const char *resume = NULL;
+    while (*text != '\0') {
+        if (*pattern == '*') {
+            star = pattern++;
+            resume = text;
+        } else if (*pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star != NULL) {
+            pattern = star + 1;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*') {
+        pattern++;
+    }
+    return *pattern == '\0';
+}
+
+int envelope_parse_customer(const char *text, uint64_t *ret) {
+    uint64_t value = 0;
+    if (text[0] != 'c' || text[1] < '1' || text[1] > '9') {
+        return -EINVAL;
+    }
+    for (const char *at = text + 1; *at != '\0'; at++) {
+        if (*at < '0' || *at > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value)) {
+            return -EINVAL;
+        }
+    }
+    *ret = value;
+    return 0;
+}
+
+char *envelope_format_customer(uint64_t customer, char buffer[static 24]) {
+    snprintf(buffer, 24, "c%llu", (unsigned long long)customer);
+    return buffer;
+}

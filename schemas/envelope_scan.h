@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scan that goes before every unpacking, and the limits it holds messages to.
+#pragma once
+
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What one field of a message may hold; 0: only what the frame allows.
+struct field_limit {
+    const char *name;    // the field's name: a test compares it with the descriptor's
+    uint32_t bytes_max;  // of a string or bytes value
+    uint32_t count_max;  // of a repeated field's elements
+    const char *why_not; // static text for either
+};
+struct message_limits {
+    const ProtobufCMessageDescriptor *message;
+    const struct field_limit *fields; // indexed by field number
+    uint32_t n_fields;
+};
+// One row a message that has limits.
+const struct message_limits *envelope_limits(size_t *ret_n);
+
+// 0; or a reason code with *ret_why a static text. Allocates nothing, reads each byte once or
+// twice.
+int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
+                  const char **ret_why);
