@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every flow test needs: free ports, the real programs started and stopped by their pid, bounded waits.
+
+Programs are taken from TOUCHBUS_BIN (set by ctest). Standard library only.
+"""
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = os.environ.get("TOUCHBUS_BIN", "build/dev/bin")
+SLOW = bool(os.environ.get("TOUCHBUS_SLOW"))
+START_S = 90  # sanitizers on a busy machine
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+def free_ports(count=3):
+    """The first of `count` neighbouring free ports on loopback."""
+    for _ in range(200):
+        with contextlib.ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                for offset in range(1, count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise RuntimeError("no neighbouring free ports")
+
+
+def wait_for(what, condition, seconds=START_S, pause=0.05):
+    """The condition's first true value; fails by name after `seconds`."""
+    limit = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > limit:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(pause)
+
+
+def listens(port):
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """A program with its output in a file; stopped by its pid, whatever happens."""
+
+    def __init__(self, arguments, log, environment=None, stdout=None):
+        self.arguments, self.log = arguments, log
+        self.file = open(log, "ab")
+        self.popen = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=stdout or self.file, stderr=self.file,
+                                      env={**os.environ, **(environment or {})})
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def kill(self):
+        if self.alive():
+            self.popen.send_signal(signal.SIGKILL)
+        return self.wait()
+
+    def stop(self, seconds=START_S):
+        """SIGTERM, and its exit status."""
+        if self.alive():
+            self.popen.send_signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds=START_S):
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"{self.arguments[0]} did not end within {seconds} s; log:\n{self.tail()}") from None
+        finally:
+            self.file.close()
+
+    def tail(self, lines=30):
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return "".join(file.readlines()[-lines:])
+
+
+class House:
+    """A state folder, a port, a broker on them, and whatever else a test starts. Use it as a context."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="touchbus-test-")
+        self.state = os.path.join(self.folder, "state")
+        self.port = free_ports()
+        self.processes = []
+        self.broker = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for process in reversed(self.processes):
+            if process.alive():
+                process.popen.kill()
+                process.popen.wait()
+        if kind and self.broker:
+            sys.stderr.write(f"--- end of the broker's log\n{self.broker.tail()}")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, name, *arguments, environment=None, stdout=None):
+        process = Process([program(name), *arguments], os.path.join(self.folder, f"{name}.log"), environment, stdout)
+        self.processes.append(process)
+        return process
+
+    def start_broker(self, *arguments, environment=None, wait=True):
+        self.broker = self.start("touchbusd", "--state", self.state, "--port", str(self.port), *arguments, environment=environment)
+        if wait:
+            self.await_broker()
+        return self.broker
+
+    def await_broker(self):
+        def ready():
+            if not self.broker.alive():
+                raise AssertionError(f"touchbusd ended with {self.broker.popen.returncode}; log:\n{self.broker.tail()}")
+            return listens(self.port) and listens(self.port + 2)
+        wait_for("touchbusd listens", ready)
+
+    def touchbus(self, *arguments, check=True, text=None, environment=None, seconds=120):
+        """Runs the command line tool against this broker; the completed process."""
+        done = subprocess.run([program("touchbus"), "--broker", self.address, *arguments], input=text, text=True, capture_output=True,
+                              timeout=seconds, env={**os.environ, **(environment or {})}, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"touchbus {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def ask(self, *arguments, **options):
+        """The one JSON object that `touchbus -j ...` prints."""
+        return json.loads(self.touchbus("-j", *arguments, **options).stdout)
