@@ -21,12 +21,15 @@ enum field_type {
     FIELD_LINES /* list of {sku, quantity, price, [name]} */,
 };
 
+enum { CATALOGUE_BYTES_MAX = 1 << 20, CATALOGUE_TYPES_MAX = 4096, CATALOGUE_FIELDS_MAX = 64 };
+
 struct catalogue_field {
     const char *name;
     enum field_type type;
     bool required;
     bool personal;
-    const char *reference; // "order", "quote", ...: the field refers to one; NULL: to nothing
+    const char *reference;     // "order", "quote", ...: the field refers to one; NULL: to nothing
+    const char *const *values; // NULL-terminated: the only texts allowed; NULL: any
 };
 
 enum { NEED_CRM = 1, NEED_ERP = 2, NEED_SCM = 4 };
@@ -34,8 +37,8 @@ enum { DIRECTION_MAY_INBOUND = 1, DIRECTION_MAY_OUTBOUND = 2, DIRECTION_MAY_DECI
 
 struct catalogue_type {
     const char *name;
-    unsigned
-        directions; // DIRECTION_MAY_*; a type with one direction gives it to events that name none
+    // DIRECTION_MAY_*; a type with one direction gives it to events that name none
+    unsigned directions;
     const char *const *channels; // informative; NULL-terminated, empty: any
     const struct catalogue_field *fields;
     size_t n_fields;
@@ -51,10 +54,16 @@ int catalogue_load(const char *extra_path, struct catalogue **ret, char **ret_er
 struct catalogue *catalogue_free(struct catalogue *catalogue);
 // Borrowed, valid as long as the catalogue; NULL where the type is unknown.
 const struct catalogue_type *catalogue_find(const struct catalogue *catalogue, const char *name);
-// All rows in file order.
+// All rows in the order of the files.
 const struct catalogue_type *catalogue_rows(const struct catalogue *catalogue, size_t *ret_n);
 
-// Checks a body (already passed by body_check) against its type. 0, or 1 and detail names the field
-// and what was expected, never its value.
+// The same rows from text in memory, instead of the built-in ones; `name` stands for the file in
+// errors. For tests and fuzzing.
+int catalogue_parse(const char *text, size_t size, const char *name, struct catalogue **ret,
+                    char **ret_error);
+
+// Checks a body (already passed by body_check) against its type: a map, its required fields, the
+// types of the known ones. Other fields are allowed, and a nil counts as not there. 0, or 1 and
+// detail names the field and what was expected, never its value.
 int catalogue_check(const struct catalogue_type *type, const void *data, size_t size, char *detail,
                     size_t detail_size);
