@@ -148,7 +148,7 @@ typedef struct touchbus_subscriber_options {
     int64_t start_time_us;
     uint64_t until_sequence; // unnamed: 0 go on live
     int64_t until_time_us;   // unnamed: 0 none
-    uint32_t credit;         // events held here unsettled at most; 0: 1024
+    uint32_t credit;         // events held here unsettled at most; 0: 1024, unnamed 8192
 } touchbus_subscriber_options;
 
 typedef struct touchbus_progress {
@@ -158,11 +158,15 @@ typedef struct touchbus_progress {
 
 TOUCHBUS_EXPORT int touchbus_subscriber_new(const touchbus_subscriber_options *options,
                                             touchbus_subscriber **ret);
-// Settles nothing: what was not settled comes again to another member. Takes NULL; returns NULL.
+// Sends the settlements that wait; what was not settled comes again, to another member where there
+// is one. Takes NULL; returns NULL.
 TOUCHBUS_EXPORT touchbus_subscriber *touchbus_subscriber_free(touchbus_subscriber *subscriber);
 // The next event, the caller frees it. 1: *ret is set; 0: time-out; TOUCHBUS_ENDED: until was
 // reached; TOUCHBUS_REFUSED: see touchbus_subscriber_refusal. Reconnects by itself; settled events
-// in flight at that moment may come again.
+// in flight at that moment may come again, under a named subscription. An unnamed one goes on
+// behind the last event it gave out; where the log has become another one (restored: the
+// incarnation changed), at the received time of that event, so that some may come twice and none is
+// skipped.
 #define TOUCHBUS_ENDED 2
 #define TOUCHBUS_REFUSED 3
 TOUCHBUS_EXPORT int touchbus_subscriber_next(touchbus_subscriber *subscriber, int timeout_ms,
@@ -186,6 +190,8 @@ TOUCHBUS_EXPORT uint32_t touchbus_subscriber_refusal(const touchbus_subscriber *
 TOUCHBUS_EXPORT const uint8_t *touchbus_subscriber_incarnation(
     const touchbus_subscriber *subscriber); // 16 bytes, zero until known
 TOUCHBUS_EXPORT bool touchbus_subscriber_connected(const touchbus_subscriber *subscriber);
+// The ZeroMQ socket, for zmq_poll; another one after each reconnection, NULL in between, so ask
+// again before each poll, and call next at least every second whatever the poll says. Borrowed.
 TOUCHBUS_EXPORT void *touchbus_subscriber_socket(touchbus_subscriber *subscriber);
 
 // ---- query

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an event: made, copied from bytes, unpacked on the first look, packed on the first
+// send. Never talks to a socket.
+#include "connectors/client/event.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schemas/base/cleanup.h"
+#include "schemas/envelope.h"
+#include "schemas/limits.h"
+
+enum {
+    EVENT_ARENA_BYTES_MAX = 8 << 20,     // what one event may become unpacked
+    EVENT_ARENA_BYTES_COMPACT = 1 << 20, // an event changed that often is packed and unpacked again
+};
+
+enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LENGTH = 2, WIRE_32 = 5 };
+
+static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
+        uint8_t byte = *(*at)++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if ((byte & 0x80) == 0) {
+            *ret = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void outline_note(struct event_outline *outline, uint64_t field, uint64_t value,
+                         const uint8_t *bytes, size_t size) {
+    const uint8_t *end = bytes + size;
+    switch (field) {
+    case 1:
+        outline->has_id = size > 0;
+        break;
+    case 2:
+        outline->has_source = size > 0;
+        break;
+    case 3:
+        outline->has_type = size > 0;
+        break;
+    case 9:
+        outline->sequence = value;
+        outline->stamped = true;
+        break;
+    case 14: // lanes, packed or not
+        if ((bytes == NULL || read_varint(&bytes, end, &value)) && outline->lane == 0) {
+            outline->lane = value;
+        }
+        outline->stamped = true;
+        break;
+    case 10: // received_us, zigzag
+        outline->received_us = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+        outline->stamped = true;
+        break;
+    case 11: // customer
+    case 15: // rank
+    case 24: // keys
+    case 25: // references
+    case 40: // created
+        outline->stamped = true;
+        break;
+    default:
+        break;
+    }
+}
+
+// Walks the outermost fields, without looking into any.
+static bool outline_read(const uint8_t *at, size_t size, struct event_outline *ret) {
+    struct event_outline outline = {0};
+    const uint8_t *end = at + size;
+    while (at < end) {
+        uint64_t tag, value = 0;
+        const uint8_t *bytes = NULL;
+        size_t skip = 0;
+        if (!read_varint(&at, end, &tag)) {
+            return false;
+        }
+        unsigned wire_type = tag & 7;
+        if (wire_type == WIRE_VARINT || wire_type == WIRE_LENGTH) {
+            if (!read_varint(&at, end, &value)) {
+                return false;
+            }
+            if (wire_type == WIRE_LENGTH) {
+                bytes = at;
+                skip = (size_t)value;
+            }
+        } else if (wire_type == WIRE_64 || wire_type == WIRE_32) {
+            skip = wire_type == WIRE_64 ? 8 : 4;
+        } else {
+            return false;
+        }
+        if (skip > (size_t)(end - at)) {
+            return false;
+        }
+        outline_note(&outline, tag >> 3, value, bytes, bytes != NULL ? skip : 0);
+        at += skip;
+    }
+    *ret = outline;
+    return true;
+}
+
+int event_from_bytes(const void *bytes, size_t size, touchbus_event **ret) {
+    struct event_outline outline;
+    if (!outline_read(bytes, size, &outline)) {
+        return -EBADMSG;
+    }
+    touchbus_event *event = malloc(sizeof(*event) + size);
+    if (event == NULL) {
+        return -ENOMEM;
+    }
+    *event = (touchbus_event){.self = event, .attempt = 1, .outline = outline};
+    if (size > 0) {
+        memcpy(event->tail, bytes, size);
+    }
+    event->packed = event->tail;
+    event->packed_size = size;
+    *ret = event;
+    return 0;
+}
+
+touchbus_event *event_from_message(struct arena *arena, Touchbus__Event *message) {
+    touchbus_event *event = calloc(1, sizeof(*event));
+    if (event == NULL) {
+        arena_free(arena);
+        return NULL;
+    }
+    event->self = event;
+    event->attempt = 1;
+    event->arena = arena;
+    event->message = message;
+    return event;
+}
+
+touchbus_event *touchbus_event_new(const char *type, const char *source, const char *id) {
+    struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
+    Touchbus__Event *message = arena == NULL ? NULL : arena_alloc(arena, sizeof(*message));
+    if (message == NULL) {
+        arena_free(arena);
+        return NULL;
+    }
+    touchbus__event__init(message);
+    touchbus_event *event = event_from_message(arena, message);
+    const char *const values[][2] = {{"type", type}, {"source", source}, {"id", id}};
+    for (size_t i = 0; event != NULL && i < sizeof(values) / sizeof(*values); i++) {
+        if (values[i][1] != NULL && touchbus_event_set(event, values[i][0], values[i][1]) != 0) {
+            event = touchbus_event_free(event);
+        }
+    }
+    return event;
+}
+
+touchbus_event *touchbus_event_free(touchbus_event *event) {
+    if (event != NULL) {
+        arena_free(event->arena);
+        free(event->packed_owned);
+        free(event);
+    }
+    return NULL;
+}
+
+Touchbus__Event *event_message(const touchbus_event *event) {
+    touchbus_event *self = event->self;
+    if (self->message != NULL || self->packed == NULL) {
+        return self->message;
+    }
+    _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
+    if (arena == NULL || envelope_unpack_event(self->packed, self->packed_size, false, arena,
+                                               &self->message, NULL) != 0) {
+        return NULL;
+    }
+    self->arena = STEAL(arena);
+    return self->message;
+}
+
+int event_pack(const touchbus_event *event) {
+    touchbus_event *self = event->self;
+    if (self->packed != NULL) {
+        return 0;
+    }
+    assert(self->message != NULL);
+    size_t size = touchbus__event__get_packed_size(self->message);
+    uint8_t *bytes = malloc(size + 1);
+    if (bytes == NULL) {
+        return -ENOMEM;
+    }
+    touchbus__event__pack(self->message, bytes);
+    if (!outline_read(bytes, size, &self->outline)) {
+        free(bytes);
+        return -EINVAL;
+    }
+    self->packed = self->packed_owned = bytes;
+    self->packed_size = size;
+    return 0;
+}
+
+// An arena only grows: an event that is changed for ever moves into a fresh one now and then.
+static void event_compact(touchbus_event *event) {
+    _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
+    if (arena == NULL || event_pack(event) != 0) {
+        return;
+    }
+    Touchbus__Event *message =
+        touchbus__event__unpack(arena_allocator(arena), event->packed_size, event->packed);
+    if (message != NULL) {
+        arena_free(event->arena);
+        event->arena = STEAL(arena);
+        event->message = message;
+    }
+}
+
+Touchbus__Event *event_change(touchbus_event *event) {
+    if (event_message(event) == NULL) {
+        return NULL;
+    }
+    if (arena_used(event->arena) > EVENT_ARENA_BYTES_COMPACT + event->packed_size) {
+        event_compact(event);
+    }
+    free(event->packed_owned);
+    event->packed = event->packed_owned = NULL;
+    event->packed_size = 0;
+    memset(event->texts, 0, sizeof(event->texts));
+    event->extension_texts = NULL;
+    return event->message;
+}
+
+int touchbus_event_serialize(const touchbus_event *event, void **ret, size_t *ret_size) {
+    int r = event_pack(event);
+    if (r != 0) {
+        return r;
+    }
+    void *bytes = malloc(event->packed_size + 1);
+    if (bytes == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(bytes, event->packed, event->packed_size);
+    *ret = bytes;
+    *ret_size = event->packed_size;
+    return 0;
+}
+
+int touchbus_event_parse(const void *bytes, size_t size, touchbus_event **ret) {
+    if (size > EVENT_BYTES_MAX) {
+        return -E2BIG;
+    }
+    touchbus_event *event;
+    int r = event_from_bytes(bytes, size, &event);
+    if (r != 0) {
+        return r;
+    }
+    if (event_message(event) == NULL) {
+        touchbus_event_free(event);
+        return -EBADMSG;
+    }
+    // Checked, and small again until somebody looks inside.
+    event->arena = arena_free(event->arena);
+    event->message = NULL;
+    *ret = event;
+    return 0;
+}
+
+// ---- publishing
+
+static size_t append_text(uint8_t *at, uint8_t tag, const char *text, size_t length) {
+    static_assert(ID_BYTES_MAX < 1 << 14, "the length fits two bytes");
+    assert(length <= ID_BYTES_MAX);
+    size_t n = 0;
+    at[n++] = tag;
+    if (length < 0x80) {
+        at[n++] = (uint8_t)length;
+    } else {
+        at[n++] = (uint8_t)(length | 0x80);
+        at[n++] = (uint8_t)(length >> 7);
+    }
+    memcpy(at + n, text, length);
+    return n + length;
+}
+
+static int pack_without_stamps(const touchbus_event *event, touchbus_event **ret) {
+    const Touchbus__Event *message = event_message(event);
+    if (message == NULL) {
+        return -EINVAL;
+    }
+    Touchbus__Event bare = *message;
+    bare.sequence = bare.customer = 0;
+    bare.received_us = 0;
+    bare.rank = 0;
+    bare.created = false;
+    bare.n_lanes = bare.n_keys = bare.n_references = 0;
+    _cleanup_free_ uint8_t *bytes = malloc(touchbus__event__get_packed_size(&bare) + 1);
+    if (bytes == NULL) {
+        return -ENOMEM;
+    }
+    return event_from_bytes(bytes, touchbus__event__pack(&bare, bytes), ret);
+}
+
+int event_pack_to_publish(const touchbus_event *event, const char *id, const char *source,
+                          uint8_t **ret, size_t *ret_size) {
+    int r = event_pack(event);
+    if (r != 0) {
+        return r;
+    }
+    if (event->outline.stamped) {
+        touchbus_event *bare;
+        r = pack_without_stamps(event, &bare);
+        if (r == 0) {
+            r = event_pack_to_publish(bare, id, source, ret, ret_size);
+            touchbus_event_free(bare);
+        }
+        return r;
+    }
+    if (!event->outline.has_type) {
+        return -EINVAL;
+    }
+    size_t id_length = event->outline.has_id ? 0 : strlen(id);
+    size_t source_length = event->outline.has_source ? 0 : strlen(source);
+    size_t size_max = event->packed_size + id_length + source_length + 6; // and two headers of 3
+    uint8_t *bytes = malloc(size_max);
+    if (bytes == NULL) {
+        return -ENOMEM;
+    }
+    size_t size = event->packed_size;
+    memcpy(bytes, event->packed, size);
+    if (id_length > 0) {
+        size += append_text(bytes + size, 1 << 3 | WIRE_LENGTH, id, id_length);
+    }
+    if (source_length > 0) {
+        size += append_text(bytes + size, 2 << 3 | WIRE_LENGTH, source, source_length);
+    }
+    if (size > EVENT_BYTES_MAX) {
+        free(bytes);
+        return -E2BIG;
+    }
+    *ret = bytes;
+    *ret_size = size;
+    return 0;
+}
+
+int event_check_text(const char *text, size_t bytes_max) {
+    size_t length = strnlen(text, bytes_max + 1);
+    if (length > bytes_max) {
+        return -E2BIG;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+            return -EINVAL;
+        }
+    }
+    json_t *checked = json_stringn(text, length); // refuses what is not UTF-8
+    json_decref(checked);
+    return length == 0 || checked == NULL ? -EINVAL : 0;
+}
