@@ -204,9 +204,10 @@ int touchbus_client_query(touchbus_client *client, const char *verb,
                           void (*on_part)(const touchbus_answer *part, void *user), void *user,
                           touchbus_answer **ret) {
     int64_t end_us = clock_monotonic_us() + timeout_ms * CLOCK_US_PER_MS;
-    Touchbus__Query query = TOUCHBUS__QUERY__INIT;
+    Touchbus__Query query;
     Touchbus__Argument room[QUERY_ARGUMENTS_MAX];
     Touchbus__Argument *list[QUERY_ARGUMENTS_MAX];
+    touchbus__query__init(&query);
     if (event_check_text(verb, VERB_BYTES_MAX) != 0) {
         return -EINVAL;
     }

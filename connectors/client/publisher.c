@@ -129,7 +129,8 @@ touchbus_publisher *touchbus_publisher_free(touchbus_publisher *publisher) {
 // ---- frames out
 
 static int send_request(touchbus_publisher *publisher, const struct window_request *request) {
-    Touchbus__PublishRequest message = TOUCHBUS__PUBLISH_REQUEST__INIT;
+    Touchbus__PublishRequest message;
+    touchbus__publish_request__init(&message);
     message.version = WIRE_VERSION;
     message.request = request->request;
     if (publisher->producer != NULL) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schemas/base/utf8.h"
 #include "schemas/limits.h"
 
 static_assert(SETTLEMENT_DELIVERED_MAX + SETTLEMENT_FAILURES_MAX <= SETTLE_MAX,
@@ -37,10 +38,29 @@ void settlement_add_delivered(struct settlement *settlement, uint64_t sequence, 
     settlement->delivered[settlement->n_delivered++] = sequence;
 }
 
+// A sink's own words may be anything: what the broker would refuse is cut or replaced.
+static char *copy_detail(const char *detail) {
+    char *copy = strndup(detail == NULL ? "" : detail, DETAIL_BYTES_MAX);
+    size_t length = copy == NULL ? 0 : strlen(copy);
+    for (int cut = 0; cut < 4 && length > 0 && !utf8_check_printable(copy, length); cut++) {
+        length--; // perhaps in the middle of a character
+    }
+    if (length > 0 && !utf8_check_printable(copy, length)) {
+        length = strlen(copy);
+        for (size_t i = 0; i < length; i++) {
+            copy[i] = copy[i] >= ' ' && copy[i] < 0x7f ? copy[i] : '?';
+        }
+    }
+    if (copy != NULL) {
+        copy[length] = '\0';
+    }
+    return copy;
+}
+
 int settlement_add_failure(struct settlement *settlement, uint64_t sequence, bool reject,
                            const char *detail, int64_t now_us) {
     assert(!settlement_full(settlement));
-    char *copy = strndup(detail == NULL ? "" : detail, DETAIL_BYTES_MAX);
+    char *copy = copy_detail(detail);
     if (copy == NULL) {
         return -ENOMEM;
     }

@@ -19,10 +19,10 @@ enum {
 
 // ---- options
 
-static int copy_list(const char *const *list, size_t *ret_n, char ***ret) {
+static int copy_list(const char *const *list, size_t bytes_max, size_t *ret_n, char ***ret) {
     size_t n = 0;
     while (list != NULL && list[n] != NULL) {
-        if (n >= FILTER_PATTERNS_MAX || event_check_text(list[n], NAME_BYTES_MAX) != 0) {
+        if (n >= FILTER_PATTERNS_MAX || event_check_text(list[n], bytes_max) != 0) {
             return -EINVAL;
         }
         n++;
@@ -94,9 +94,10 @@ static int fill_subscribe(touchbus_subscriber *subscriber,
     subscribe->credit = subscriber->credit;
     subscribe->until_sequence = options->until_sequence;
     subscribe->until_us = options->until_time_us;
-    int r = copy_list(options->types, &subscriber->filter.n_types, &subscriber->filter.types);
+    int r = copy_list(options->types, ID_BYTES_MAX, &subscriber->filter.n_types,
+                      &subscriber->filter.types);
     return r != 0 ? r
-                  : copy_list(options->channels, &subscriber->filter.n_channels,
+                  : copy_list(options->channels, NAME_BYTES_MAX, &subscriber->filter.n_channels,
                               &subscriber->filter.channels);
 }
 
