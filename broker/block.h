@@ -39,8 +39,7 @@ struct block_entry {
     size_t open_size, sealed_size;
 };
 
-struct block; // a checked view over bytes that the caller keeps alive
-
+// A checked view over bytes that the caller keeps alive.
 struct block_head {
     const uint8_t *data;
     size_t size;
@@ -59,5 +58,5 @@ int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
 int block_open(const void *data, size_t size, bool check_sum, struct block_head *ret);
 // The index-th entry; index < n_events. -EBADMSG where it points outside.
 int block_entry_get(const struct block_head *block, uint32_t index, struct block_entry *ret);
-// A name of the dictionary; NULL where there is none. *ret_size may be NULL; names are terminated.
+// A name of the dictionary, terminated; NULL where there is none.
 const char *block_name(const struct block_head *block, uint16_t index);

@@ -5,27 +5,36 @@
 // sequence are not bound in, the block's checksum and key are.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "broker/block.h"
 
 struct keys;
+struct store;
 struct keys_reader;
 
 enum { KEYS_SEAL_OVERHEAD = 16 };
 
+// A key of zeros is a destroyed one: nothing seals with it and nothing opens.
+enum { KEYS_SECRET_BYTES = 32, KEYS_HASH_SECRET_BYTES = 16 };
+// KEYS_RECORD keys lie in one record; at least KEYS_AHEAD are kept ready, twice as many are made at
+// once.
+enum { KEYS_RECORD = 32, KEYS_AHEAD = 8192 };
+
 int keys_open(const char *dir, bool read_only, struct keys **ret);
 struct keys *keys_close(struct keys *keys);
-// Makes and syncs keys until at least `customer` + the made-ahead margin exist. Tick thread only;
-// cheap when there are enough.
+// Makes and syncs keys so that `customer` has one and KEYS_AHEAD more are ready. Tick thread only;
+// cheap when there are enough. A failure is fatal, as any failed commit.
 int keys_ensure(struct keys *keys, uint64_t customer);
 // The 16-byte secret of keyed hashes (ids, bodies, lanes), made with the store.
 const uint8_t *keys_hash_secret(const struct keys *keys);
 
 int keys_reader_new(struct keys *keys, struct keys_reader **ret); // one a thread
 struct keys_reader *keys_reader_free(struct keys_reader *reader);
-int keys_reader_begin(struct keys_reader *reader); // a snapshot for a slice
+// A snapshot for a slice; renewed by itself where a key was made since.
+int keys_reader_begin(struct keys_reader *reader);
 void keys_reader_end(struct keys_reader *reader);
 // ret has room for size + KEYS_SEAL_OVERHEAD. 0; 1: the key is destroyed or was never made.
 int keys_seal(struct keys_reader *reader, uint64_t customer,
@@ -36,4 +45,6 @@ int keys_seal(struct keys_reader *reader, uint64_t customer,
 int keys_unseal(struct keys_reader *reader, uint64_t customer,
                 const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *sealed,
                 size_t size, uint8_t *ret);
+// A consistent copy as a new folder `dir` (backup).
 int keys_copy(struct keys *keys, const char *dir);
+struct store *keys_store(struct keys *keys); // for upkeep

@@ -12,6 +12,7 @@
 #include "broker/block.h"
 
 struct log;
+struct store;
 struct log_txn;
 struct log_reader;
 
@@ -33,7 +34,11 @@ uint64_t log_next(const struct log *log); // the sequence the next event gets
 uint64_t
 log_first(const struct log *log); // the first sequence still there (= next where empty); any thread
 const uint8_t *log_incarnation(const struct log *log); // INCARNATION_BYTES
-uint64_t log_bytes(const struct log *log);             // used on disk; any thread
+// The incarnation before this one, where the log was opened from a copy (backup); else all zero.
+const uint8_t *log_incarnation_before(const struct log *log);
+uint64_t
+log_bytes(const struct log *log); // what the log holds, on disk, without free pages; any thread
+struct store *log_store(struct log *log); // for upkeep: readers, file size
 
 // ---- write, tick thread only
 int log_begin(struct log *log, struct log_txn **ret);
@@ -43,7 +48,8 @@ int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t
 int log_put(struct log_txn *txn, enum log_table table, const void *key, size_t key_size,
             const void *value, size_t size);
 int log_delete(struct log_txn *txn, enum log_table table, const void *key, size_t key_size);
-// Removes whole blocks that end below `floor`, at most n_max of them. *ret_n: removed.
+// Removes whole blocks that end below `floor`, at most n_max of them. *ret_n: removed. The last
+// block always stays: it carries the next sequence.
 int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_n);
 int log_commit(struct log_txn *txn); // full sync. Consumes txn, whatever it returns
 void log_abort(struct log_txn *txn);
@@ -54,8 +60,8 @@ struct log_reader *log_reader_free(struct log_reader *reader);
 int log_reader_begin(struct log_reader *reader); // a snapshot
 void log_reader_end(struct log_reader *reader);  // what was read becomes invalid
 // The block that holds sequence, or the first one after it. 0 and *ret (valid until end); 1: none
-// (beyond the head); -EBADMSG: damaged, ret->first and n_events say which where the header could be
-// read.
+// (beyond the head); -EBADMSG: damaged, ret->first and n_events say which sequences it held, its
+// other fields are 0.
 int log_reader_block(struct log_reader *reader, uint64_t sequence, struct block_head *ret);
 uint64_t log_reader_first(struct log_reader *reader);
 uint64_t log_reader_next(struct log_reader *reader);
@@ -71,5 +77,13 @@ int log_reader_scan(struct log_reader *reader, enum log_table table, const void 
                     int (*row)(void *user, const void *key, size_t key_size, const void *value,
                                size_t size),
                     void *user);
-// A consistent compacted copy into an empty directory (backup).
+// A consistent compacted copy as a new folder `dir` (backup). Whoever opens the copy gets a log of
+// a new incarnation.
 int log_copy(struct log *log, const char *dir);
+
+// Checks every block from *sequence on, at most n_max of them, in one slice: checksum, bounds, and
+// that none is missing between two. damaged is told each span that cannot be read (first, events).
+// 0: done; 1: more to do, *sequence is where to go on. *ret_blocks and *ret_events are added to.
+int log_verify(struct log_reader *reader, uint64_t *sequence, unsigned n_max,
+               void (*damaged)(void *user, uint64_t first, uint64_t n_events), void *user,
+               uint64_t *ret_blocks, uint64_t *ret_events);

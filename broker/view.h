@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schemas/limits.h"
+
 // Keys are bytes in B-tree order: numbers big-endian, texts with their terminator where something
 // follows.
 enum view_table {
@@ -23,6 +25,7 @@ enum view_table {
     VIEW_N_TABLES,
 };
 
+struct store;
 struct view;
 struct view_txn;
 
@@ -54,13 +57,37 @@ int view_set_applied(struct view_txn *txn, uint64_t sequence);
 // Every table, every byte, in order (BLAKE2b-256, hex text of 65 bytes).
 int view_hash(struct view_txn *txn, char ret[static 65]);
 
-// ---- restore point of the live view: a steady snapshot (see restore.md beside this file)
+// ---- whose fold it is. Set when a view or base is made; both stand in VIEW_META.
+struct view_identity {
+    uint8_t incarnation[INCARNATION_BYTES]; // of the log it was folded from
+    uint32_t fold_version;                  // that wrote it last
+};
+int view_set_identity(struct view_txn *txn, const struct view_identity *identity);
+// 0; 1: has none, a new one.
+int view_get_identity(struct view_txn *txn, struct view_identity *ret);
+
+// A copy of the committed state as a new folder (written aside, synced, renamed).
+int view_copy(struct view *view, const char *dir);
+// For upkeep: readers, file size.
+struct store *view_store(struct view *view);
+
+// ---- restore points of the live view: steady snapshots (restore.md beside this file)
 struct view_snapshot;
-// Tick thread, between two ticks: pins the committed state and copies its meta page.
+// Tick thread, between two ticks: pins the committed state and copies its meta page. At most one at
+// a time: finish it before the next begins.
 int view_snapshot_begin(struct view *view, struct view_snapshot **ret);
-// Any thread: syncs the file, writes restore-point aside, syncs, renames; then the previous pin may
-// go.
+// Any thread: syncs the file, writes restore-point aside, syncs, renames; then the previous pin
+// goes. Frees snapshot, whatever it returns; after an error the previous restore point stands.
 int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot);
 uint64_t view_snapshot_applied(const struct view_snapshot *snapshot);
-// The sequence of the last finished restore point: retention stays below it.
+// The sequence of the last finished restore point: retention stays below it. Any thread.
 uint64_t view_restorable(const struct view *view);
+// At a start, before the live view is opened and by nobody but the holder of the state's lock:
+// makes the file in dir the commit of its restore point. 0 and *ret_applied; 1 with *ret_why
+// (static text): nothing to restore from, build the view anew. *ret_applied is also set where the
+// point was read but not fit, else 0: it is the log's high-water mark.
+int view_restore(const char *dir, const struct view_identity *expected, uint64_t *ret_applied,
+                 const char **ret_why);
+// Right after view_open, before the first write: pins the restored commit again, so that its pages
+// stay. 0; -EBADMSG: what was opened is not what view_restore left.
+int view_pin_restored(struct view *view, uint64_t applied);

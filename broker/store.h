@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thin layer over LMDB: environments, tables, transactions, cursors. The only code that knows
+// LMDB; log, keys and view know what the bytes mean. It holds the rules that LMDB leaves to its
+// user (TRUST: one open per process, sync right after opening, creation aside and renamed,
+// transactions not tied to threads, no sub-databases with duplicates, stale readers cleared).
+//
+// Errors, here and in everything built on it: negative errno. -EBADMSG: the file is damaged or not
+// ours. -ENOSPC: the map is full. -EIO: disk error or disk full. After a failed commit or sync the
+// outcome is unknown: never retry, exit.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { STORE_KEY_BYTES_MAX = 511, STORE_TABLES_MAX = 16, STORE_READERS_MAX = 126 };
+
+struct store;
+struct store_txn;
+struct store_cursor;
+
+struct store_options {
+    const char *const *tables; // names; a table's number is its index
+    unsigned n_tables;
+    size_t map_bytes; // address space; 0: what the file says (read-only openers)
+    bool read_only;
+    bool no_sync; // commits are not synced: what a power cut leaves is not to be trusted
+    // Fills a new store, in the transaction that makes its tables. May be NULL.
+    int (*create)(struct store_txn *txn, void *user);
+    void *user;
+};
+
+// Opens dir, or makes it: built in `dir.new`, synced, renamed, the parent synced. A folder that is
+// there without its data file is refused (-ENOENT), not filled anew. A writer syncs at once, before
+// anything in the file is trusted, and clears readers that died. Never twice in one process.
+int store_open(const char *dir, const struct store_options *options, struct store **ret);
+struct store *store_close(struct store *store); // takes NULL; every transaction must have ended
+int store_sync(struct store *store);
+// Readers of dead processes are cleared (they would pin pages). *ret_n: how many.
+int store_check_readers(struct store *store, unsigned *ret_n);
+// How many commits the oldest reader is behind; 0 where nobody reads. Approximate, any thread.
+uint64_t store_reader_lag(struct store *store);
+// A copy of the committed state in `dir` (which must not exist): written aside, synced, renamed.
+int store_copy(struct store *store, const char *dir, bool compact);
+// Bytes of the file that are in use up to its last page, and the map's size.
+void store_file_bytes(struct store *store, uint64_t *ret_used, uint64_t *ret_map);
+
+// One write transaction at a time (a second thread waits); readers are cheap, kept for reuse, and
+// may move between threads.
+int store_begin(struct store *store, bool write, struct store_txn **ret);
+int store_commit(struct store_txn *txn); // consumes txn, whatever it returns
+void store_abort(struct store_txn *txn); // takes NULL
+uint64_t store_txn_id(const struct store_txn *txn);
+
+// 0, or 1 where the key is not there. The value lies in the file's map: valid until the next write
+// in txn, or its end.
+int store_get(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
+              const void **ret, size_t *ret_size);
+int store_put(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
+              const void *value, size_t size);
+// As put, for a key behind every other of its table; 1 where it is not.
+int store_append(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
+                 const void *value, size_t size);
+int store_delete(struct store_txn *txn, unsigned table, const void *key, size_t key_size);
+// Pages a table occupies, in bytes, and its entries. Either may be NULL.
+int store_table_bytes(struct store_txn *txn, unsigned table, uint64_t *ret_bytes,
+                      uint64_t *ret_entries);
+
+// Cursors end before their transaction does.
+int store_cursor_new(struct store_txn *txn, unsigned table, struct store_cursor **ret);
+struct store_cursor *store_cursor_free(struct store_cursor *cursor); // takes NULL
+enum store_move { STORE_FIRST, STORE_LAST, STORE_NEXT, STORE_PREVIOUS, STORE_AT_OR_AFTER };
+// Moves; key and key_size are the target of STORE_AT_OR_AFTER, otherwise ignored. 0; 1: nothing
+// there. Any of the outputs may be NULL.
+int store_cursor_move(struct store_cursor *cursor, enum store_move move, const void *key,
+                      size_t key_size, const void **ret_key, size_t *ret_key_size,
+                      const void **ret_value, size_t *ret_size);
+
+typedef int (*store_row)(void *user, const void *key, size_t key_size, const void *value,
+                         size_t size);
+// Calls row for every entry whose key starts with prefix (prefix_size 0: all), in key order from
+// `from` on (NULL: the first), or backwards from the last, until it returns other than 0; returns
+// that.
+int store_scan(struct store_txn *txn, unsigned table, const void *prefix, size_t prefix_size,
+               const void *from, size_t from_size, bool reverse, store_row row, void *user);
+
+// ---- raw meta pages, for restore points. LMDB keeps the last two commits' meta pages at the
+// file's start; commit T's is page T & 1 until commit T + 2 overwrites it.
+enum { STORE_PAGE_BYTES_MAX = 65536 };
+// The meta page of the commit that the read transaction sees. Only while no commit can happen (on
+// the writer's thread). page has room for STORE_PAGE_BYTES_MAX; *ret_size: the page size.
+int store_read_meta(struct store_txn *txn, uint8_t *page, size_t *ret_size);
+// On a file that nobody has open: makes the commit of that meta page the current one. 0; 1 with
+// *ret_why (static text) where the file cannot hold that commit: missing, too short, or older than
+// it.
+int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,
+                     const char **ret_why);
+
+// ---- small files beside the stores
+// Takes an exclusive (or shared) lock on the file, made if missing, held until *ret_descriptor is
+// closed or the process ends. -EBUSY: another process holds it.
+int store_lock(const char *path, bool exclusive, int *ret_descriptor);
+// Whether some process holds path exclusively.
+bool store_is_locked(const char *path);
+int store_sync_parent(const char *path);
+// Removes a folder of plain files and their subfolders (two levels). Missing is fine.
+int store_remove_folder(const char *dir);
+
+// Numbers in keys are big-endian, so that byte order is number order.
+static inline void store_be64(uint8_t ret[static 8], uint64_t number) {
+    for (int i = 7; i >= 0; i--) {
+        ret[i] = (uint8_t)number;
+        number >>= 8;
+    }
+}
+static inline uint64_t store_from_be64(const uint8_t *bytes) {
+    uint64_t number = 0;
+    for (int i = 0; i < 8; i++) {
+        number = number << 8 | bytes[i];
+    }
+    return number;
+}
