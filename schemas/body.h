@@ -22,6 +22,8 @@ int body_to_json(const void *data, size_t size, json_t **ret);
 // doubles, {"$binary": base64} becomes bin again. -E2BIG over EVENT_BYTES_MAX; -EBADMSG over
 // another limit of body_check; -ENOMEM.
 int body_from_json(const json_t *json, void **ret, size_t *ret_size);
+// Bytes as a body: one msgpack bin. *ret is malloc'ed. -E2BIG; -ENOMEM.
+int body_from_bytes(const void *data, size_t size, void **ret, size_t *ret_size);
 
 // A value inside a checked map, found without parsing the rest: a cursor over the bytes.
 enum body_kind {

@@ -214,3 +214,20 @@ int body_from_json(const json_t *json, void **ret, size_t *ret_size) {
     *ret = msgpack_sbuffer_release(&buffer);
     return 0;
 }
+
+int body_from_bytes(const void *data, size_t size, void **ret, size_t *ret_size) {
+    msgpack_sbuffer buffer;
+    msgpack_packer packer;
+    if (size > EVENT_BYTES_MAX) {
+        return -E2BIG;
+    }
+    msgpack_sbuffer_init(&buffer);
+    msgpack_packer_init(&packer, &buffer, msgpack_sbuffer_write);
+    if (msgpack_pack_bin_with_body(&packer, data, size) < 0) {
+        msgpack_sbuffer_destroy(&buffer);
+        return -ENOMEM;
+    }
+    *ret_size = buffer.size;
+    *ret = msgpack_sbuffer_release(&buffer);
+    return 0;
+}

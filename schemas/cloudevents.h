@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// CloudEvents 1.0 JSON <-> Event, lossless both ways (time to the microsecond). `type` is
-// org.touchbus.<name>.v1 outside and <name> inside; any other type stays as it is. Our attributes
-// are extensions: sequence, received, customer, channel, direction, actor, case, cause, cost,
-// traceparent, and keys, the identities form-encoded (`!` before `=` marks a verified one).
+// CloudEvents 1.0 JSON <-> Event, lossless both ways (time to the microsecond, in UTC). `type` is
+// org.touchbus.<name>.v1 outside and <name> inside; a type under somebody else's domain
+// (com.example.thing) or of another alphabet stays as it is. Our attributes are extensions:
+// sequence, received, customer, channel, direction, actor, case, cause, cost, traceparent, and
+// keys, the identities form-encoded (`!` before `=` marks a verified one).
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 #pragma once
 
@@ -12,9 +13,10 @@
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
 
-// Event in the arena, or 1 with *ret_why (static). Stamped attributes (sequence, received,
-// customer) are read where `stamped` is true and ignored otherwise. subject stands for identities
-// where keys is missing: kind:value, or a bare user_id.
+// Event in the arena, or 1 with *ret_why (static): it passes envelope_check_event. Stamped
+// attributes (sequence, received, customer) are read where `stamped` is true and ignored otherwise.
+// subject stands for identities where keys is missing: kind:value, or a bare user_id. A null
+// attribute is one that is not there; data_base64, and data that is {"$binary": base64}, is bytes.
 int cloudevents_from_json(const json_t *json, bool stamped, struct arena *arena,
                           Touchbus__Event **ret, const char **ret_why);
 // A new reference, the caller's. NULL where memory is short or data is malformed.

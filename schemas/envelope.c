@@ -13,6 +13,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/utf8.h"
 #include "schemas/body.h"
+#include "schemas/cloudevents_names.h"
 #include "schemas/envelope_scan.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
@@ -116,6 +117,9 @@ static const char *check_extensions(const Touchbus__Event *event) {
         if (extension->name[0] == '\0' || !is_name(extension->name, "")) {
             return "an extension's name is not of [a-z0-9]";
         }
+        if (cloudevents_is_attribute(extension->name)) {
+            return "an extension has the name of an attribute";
+        }
         if (extension->value_case == TOUCHBUS__EXTENSION__VALUE__NOT_SET) {
             return "an extension has no value";
         }
@@ -159,6 +163,18 @@ static bool is_stamped(const Touchbus__Event *event) {
            event->n_references != 0 || event->created;
 }
 
+static int check_rules(const Touchbus__Event *event, bool from_client, const char **ret_why) {
+    const char *why = check_event(event);
+    if (why == NULL && from_client && is_stamped(event)) {
+        why = "an attribute that only the broker stamps is set";
+    }
+    if (why == NULL) {
+        return 0;
+    }
+    *ret_why = why;
+    return REASON_BAD_FRAME;
+}
+
 int envelope_unpack_event(const void *data, size_t size, bool from_client, struct arena *arena,
                           Touchbus__Event **ret, const char **ret_why) {
     ProtobufCMessage *message;
@@ -169,16 +185,24 @@ int envelope_unpack_event(const void *data, size_t size, bool from_client, struc
         return r;
     }
     Touchbus__Event *event = (Touchbus__Event *)message;
-    const char *why = check_event(event);
-    if (why == NULL && from_client && is_stamped(event)) {
-        why = "an attribute that only the broker stamps is set";
+    r = check_rules(event, from_client, ret_why);
+    if (r == 0) {
+        *ret = event;
     }
-    if (why != NULL) {
-        *ret_why = why;
-        return REASON_BAD_FRAME;
+    return r;
+}
+
+int envelope_check_event(const Touchbus__Event *event, bool from_client, struct arena *arena,
+                         const char **ret_why) {
+    const uint8_t *bytes;
+    size_t size;
+    if (envelope_pack(&event->base, arena, &bytes, &size) != 0 ||
+        size > (from_client ? EVENT_BYTES_MAX : STORED_EVENT_BYTES_MAX)) {
+        *ret_why = "over the size limit";
+        return REASON_TOO_LARGE;
     }
-    *ret = event;
-    return 0;
+    int r = envelope_scan(&touchbus__event__descriptor, bytes, size, ret_why);
+    return r != 0 ? r : check_rules(event, from_client, ret_why);
 }
 
 int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,

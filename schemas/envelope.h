@@ -22,6 +22,10 @@ int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *da
 // are refused where from_client is true.
 int envelope_unpack_event(const void *data, size_t size, bool from_client, struct arena *arena,
                           Touchbus__Event **ret, const char **ret_why);
+// Whether an event of our own making would pass envelope_unpack_event: 0, or its reason code with
+// *ret_why. Uses the arena for the serialised form.
+int envelope_check_event(const Touchbus__Event *event, bool from_client, struct arena *arena,
+                         const char **ret_why);
 
 // Serialises; *ret in the arena. -ENOMEM where the arena is full.
 int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,
