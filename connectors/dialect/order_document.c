@@ -158,7 +158,8 @@ char *order_document_text(const json_t *document, size_t *ret_size) {
         return NULL;
     }
     memcpy(line, text, size);
-    memcpy(line + size, "\n", 2);
+    line[size] = '\n';
+    line[size + 1] = '\0';
     *ret_size = size + 1;
     return line;
 }

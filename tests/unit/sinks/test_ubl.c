@@ -267,8 +267,8 @@ static void test_reader_bounds_orders_and_depth(void **state) {
     json_t *events = NULL;
     assert_int_equal(ubl_read_supply(xml, (size_t)size, &events, why), 1);
     assert_string_equal(why, "too many orders");
-    for (int i = 0; i < DEPTH; i++) {
-        memcpy(xml + (size_t)i * 3, "<a>", 3);
+    for (size_t i = 0; i < (size_t)DEPTH * 3; i++) {
+        xml[i] = "<a>"[i % 3];
     }
     assert_int_equal(ubl_read_supply(xml, (size_t)DEPTH * 3, &events, why), 1);
     free(xml);
