@@ -14,6 +14,10 @@
 
 struct query;
 
+// A file of this name in the state folder: the next start drops the view and its restore point, and
+// rebuilds it from the base and the log. The start removes it when the view is caught up.
+#define VIEW_REBUILD_MARKER "rebuild-view"
+
 // Binds the endpoints. -EADDRINUSE where another process has the port (said in one log line).
 int query_new(struct broker *broker, struct query **ret);
 struct query *query_free(struct query *query); // after its thread was joined; takes NULL

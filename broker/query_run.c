@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a verb runs: here, in slices, on the tick or delivery thread, on the helper thread, in a
+// child process. One starter a place; every way ends in call_judge on the query thread. A call that
+// is away belongs to the other thread until its job comes back through to_query.
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "broker/delivery.h"
+#include "broker/query_call.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
+
+enum { CHILD_LINE_BYTES_MAX = 64 << 10, CHILD_ENVIRONMENT_MAX = 512 };
+
+void call_judge(struct call *call, int result) {
+    if (call->state == CALL_ENDED) {
+        return;
+    }
+    if (result == VERB_AGAIN) {
+        call->state = CALL_SLICING;
+        return;
+    }
+    if (result < 0) {
+        logging_error("query=%s error=\"%s\"", call->verb->name, strerror(-result));
+        call_answer(call, NULL);
+        call_refuse(call, result == -E2BIG ? REASON_TOO_LARGE : REASON_INTERNAL, "%s",
+                    result == -E2BIG ? "the answer is over a size limit" : "");
+    }
+    call_finish(call);
+}
+
+// ---- on the tick thread, the delivery thread, the helper
+
+static void come_back(struct job *job, void *context);
+
+static void post_back(struct call *call) {
+    call->work.job.run = come_back;
+    // There are fewer calls than places in the mailbox, and nothing else is posted to it.
+    bool posted = mailbox_post(call->query->broker->to_query, &call->work.job);
+    assert(posted);
+    (void)posted;
+}
+
+static int append_acted(struct call *call, struct tick *tick) {
+    const char *actor = call_argument_at(call, "actor", 0);
+    actor = actor != NULL ? actor : "operator";
+    json_t *data = json_pack("{s:s, s:s}", "actor", actor, "what", call->verb->name);
+    for (size_t i = 0; data != NULL && i < call->n_arguments; i++) {
+        const char *name = call->arguments[i].name;
+        if (json_object_get(data, name) == NULL) {
+            json_object_set_new(data, name, json_string(call->arguments[i].value));
+        }
+    }
+    uint64_t sequence;
+    return data != NULL ? tick_append(tick, "admin.acted", data, actor, 0, &sequence) : -ENOMEM;
+}
+
+static int write_on_tick(struct tick_job *job, struct tick *tick) {
+    struct call *call = (struct call *)(void *)job;
+    // A verb of delivery comes here after it worked, only to be put in the log.
+    int r = call->verb->place == VERB_TICK ? call->verb->write(call, tick) : 0;
+    call->acted = true;
+    return r == 0 && call->verb->acts && call->code == REASON_OK ? append_acted(call, tick) : r;
+}
+
+static void done_on_tick(struct tick_job *job, int result) {
+    struct call *call = (struct call *)(void *)job;
+    if (call->code == REASON_OK && result > 0) {
+        call->code = (uint32_t)result;
+    }
+    post_back(call);
+}
+
+static void run_on_delivery(struct job *job, void *context) {
+    struct call *call = (struct call *)(void *)job;
+    json_t *answer = NULL;
+    const char *detail = NULL;
+    int r = delivery_command(context, call->verb->name, call->arguments, call->n_arguments, &answer,
+                             &detail);
+    call->code = r >= 0 ? (uint32_t)r : REASON_INTERNAL;
+    if (detail != NULL) {
+        snprintf(call->detail, sizeof(call->detail), "%s", detail);
+    }
+    json_decref(call->answer);
+    call->answer = answer;
+    post_back(call);
+}
+
+static void *run_on_helper(void *data) {
+    struct call *call = data;
+    int r = call->verb->run(call);
+    if (r < 0) {
+        logging_error("query=%s error=\"%s\"", call->verb->name, strerror(-r));
+        call_refuse(call, REASON_INTERNAL, "%s", strerror(-r));
+    }
+    post_back(call);
+    return NULL;
+}
+
+// ---- handing over and taking back
+
+static void send_to_tick(struct call *call) {
+    tick_job_init(&call->work, write_on_tick, done_on_tick);
+    call->state = CALL_AWAY;
+    call->query->n_away++;
+    if (!mailbox_post(call->query->broker->to_tick, &call->work.job)) {
+        call->query->n_away--;
+        call_refuse(call, REASON_BUSY, "the tick has too much to do");
+        call_finish(call);
+    }
+}
+
+static void come_back(struct job *job, void *context) {
+    struct call *call = (struct call *)(void *)job;
+    struct query *query = context;
+    query->n_away--;
+    if (call->verb->place == VERB_HELPER) {
+        pthread_join(query->helper, NULL);
+        query->helping = false;
+        atomic_store(&query->broker->trim_paused, query->n_children > 0);
+    }
+    bool to_log = call->code == REASON_OK && call->verb->acts && !call->acted;
+    if (to_log && !atomic_load(&query->broker->stop)) {
+        send_to_tick(call);
+        return;
+    }
+    bool go_on = call->code == REASON_OK && call->verb->then != NULL;
+    arena_reset(query->reads.arena);
+    call_judge(call, go_on ? call->verb->then(call) : 0);
+}
+
+// The check before a call is handed over. False where it ended the call.
+static bool check_here(struct call *call) {
+    int r = call->verb->run != NULL ? call->verb->run(call) : 0;
+    if (r != 0 || call->code != REASON_OK) {
+        call_judge(call, r);
+        return false;
+    }
+    return true;
+}
+
+static void start_read(struct call *call) {
+    call_judge(call, call->verb->run(call));
+}
+
+static void start_tick(struct call *call) {
+    if (check_here(call)) {
+        send_to_tick(call);
+    }
+}
+
+static void start_delivery(struct call *call) {
+    if (!check_here(call)) {
+        return;
+    }
+    call->work.job.run = run_on_delivery;
+    call->state = CALL_AWAY;
+    call->query->n_away++;
+    if (!mailbox_post(call->query->broker->to_delivery, &call->work.job)) {
+        call->query->n_away--;
+        call_refuse(call, REASON_BUSY, "delivery has too much to do");
+        call_finish(call);
+    }
+}
+
+static void start_helper(struct call *call) {
+    struct query *query = call->query;
+    if (query->helping) {
+        call_refuse(call, REASON_BUSY, "another copy is being made");
+        call_finish(call);
+        return;
+    }
+    atomic_store(&query->broker->trim_paused, true);
+    call->state = CALL_AWAY;
+    if (pthread_create(&query->helper, NULL, run_on_helper, call) != 0) {
+        atomic_store(&query->broker->trim_paused, query->n_children > 0);
+        call_judge(call, -EAGAIN);
+        return;
+    }
+    query->n_away++;
+    query->helping = true;
+}
+
+// ---- children
+
+// The environment with another time zone: what a rebuild gives must not depend on it.
+static void child_environment(char *ret[static CHILD_ENVIRONMENT_MAX], char *zone) {
+    size_t n = 0;
+    ret[n++] = zone;
+    for (char **at = environ; *at != NULL && n < CHILD_ENVIRONMENT_MAX - 1; at++) {
+        if (strncmp(*at, "TZ=", 3) != 0) {
+            ret[n++] = *at;
+        }
+    }
+    ret[n] = NULL;
+}
+
+static int spawn(struct call *call, int output, pid_t *ret) {
+    char name[] = "touchbusd", state_option[] = "--state", zone[] = "TZ=Pacific/Chatham";
+    char option[NAME_BYTES_MAX];
+    snprintf(option, sizeof(option), "%s", call->verb->option);
+    char *arguments[] = {name, option, state_option, call->query->broker->configuration.state,
+                         NULL};
+    char *environment[CHILD_ENVIRONMENT_MAX];
+    child_environment(environment, zone);
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigfillset(&defaults);
+    if (posix_spawn_file_actions_init(&actions) != 0) {
+        return -ENOMEM;
+    }
+    if (posix_spawnattr_init(&attributes) != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -ENOMEM;
+    }
+    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int r = posix_spawn(ret, "/proc/self/exe", &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return -r;
+}
+
+static void start_child(struct call *call) {
+    struct query *query = call->query;
+    if (query->n_children >= CALL_CHILDREN_MAX) {
+        call_refuse(call, REASON_BUSY, "%d such jobs run already", CALL_CHILDREN_MAX);
+        call_finish(call);
+        return;
+    }
+    int ends[2];
+    call->child.line = malloc(CHILD_LINE_BYTES_MAX);
+    if (call->child.line == NULL || pipe2(ends, O_CLOEXEC) != 0) {
+        call_judge(call, call->child.line == NULL ? -ENOMEM : -errno);
+        return;
+    }
+    // Retention must not take away what the child is about to read.
+    atomic_store(&query->broker->trim_paused, true);
+    int r = spawn(call, ends[1], &call->child.pid);
+    close(ends[1]);
+    if (r == 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) {
+        r = -errno;
+    }
+    if (r != 0) {
+        close(ends[0]);
+        atomic_store(&query->broker->trim_paused, query->n_children > 0 || query->helping);
+        call_judge(call, r);
+        return;
+    }
+    call->child.output = ends[0];
+    call->state = CALL_CHILD;
+    query->n_children++;
+}
+
+static int take_line(struct call *call, const char *line, size_t size) {
+    json_t *json = json_loadb(line, size, 0, NULL);
+    if (json == NULL) {
+        return -EBADMSG;
+    }
+    if (json_object_get(json, "phase") != NULL) {
+        return call_part(call, json);
+    }
+    return call_answer(call, json);
+}
+
+static int take_lines(struct call *call) {
+    struct call_child *child = &call->child;
+    size_t began = 0;
+    for (size_t i = 0; i < child->size; i++) {
+        if (child->line[i] == '\n') {
+            int r = take_line(call, child->line + began, i - began);
+            if (r != 0) {
+                return r;
+            }
+            began = i + 1;
+        }
+    }
+    memmove(child->line, child->line + began, child->size - began);
+    child->size -= began;
+    return child->size == CHILD_LINE_BYTES_MAX ? -E2BIG : 0;
+}
+
+// Its output has ended, or it is not wanted any more.
+static void end_child(struct call *call, int result) {
+    struct query *query = call->query;
+    if (result != 0) {
+        kill(call->child.pid, SIGKILL);
+    }
+    int status = 0;
+    waitpid(call->child.pid, &status, 0);
+    close(call->child.output);
+    call->child.output = -1;
+    query->n_children--;
+    atomic_store(&query->broker->trim_paused, query->n_children > 0 || query->helping);
+    if (result == 0 && call->answer == NULL) {
+        logging_error("query=%s child_status=%d answer=none", call->verb->name, status);
+        call_refuse(call, REASON_INTERNAL, "the child process gave no answer");
+    }
+    bool go_on = result == 0 && call->code == REASON_OK && call->verb->then != NULL;
+    call_judge(call, go_on ? call->verb->then(call) : result);
+}
+
+void call_read_child(struct call *call) {
+    struct call_child *child = &call->child;
+    ssize_t n = 0;
+    int r = 0;
+    if (call->state != CALL_ENDED && !atomic_load(&call->query->broker->stop)) {
+        n = read(child->output, child->line + child->size, CHILD_LINE_BYTES_MAX - child->size);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        r = n < 0 ? -errno : 0;
+        child->size += n > 0 ? (size_t)n : 0;
+        r = r == 0 ? take_lines(call) : r;
+    }
+    bool unwanted = call->state == CALL_ENDED || atomic_load(&call->query->broker->stop);
+    if (n <= 0 || r != 0 || unwanted) {
+        end_child(call, unwanted ? -ECANCELED : r);
+    }
+}
+
+// ---- starting
+
+void call_slice(struct call *call) {
+    arena_reset(call->query->reads.arena);
+    call_judge(call, call->verb->run(call));
+}
+
+void call_start(struct call *call) {
+    static void (*const starters[])(struct call * call) = {
+        [VERB_READ] = start_read,         [VERB_SLICED] = start_read,   [VERB_TICK] = start_tick,
+        [VERB_DELIVERY] = start_delivery, [VERB_HELPER] = start_helper, [VERB_CHILD] = start_child,
+    };
+    arena_reset(call->query->reads.arena);
+    starters[call->verb->place](call);
+}
