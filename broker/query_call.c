@@ -64,6 +64,17 @@ static uint32_t check_arguments(const struct call *call, char *ret_detail) {
     return REASON_OK;
 }
 
+// Defaults stand in the call like what was given, so that other threads see them too.
+static void add_defaults(struct call *call) {
+    for (const struct verb_argument *row = call->verb->arguments; row->name != NULL; row++) {
+        if (row->default_text != NULL && count_argument(call, row->name) == 0 &&
+            call->n_arguments < QUERY_ARGUMENTS_MAX) {
+            call->arguments[call->n_arguments++] =
+                (struct delivery_argument){row->name, row->default_text};
+        }
+    }
+}
+
 static char *append(char **at, const char *text) {
     size_t size = strlen(text) + 1;
     char *copy = memcpy(*at, text, size);
@@ -114,6 +125,7 @@ uint32_t call_new(struct query *query, const void *peer, size_t peer_size,
     if (code == REASON_OK) {
         code = check_arguments(call, ret_detail);
     }
+    add_defaults(call);
     const char *why = "";
     if (code == REASON_OK && request->body.len > 0 &&
         (body_check(request->body.data, request->body.len, true, &why) != 0 ||
@@ -186,7 +198,8 @@ static int pack(struct query *query, Touchbus__Answer *answer, const json_t *bod
 
 void query_send_refusal(struct query *query, const void *peer, size_t peer_size, uint64_t request,
                         uint32_t code, const char *detail) {
-    Touchbus__Answer answer = TOUCHBUS__ANSWER__INIT;
+    Touchbus__Answer answer;
+    touchbus__answer__init(&answer);
     char text[DETAIL_BYTES_MAX];
     snprintf(text, sizeof(text), "%s", detail);
     answer.request = request;
@@ -200,7 +213,8 @@ void query_send_refusal(struct query *query, const void *peer, size_t peer_size,
 }
 
 void call_finish(struct call *call) {
-    Touchbus__Answer answer = TOUCHBUS__ANSWER__INIT;
+    Touchbus__Answer answer;
+    touchbus__answer__init(&answer);
     answer.request = call->request;
     answer.code = call->code;
     answer.detail = call->detail;
@@ -237,7 +251,8 @@ int call_part(struct call *call, json_t *part) {
     if (part == NULL) {
         return -ENOMEM;
     }
-    Touchbus__Answer answer = TOUCHBUS__ANSWER__INIT;
+    Touchbus__Answer answer;
+    touchbus__answer__init(&answer);
     answer.request = call->request;
     answer.as_of = call->as_of != 0 ? call->as_of : atomic_load(&call->query->broker->visible);
     answer.more = true;
@@ -278,8 +293,7 @@ const char *call_argument_at(const struct call *call, const char *name, size_t i
 }
 
 const char *call_argument(const struct call *call, const char *name) {
-    const char *value = call_argument_at(call, name, 0);
-    return value != NULL ? value : find_argument(call->verb, name)->default_text;
+    return call_argument_at(call, name, 0);
 }
 
 bool call_number(struct call *call, const char *name, uint64_t max, uint64_t *ret) {

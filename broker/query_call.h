@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "broker/delivery.h"
 #include "broker/query.h"
 #include "broker/verbs.h"
 

@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker/delivery.h"
 #include "broker/query_call.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
