@@ -13,7 +13,6 @@ struct configuration {
     char *bind;               // --bind, 127.0.0.1: loopback only without keys
     int64_t port;             // --port, 7400
     char *catalogue;          // --catalogue, rows of the operator's own types
-    char *region;             // --region, for phone numbers without a country
     struct option_list ranks; // --rank SOURCE-GLOB=N
     char *log_level;
     int64_t log_map_bytes, view_map_bytes;
