@@ -23,10 +23,11 @@ extern "C" {
 #endif
 
 enum {
-    KIT_DETAIL_BYTES_MAX = 256,   // of a result's detail, with its end
-    KIT_DELIVER_EVENTS_MAX = 256, // events in one call of deliver
-    KIT_IN_FLIGHT_MAX = 8192,     // events given to the kit and not yet settled
-    KIT_COUNTERS_MAX = 32,        // counters of a connector's own
+    KIT_DETAIL_BYTES_MAX = 256,    // of a result's detail, with its end
+    KIT_DELIVER_EVENTS_MAX = 256,  // events in one call of deliver
+    KIT_SUBMIT_EVENTS_MAX = 16384, // events in one kit_submit
+    KIT_IN_FLIGHT_MAX = 8192,      // events given to the kit and not yet settled
+    KIT_COUNTERS_MAX = 32,         // counters of a connector's own
 };
 
 struct kit;

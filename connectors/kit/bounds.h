@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every bound of the kit, in one place. Sizes in bytes, times in milliseconds. What a connector
+// must know of them stands in kit.h.
+#pragma once
+
+enum {
+    SUBMIT_ANSWER_MS = 1500, // no ack by then: the event goes to the spool, its caller is told
+    SUBMIT_QUEUE_EVENTS_MAX = 32768,   // submitted, not yet taken over by the loop or in flight
+    SUBMIT_QUEUE_BYTES_MAX = 64 << 20, // the same, serialised
+
+    SPOOL_SEGMENT_BYTES = 8 << 20, // a segment file is closed when it is over this
+    SPOOL_RECORD_BYTES_MAX = 2 << 20,
+    SPOOL_SEGMENTS_MAX = 1 << 16, // files looked at when a spool is opened
+    SPOOL_WINDOW = 32768,         // records read and not yet acked; a power of two
+    SPOOL_CURSOR_RECORDS = 512,   // the cursor file lags behind the acks by less than this
+    REPLAY_RECORDS_MAX = 2048,    // spool records at the publisher
+
+    QUARANTINE_BYTES_MAX = 64 << 20, // of the quarantine file; then KIT_FULL
+
+    REPUBLISH_MS_MIN = 100, // a retryable refusal is repeated after this, doubled
+    REPUBLISH_MS_MAX = 5000,
+
+    OUTAGE_LANES = 4,    // that many lanes failing in a row: the sink's system is away, not poison
+    OUTAGE_MS_MIN = 250, // then everything is held and tried again after this, doubled
+    OUTAGE_MS_MAX = 5000,
+    RESUBSCRIBE_MS = 2000,
+
+    COLLECT_MS = 1000, // default of collect_every_ms
+    COLLECT_FAIL_MS_MAX = 30000,
+    LOOP_MS = 250,    // the loop looks around at least this often
+    REPORT_MS = 5000, // a health report to the broker this often
+    REPORT_ANSWER_MS = 500,
+    DRAIN_MS = 1000,      // at the end: waiting for acks, then what can be is spooled
+    DRAIN_SPOOL_MS = 500, // and this for the answers of what was spooled
+};
