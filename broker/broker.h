@@ -32,6 +32,8 @@ struct broker {
     atomic_uint_fast64_t visible; // the last sequence readers may see
     atomic_bool stop;             // SIGTERM: finish and leave
     atomic_bool trim_paused;      // a verify job runs
+    atomic_bool disk_low;         // below the reserve: publishing is answered busy (upkeep.c)
+    int lock;                     // descriptor of STATE/lock, -1
     int64_t started_us;
     struct delivery *delivery;
     struct mailbox *to_tick, *to_delivery, *to_query, *to_upkeep;

@@ -156,6 +156,10 @@ int keys_ensure(struct keys *keys, uint64_t customer) {
     return 0;
 }
 
+uint64_t keys_made(const struct keys *keys) {
+    return atomic_load(&keys->made);
+}
+
 const uint8_t *keys_hash_secret(const struct keys *keys) {
     return keys->hash_secret;
 }

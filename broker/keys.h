@@ -28,6 +28,8 @@ struct keys *keys_close(struct keys *keys);
 // Makes and syncs keys so that `customer` has one and KEYS_AHEAD more are ready. Tick thread only;
 // cheap when there are enough. A failure is fatal, as any failed commit.
 int keys_ensure(struct keys *keys, uint64_t customer);
+// How many keys were ever made: a customer at or above it has none, and never had.
+uint64_t keys_made(const struct keys *keys);
 // The 16-byte secret of keyed hashes (ids, bodies, lanes), made with the store.
 const uint8_t *keys_hash_secret(const struct keys *keys);
 
