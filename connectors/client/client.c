@@ -44,7 +44,7 @@ int touchbus_client_new(const char *broker, touchbus_client **ret) {
         return -ENOMEM;
     }
     int r = endpoint_format(broker, ENDPOINT_QUERY, client->endpoint);
-    r = r != 0 ? r : endpoint_connect(client->endpoint, SOCKET_MESSAGES_MAX, &client->socket);
+    r = r != 0 ? r : endpoint_connect(client->endpoint, SOCKET_MESSAGES_MAX, true, &client->socket);
     if (r != 0) {
         touchbus_client_free(client);
         return r;
@@ -144,6 +144,7 @@ static int receive_answer(touchbus_client *client, touchbus_answer **ret) {
         return 0;
     }
     ProtobufCMessage *message = NULL;
+    const char *why;
     touchbus_answer *answer = calloc(1, sizeof(*answer));
     int r = -ENOMEM;
     if (answer != NULL) {
@@ -152,7 +153,7 @@ static int receive_answer(touchbus_client *client, touchbus_answer **ret) {
     }
     if (answer != NULL && answer->arena != NULL) {
         r = envelope_unpack(&touchbus__answer__descriptor, zmq_msg_data(&frame),
-                            zmq_msg_size(&frame), answer->arena, &message, NULL);
+                            zmq_msg_size(&frame), answer->arena, &message, &why);
         r = r > 0 ? -EBADMSG : r;
     }
     zmq_msg_close(&frame);

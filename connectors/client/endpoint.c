@@ -114,7 +114,7 @@ static void context_release(void) {
 
 // ---- sockets
 
-static int set_options(void *socket, bool ipv6, int hwm) {
+static int set_options(void *socket, bool ipv6, int hwm, bool again) {
     const struct {
         int option;
         int value;
@@ -123,7 +123,7 @@ static int set_options(void *socket, bool ipv6, int hwm) {
         {ZMQ_IMMEDIATE, 1},
         {ZMQ_SNDHWM, hwm},
         {ZMQ_RCVHWM, hwm},
-        {ZMQ_RECONNECT_IVL, RECONNECT_MS_MIN},
+        {ZMQ_RECONNECT_IVL, again ? RECONNECT_MS_MIN : -1},
         {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX},
         {ZMQ_HEARTBEAT_IVL, HEARTBEAT_IVL_MS},
         {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
@@ -141,7 +141,7 @@ static int set_options(void *socket, bool ipv6, int hwm) {
                : 0;
 }
 
-int endpoint_connect(const char *endpoint, int hwm, void **ret_socket) {
+int endpoint_connect(const char *endpoint, int hwm, bool again, void **ret_socket) {
     void *shared = context_acquire();
     if (shared == NULL) {
         return -ENOMEM;
@@ -152,7 +152,7 @@ int endpoint_connect(const char *endpoint, int hwm, void **ret_socket) {
         context_release();
         return -error;
     }
-    int r = set_options(socket, strchr(endpoint, '[') != NULL, hwm);
+    int r = set_options(socket, strchr(endpoint, '[') != NULL, hwm, again);
     if (r == 0 && zmq_connect(socket, endpoint) != 0) {
         r = -errno;
     }

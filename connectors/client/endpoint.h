@@ -16,10 +16,11 @@ enum { ENDPOINT_BYTES_MAX = 300 };
 int endpoint_format(const char *broker, enum endpoint_kind kind,
                     char ret[static ENDPOINT_BYTES_MAX]);
 
-// A DEALER that connects in the background: heartbeats, reconnection with back-off, no linger,
-// nothing queued while there is no connection. hwm: messages either way, at least what the
-// protocol's credit allows. 0; negative errno.
-int endpoint_connect(const char *endpoint, int hwm, void **ret_socket);
+// A DEALER that connects in the background: heartbeats, no linger, nothing queued while there is no
+// connection. hwm: messages either way, at least what the protocol's credit allows. again: it
+// reconnects by itself, with back-off; else one connection is all there is, and a socket that was
+// writable and is not any more has lost it. 0; negative errno.
+int endpoint_connect(const char *endpoint, int hwm, bool again, void **ret_socket);
 // Takes NULL; returns NULL.
 void *endpoint_close(void *socket);
 

@@ -171,9 +171,10 @@ Touchbus__Event *event_message(const touchbus_event *event) {
     if (self->message != NULL || self->packed == NULL) {
         return self->message;
     }
+    const char *why;
     _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
     if (arena == NULL || envelope_unpack_event(self->packed, self->packed_size, false, arena,
-                                               &self->message, NULL) != 0) {
+                                               &self->message, &why) != 0) {
         return NULL;
     }
     self->arena = STEAL(arena);

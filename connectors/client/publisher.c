@@ -105,7 +105,7 @@ int touchbus_publisher_new(const touchbus_publisher_options *options, touchbus_p
     }
     r = r != 0 ? r : make_source(options, &publisher->source);
     r = r != 0 ? r : make_id_prefix(publisher->id_prefix);
-    r = r != 0 ? r : endpoint_connect(endpoint, SOCKET_MESSAGES_MAX, &publisher->socket);
+    r = r != 0 ? r : endpoint_connect(endpoint, SOCKET_MESSAGES_MAX, true, &publisher->socket);
     if (r != 0) {
         touchbus_publisher_free(publisher);
         return r;
@@ -192,9 +192,10 @@ static void on_settled(const struct window_settled *settled, void *user) {
 
 static void take_reply(touchbus_publisher *publisher, const void *data, size_t size) {
     ProtobufCMessage *message;
+    const char *why;
     arena_reset(publisher->arena);
     if (envelope_unpack(&touchbus__publish_reply__descriptor, data, size, publisher->arena,
-                        &message, NULL) != 0) {
+                        &message, &why) != 0) {
         return; // as if it had been lost: the events are sent again
     }
     const Touchbus__PublishReply *reply = (const Touchbus__PublishReply *)message;

@@ -25,15 +25,18 @@ static void drop_connection(touchbus_subscriber *subscriber) {
     subscriber->generation++;
 }
 
-// Starts over with a fresh socket: at once after a connection that worked, else after a back-off.
+static int64_t backed_off_us(const touchbus_subscriber *subscriber, int64_t ms_min) {
+    int64_t ms = ms_min << (subscriber->n_failed < 8 ? subscriber->n_failed : 8);
+    return (ms < SUBSCRIBER_RETRY_MS_MAX ? ms : SUBSCRIBER_RETRY_MS_MAX) * CLOCK_US_PER_MS;
+}
+
+// Starts over with a fresh socket, soon after a connection that worked, else after a back-off.
 static void reconnect(touchbus_subscriber *subscriber, int64_t now_us) {
     bool worked = subscriber->state == SUBSCRIBER_LIVE;
     drop_connection(subscriber);
     subscriber->state = SUBSCRIBER_IDLE;
     subscriber->n_failed = worked ? 0 : subscriber->n_failed + 1;
-    int64_t ms = SUBSCRIBER_RETRY_MS_MIN << (subscriber->n_failed < 8 ? subscriber->n_failed : 8);
-    ms = ms < SUBSCRIBER_RETRY_MS_MAX ? ms : SUBSCRIBER_RETRY_MS_MAX;
-    subscriber->retry_us = now_us + ms * CLOCK_US_PER_MS;
+    subscriber->retry_us = now_us + backed_off_us(subscriber, SUBSCRIBER_RETRY_MS_MIN);
 }
 
 void subscriber_lost(touchbus_subscriber *subscriber, int64_t now_us) {
@@ -117,21 +120,29 @@ void subscriber_leave(touchbus_subscriber *subscriber) {
     send_message(subscriber, &message, subscriber->said_us);
 }
 
-static void open_socket(touchbus_subscriber *subscriber, int64_t now_us) {
+int subscriber_open(touchbus_subscriber *subscriber, int64_t now_us) {
     int hwm = (int)subscriber->credit + SUBSCRIBER_BEATS_MAX;
-    if (endpoint_connect(subscriber->endpoint, hwm, &subscriber->socket) != 0) {
+    int r = endpoint_connect(subscriber->endpoint, hwm, false, &subscriber->socket);
+    if (r != 0) {
         reconnect(subscriber, now_us);
-        return;
+        return r;
     }
     subscriber->state = SUBSCRIBER_CONNECTING;
+    subscriber->asked_us = now_us;
+    return 0;
 }
 
 void subscriber_tend(touchbus_subscriber *subscriber, int64_t now_us) {
     if (subscriber->state == SUBSCRIBER_IDLE && now_us >= subscriber->retry_us) {
-        open_socket(subscriber, now_us);
+        subscriber_open(subscriber, now_us);
     }
     if (subscriber->state == SUBSCRIBER_CONNECTING) {
         say_subscribe(subscriber, now_us);
+    }
+    if (subscriber->state == SUBSCRIBER_CONNECTING &&
+        now_us - subscriber->asked_us >= backed_off_us(subscriber, SUBSCRIBER_CONNECT_MS_MIN)) {
+        reconnect(subscriber, now_us);
+        subscriber->retry_us = now_us; // it has waited already
     }
     if (subscriber->state == SUBSCRIBER_LIVE && !settlement_empty(&subscriber->settlement) &&
         now_us - subscriber->settlement.since_us >= SUBSCRIBER_SETTLE_MS * CLOCK_US_PER_MS) {
@@ -220,6 +231,19 @@ static bool take_incarnation(touchbus_subscriber *subscriber,
     return true;
 }
 
+// Nothing is there to read: is there still somebody to say something?
+static void check_connection(touchbus_subscriber *subscriber, int64_t now_us) {
+    if (subscriber->state != SUBSCRIBER_ASKED && subscriber->state != SUBSCRIBER_LIVE) {
+        return;
+    }
+    int64_t silence_ms =
+        subscriber->state == SUBSCRIBER_ASKED ? SUBSCRIBER_ANSWER_MS : MEMBER_LAPSE_MS;
+    if (now_us - subscriber->heard_us >= silence_ms * CLOCK_US_PER_MS ||
+        !endpoint_writable(subscriber->socket)) {
+        reconnect(subscriber, now_us);
+    }
+}
+
 bool subscriber_receive(touchbus_subscriber *subscriber, int64_t now_us) {
     if (subscriber->socket == NULL) {
         return false;
@@ -228,19 +252,15 @@ bool subscriber_receive(touchbus_subscriber *subscriber, int64_t now_us) {
     zmq_msg_init(&frame);
     if (zmq_msg_recv(&frame, subscriber->socket, ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&frame);
-        int64_t silence_ms =
-            subscriber->state == SUBSCRIBER_ASKED ? SUBSCRIBER_ANSWER_MS : MEMBER_LAPSE_MS;
-        if ((subscriber->state == SUBSCRIBER_ASKED || subscriber->state == SUBSCRIBER_LIVE) &&
-            now_us - subscriber->heard_us >= silence_ms * CLOCK_US_PER_MS) {
-            reconnect(subscriber, now_us);
-        }
+        check_connection(subscriber, now_us);
         return false;
     }
     subscriber->heard_us = now_us;
     ProtobufCMessage *unpacked;
+    const char *why;
     arena_reset(subscriber->arena);
     int r = envelope_unpack(&touchbus__broker_message__descriptor, zmq_msg_data(&frame),
-                            zmq_msg_size(&frame), subscriber->arena, &unpacked, NULL);
+                            zmq_msg_size(&frame), subscriber->arena, &unpacked, &why);
     zmq_msg_close(&frame);
     if (r != 0) {
         reconnect(subscriber, now_us); // never skip what cannot be read

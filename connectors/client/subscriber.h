@@ -16,7 +16,8 @@ enum {
     SUBSCRIBER_ARENA_BYTES_MAX = 32 << 20, // one Delivery, unpacked
     SUBSCRIBER_BEATS_MAX = 8192, // what a program that only runs leaves unread: beats of 2 hours
     SUBSCRIBER_ANSWER_MS = 5000, // to a Subscribe
-    SUBSCRIBER_RETRY_MS_MIN = 100,
+    SUBSCRIBER_CONNECT_MS_MIN = 250, // for a connection to stand, twice as long each time
+    SUBSCRIBER_RETRY_MS_MIN = 50,
     SUBSCRIBER_RETRY_MS_MAX = 2000,
     SUBSCRIBER_LINGER_MS = 250, // for the good-bye
     SUBSCRIBER_SETTLE_MS = 20,  // a settlement waits no longer for company
@@ -61,6 +62,8 @@ struct touchbus_subscriber {
     char refusal_detail[DETAIL_BYTES_MAX + 1];
 };
 
+// A fresh socket that connects in the background. 0; negative errno, to be tried again.
+int subscriber_open(touchbus_subscriber *subscriber, int64_t now_us);
 // Everything that is due at now_us: connect, subscribe, beat, settle. Never blocks.
 void subscriber_tend(touchbus_subscriber *subscriber, int64_t now_us);
 // Takes one frame. False: there is none.

@@ -129,12 +129,8 @@ int touchbus_subscriber_new(const touchbus_subscriber_options *options, touchbus
     subscriber->arena = arena_new(SUBSCRIBER_ARENA_BYTES_MAX);
     r = subscriber->arena == NULL ? -ENOMEM : fill_subscribe(subscriber, options);
     r = r != 0 ? r : endpoint_format(options->broker, ENDPOINT_SUBSCRIBE, subscriber->endpoint);
-    if (r == 0) {
-        // The first socket at once, so that a program may poll it.
-        r = endpoint_connect(subscriber->endpoint, (int)subscriber->credit + SUBSCRIBER_BEATS_MAX,
-                             &subscriber->socket);
-        subscriber->state = SUBSCRIBER_CONNECTING;
-    }
+    // The first socket at once, so that a program may poll it.
+    r = r != 0 ? r : subscriber_open(subscriber, clock_monotonic_us());
     if (r != 0) {
         touchbus_subscriber_free(subscriber);
         return r;
@@ -192,13 +188,8 @@ static void give_credit_back(touchbus_subscriber *subscriber, int64_t now_us) {
     }
 }
 
-static void wait_for_more(touchbus_subscriber *subscriber, int64_t now_us, int64_t end_us) {
-    int64_t look_ms = LOOK_MS;
-    if (subscriber->state == SUBSCRIBER_CONNECTING) {
-        look_ms = CONNECTING_LOOK_MS;
-    } else if (subscriber->socket != NULL && !endpoint_writable(subscriber->socket)) {
-        subscriber_lost(subscriber, now_us);
-    }
+static void wait_for_more(const touchbus_subscriber *subscriber, int64_t now_us, int64_t end_us) {
+    int64_t look_ms = subscriber->state == SUBSCRIBER_CONNECTING ? CONNECTING_LOOK_MS : LOOK_MS;
     int64_t due_us = subscriber_deadline(subscriber);
     int64_t wake_us = now_us + look_ms * CLOCK_US_PER_MS;
     if (subscriber->state != SUBSCRIBER_CONNECTING && due_us < wake_us) {
