@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// The effects table. Every write is an upsert that keeps what is newer, so that the order of lanes
+// does not matter: highest revision, latest time, highest rank.
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "connectors/crm/effects.h"
+#include "connectors/dialect/order_document.h"
+#include "schemas/base/cleanup.h"
+#include "schemas/base/clock.h"
+
+enum {
+    ATTRIBUTES_MAX = 256,         // one event sets
+    CLAMP_US = 300 * 1000 * 1000, // an event's time counts as at most this long after its receipt
+};
+
+struct context {
+    struct sql_file *file;
+    const struct store_event *event;
+    const json_t *data;
+    char *why;
+};
+
+static int mismatch(const struct context *context, const char *what) {
+    snprintf(context->why, STORE_WHY_BYTES, "%s", what);
+    return SQLITE_MISMATCH;
+}
+
+static const char *text(const struct context *context, const char *name) {
+    return json_string_value(json_object_get(context->data, name));
+}
+
+static int64_t clamped_time(const struct store_event *event) {
+    int64_t latest = event->received_us + CLAMP_US;
+    return event->time_us < latest ? event->time_us : latest;
+}
+
+// ---- attributes
+
+// Scalars as they are, lists and maps as JSON text; null says that the attribute was deleted.
+static int write_attribute(const struct context *context, const char *name, const json_t *value) {
+    const struct store_event *event = context->event;
+    char format[] = "isiisin";
+    char *value_format = &format[sizeof(format) - 2];
+    int64_t customer = (int64_t)event->customer, rank = event->rank;
+    int64_t time_us = clamped_time(event), sequence = (int64_t)event->sequence;
+    _cleanup_free_ char *dumped = NULL;
+    const char *as_text = json_string_value(value);
+    if (json_is_object(value) || json_is_array(value)) {
+        dumped = json_dumps(value, JSON_COMPACT);
+        as_text = dumped;
+    }
+    *value_format = as_text != NULL ? 's' : json_is_real(value) ? 'd' : 'i';
+    if (as_text != NULL) {
+        return sql_run(context->file, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
+                       event->id, sequence, as_text);
+    }
+    if (json_is_real(value)) {
+        return sql_run(context->file, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
+                       event->id, sequence, json_real_value(value));
+    }
+    *value_format = json_is_null(value) ? 'n' : 'i';
+    int64_t number = json_is_boolean(value) ? json_is_true(value) : json_integer_value(value);
+    return sql_run(context->file, SQL_ATTRIBUTE, format, customer, name, rank, time_us, event->id,
+                   sequence, number);
+}
+
+static int set_attributes(const struct context *context, const char *member) {
+    json_t *attributes = json_object_get(context->data, member);
+    if (context->event->customer == 0) {
+        return SQLITE_OK;
+    }
+    if (!json_is_object(attributes) || json_object_size(attributes) > ATTRIBUTES_MAX) {
+        return mismatch(context, "the attributes are no map, or too many");
+    }
+    const char *name;
+    json_t *value;
+    int code = SQLITE_OK;
+    json_object_foreach(attributes, name, value) {
+        code = code == SQLITE_OK ? write_attribute(context, name, value) : code;
+    }
+    return code;
+}
+
+static int set_traits(const struct context *context) {
+    return set_attributes(context, "traits");
+}
+
+static int set_fields(const struct context *context) {
+    return set_attributes(context, "fields");
+}
+
+// ---- orders and quotes
+
+static int write_lines(const struct context *context, enum sql clear, enum sql insert,
+                       const char *id, const struct order_lines *lines) {
+    int code = sql_run(context->file, clear, "s", id);
+    for (size_t i = 0; i < lines->n_lines && code == SQLITE_OK; i++) {
+        const struct order_line *line = &lines->lines[i];
+        code = sql_run(context->file, insert, "sisssss", id, (int64_t)i + 1, line->sku, line->name,
+                       line->quantity, line->price, line->amount);
+    }
+    return code;
+}
+
+static int place_order(const struct context *context) {
+    const struct store_event *event = context->event;
+    _cleanup_(cleanup_order) struct order *order = NULL;
+    int r = order_parse(event->data, strlen(event->data), &order, context->why);
+    if (r != 0) {
+        return r < 0 ? SQLITE_NOMEM : SQLITE_MISMATCH;
+    }
+    int code =
+        sql_run(context->file, SQL_ORDER_PLACED, "sissssi", order->order_id,
+                (int64_t)event->customer, order->currency, order->lines.total, order->quote_id,
+                event->time != NULL ? event->time : event->received, (int64_t)event->sequence);
+    return code != SQLITE_OK ? code
+                             : write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE,
+                                           order->order_id, &order->lines);
+}
+
+static int change_order(const struct context *context) {
+    const struct store_event *event = context->event;
+    _cleanup_(cleanup_order_change) struct order_change *change = NULL;
+    int r = order_change_parse(event->data, strlen(event->data), &change, context->why);
+    if (r != 0) {
+        return r < 0 ? SQLITE_NOMEM : SQLITE_MISMATCH;
+    }
+    int code = sql_run(context->file, SQL_ORDER_CHANGED, "sisisis", change->order_id,
+                       (int64_t)event->customer, change->status, change->revision,
+                       event->time != NULL ? event->time : event->received,
+                       (int64_t)event->sequence, change->has_lines ? change->lines.total : NULL);
+    if (code != SQLITE_OK || !sql_changed(context->file) || !change->has_lines) {
+        return code;
+    }
+    return write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, change->order_id,
+                       &change->lines);
+}
+
+static int change_supply(const struct context *context) {
+    const char *order_id = text(context, "order_id"), *eta = text(context, "eta");
+    return order_id == NULL || eta == NULL ? SQLITE_OK
+                                           : sql_run(context->file, SQL_ORDER_ETA, "ssi", order_id,
+                                                     eta, (int64_t)context->event->sequence);
+}
+
+static int issue_quote(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *quote_id = text(context, "quote_id");
+    const json_t *revision = json_object_get(context->data, "revision");
+    if (quote_id == NULL || !json_is_integer(revision)) {
+        return mismatch(context, "quote_id or revision is missing");
+    }
+    struct order_lines lines;
+    int r = order_lines_parse(json_object_get(context->data, "lines"), &lines, context->why);
+    if (r != 0) {
+        return r < 0 ? SQLITE_NOMEM : SQLITE_MISMATCH;
+    }
+    int code =
+        sql_run(context->file, SQL_QUOTE_ISSUED, "siisssi", quote_id, (int64_t)event->customer,
+                (int64_t)json_integer_value(revision), text(context, "currency"), lines.total,
+                text(context, "valid_until"), (int64_t)event->sequence);
+    if (code == SQLITE_OK && sql_changed(context->file)) {
+        code = write_lines(context, SQL_QUOTE_LINES_CLEAR, SQL_QUOTE_LINE, quote_id, &lines);
+    }
+    order_lines_clear(&lines);
+    return code;
+}
+
+static int close_quote(const struct context *context) {
+    const char *quote_id = text(context, "quote_id");
+    return quote_id == NULL ? mismatch(context, "quote_id is missing")
+                            : sql_run(context->file, SQL_QUOTE_CLOSED, "sisi", quote_id,
+                                      (int64_t)context->event->customer, text(context, "outcome"),
+                                      (int64_t)context->event->sequence);
+}
+
+// ---- consents
+
+static int change_consent(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *purpose = text(context, "purpose"), *address = text(context, "address");
+    const char *state = text(context, "state"), *channel = text(context, "channel");
+    if (event->customer == 0) {
+        return SQLITE_OK;
+    }
+    if (purpose == NULL || address == NULL || state == NULL) {
+        return mismatch(context, "purpose, address or state is missing");
+    }
+    return sql_run(context->file, SQL_CONSENT, "isssssii", (int64_t)event->customer, purpose,
+                   channel != NULL ? channel : "", address, state, text(context, "text_version"),
+                   clamped_time(event), (int64_t)event->sequence);
+}
+
+// ---- the table
+
+static const struct effect {
+    const char *type;
+    int (*apply)(const struct context *context);
+} effects[] = {
+    {"customer.identified", set_traits}, {"customer.changed", set_fields},
+    {"order.placed", place_order},       {"order.changed", change_order},
+    {"supply.changed", change_supply},   {"quote.issued", issue_quote},
+    {"quote.closed", close_quote},       {"consent.changed", change_consent},
+};
+
+int effects_apply(struct sql_file *file, const struct store_event *event, char *why) {
+    const struct effect *effect = NULL;
+    for (size_t i = 0; i < sizeof(effects) / sizeof(effects[0]) && effect == NULL; i++) {
+        effect = strcmp(effects[i].type, event->type) == 0 ? &effects[i] : NULL;
+    }
+    if (effect == NULL) {
+        return SQLITE_OK;
+    }
+    struct context context = {.file = file, .event = event, .why = why};
+    json_t *data = event->data != NULL ? json_loads(event->data, 0, NULL) : NULL;
+    context.data = data;
+    int code = json_is_object(data) ? effect->apply(&context)
+                                    : mismatch(&context, "data is no JSON object");
+    json_decref(data);
+    return code;
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens the customer file and runs its statements. WAL with synchronous=FULL: a commit that
+// returned is on disk. Migrations are numbered files built in; a file newer than they is refused.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connectors/crm/sql.h"
+#include "schemas/base/logging.h"
+
+// Longer than another member's transaction, shorter than what the broker takes for silence.
+enum { BUSY_MS = 1000 };
+
+extern const char crm_migration_1[];
+
+// The version of a file is the number of migrations in it (PRAGMA user_version).
+static const char *const migrations[] = {crm_migration_1};
+enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
+
+static const char *const texts[N_SQL] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_EVENT_BEGIN] = "SAVEPOINT event",
+    [SQL_EVENT_KEEP] = "RELEASE event",
+    [SQL_EVENT_UNDO] = "ROLLBACK TO event",
+    [SQL_LOG_GET] = "SELECT incarnation FROM log",
+    [SQL_LOG_SET] = "INSERT INTO log (one, incarnation) VALUES (1, ?1)",
+    [SQL_COPY_ASIDE] = "VACUUM INTO ?1",
+    // No row changes where the lane has this sequence or a later one: the event is a repeat.
+    [SQL_FENCE] = "INSERT INTO fences (lane, sequence) VALUES (?1, ?2) ON CONFLICT (lane) "
+                  "DO UPDATE SET sequence = excluded.sequence WHERE sequence < excluded.sequence",
+    [SQL_INTERACTION] =
+        "INSERT INTO interactions (sequence, customer, type, channel, direction, source, id, time, "
+        "received, data) VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    [SQL_CUSTOMER] =
+        "INSERT INTO customers (customer, first_sequence, last_sequence, first_time, last_time, "
+        "interactions) VALUES (?1, ?2, ?2, ?3, ?3, 1) ON CONFLICT (customer) DO UPDATE SET "
+        "first_sequence = min(first_sequence, excluded.first_sequence), "
+        "last_sequence = max(last_sequence, excluded.last_sequence), "
+        "first_time = min(first_time, excluded.first_time), "
+        "last_time = max(last_time, excluded.last_time), interactions = interactions + 1",
+    [SQL_KEY] = "INSERT INTO keys (kind, value, customer, first_sequence, last_sequence) "
+                "VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (kind, value, customer) DO UPDATE SET "
+                "first_sequence = min(first_sequence, excluded.first_sequence), "
+                "last_sequence = max(last_sequence, excluded.last_sequence)",
+    [SQL_ATTRIBUTE] =
+        "INSERT INTO attributes (customer, name, rank, time_us, event, sequence, value) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (customer, name) DO UPDATE SET "
+        "value = excluded.value, rank = excluded.rank, time_us = excluded.time_us, "
+        "event = excluded.event, sequence = excluded.sequence "
+        "WHERE (excluded.rank, excluded.time_us, excluded.event) > (rank, time_us, event)",
+    // A change that is here already (of a revision above 0) keeps its status.
+    [SQL_ORDER_PLACED] =
+        "INSERT INTO orders (order_id, customer, status, revision, currency, total, quote_id, "
+        "placed, sequence) VALUES (?1, nullif(?2, 0), 'placed', 0, ?3, ?4, ?5, ?6, ?7) "
+        "ON CONFLICT (order_id) DO UPDATE SET customer = excluded.customer, "
+        "currency = excluded.currency, total = excluded.total, quote_id = excluded.quote_id, "
+        "placed = excluded.placed, sequence = excluded.sequence",
+    [SQL_ORDER_CHANGED] =
+        "INSERT INTO orders (order_id, customer, status, revision, changed, sequence, total) "
+        "VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7) ON CONFLICT (order_id) DO UPDATE SET "
+        "status = excluded.status, revision = excluded.revision, changed = excluded.changed, "
+        "sequence = excluded.sequence, total = coalesce(excluded.total, total) "
+        "WHERE excluded.revision >= revision",
+    [SQL_ORDER_ETA] = "UPDATE orders SET eta = ?2, sequence = ?3 WHERE order_id = ?1",
+    [SQL_ORDER_LINES_CLEAR] = "DELETE FROM order_lines WHERE order_id = ?1",
+    [SQL_ORDER_LINE] =
+        "INSERT INTO order_lines (order_id, line, sku, name, quantity, price, amount) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [SQL_QUOTE_ISSUED] =
+        "INSERT INTO quotes (quote_id, customer, status, revision, currency, total, valid_until, "
+        "sequence) VALUES (?1, nullif(?2, 0), 'open', ?3, ?4, ?5, ?6, ?7) "
+        "ON CONFLICT (quote_id) DO UPDATE SET customer = excluded.customer, "
+        "revision = excluded.revision, currency = excluded.currency, total = excluded.total, "
+        "valid_until = excluded.valid_until, sequence = excluded.sequence "
+        "WHERE excluded.revision >= revision",
+    [SQL_QUOTE_CLOSED] =
+        "INSERT INTO quotes (quote_id, customer, status, outcome, revision, sequence) "
+        "VALUES (?1, nullif(?2, 0), 'closed', ?3, 0, ?4) ON CONFLICT (quote_id) DO UPDATE SET "
+        "status = 'closed', outcome = excluded.outcome, sequence = excluded.sequence",
+    [SQL_QUOTE_LINES_CLEAR] = "DELETE FROM quote_lines WHERE quote_id = ?1",
+    [SQL_QUOTE_LINE] =
+        "INSERT INTO quote_lines (quote_id, line, sku, name, quantity, price, amount) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    // The later event counts; of two at one time the refusal.
+    [SQL_CONSENT] =
+        "INSERT INTO consents (customer, purpose, channel, address, state, text_version, time_us, "
+        "sequence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "
+        "ON CONFLICT (customer, purpose, channel, address) DO UPDATE SET state = excluded.state, "
+        "text_version = excluded.text_version, time_us = excluded.time_us, "
+        "sequence = excluded.sequence WHERE excluded.time_us > time_us OR "
+        "(excluded.time_us = time_us AND state NOT IN ('denied', 'withdrawn'))",
+};
+
+bool sql_changed(const struct sql_file *file) {
+    return sqlite3_changes(file->database) > 0;
+}
+
+int sql_script(struct sql_file *file, const char *script) {
+    int code = sqlite3_exec(file->database, script, NULL, NULL, NULL);
+    return code == SQLITE_OK ? SQLITE_OK : sqlite3_extended_errcode(file->database);
+}
+
+static int bind(sqlite3_stmt *statement, const char *format, va_list arguments) {
+    int code = SQLITE_OK;
+    for (int i = 1; format[i - 1] != '\0' && code == SQLITE_OK; i++) {
+        switch (format[i - 1]) {
+        case 'i':
+            code = sqlite3_bind_int64(statement, i, va_arg(arguments, int64_t));
+            break;
+        case 'd':
+            code = sqlite3_bind_double(statement, i, va_arg(arguments, double));
+            break;
+        case 's':
+            code =
+                sqlite3_bind_text(statement, i, va_arg(arguments, const char *), -1, SQLITE_STATIC);
+            break;
+        default:
+            code = sqlite3_bind_null(statement, i);
+            break;
+        }
+    }
+    return code;
+}
+
+int sql_run(struct sql_file *file, enum sql statement, const char *format, ...) {
+    sqlite3_stmt *prepared = file->statements[statement];
+    va_list arguments;
+    va_start(arguments, format);
+    int code = bind(prepared, format, arguments);
+    va_end(arguments);
+    while (code == SQLITE_OK || code == SQLITE_ROW) {
+        code = sqlite3_step(prepared);
+    }
+    code = code == SQLITE_DONE ? SQLITE_OK : sqlite3_extended_errcode(file->database);
+    sqlite3_reset(prepared);
+    sqlite3_clear_bindings(prepared);
+    return code;
+}
+
+int sql_text(struct sql_file *file, enum sql statement, char *ret, size_t ret_size) {
+    sqlite3_stmt *prepared = file->statements[statement];
+    ret[0] = '\0';
+    int code = sqlite3_step(prepared);
+    if (code == SQLITE_ROW) {
+        const unsigned char *text = sqlite3_column_text(prepared, 0);
+        snprintf(ret, ret_size, "%s", text != NULL ? (const char *)text : "");
+    }
+    code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK
+                                                     : sqlite3_extended_errcode(file->database);
+    sqlite3_reset(prepared);
+    return code;
+}
+
+// ---- opening
+
+static int complain(struct sql_file *file, const char *path, const char *what) {
+    logging_error("database=%s %s error=\"%s\"", path, what,
+                  file->database != NULL ? sqlite3_errmsg(file->database) : "out of memory");
+    return -EIO;
+}
+
+static int read_version(struct sql_file *file, int *ret) {
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(file->database, "PRAGMA user_version", -1, &statement, NULL);
+    if (code == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        *ret = sqlite3_column_int(statement, 0);
+    } else {
+        code = SQLITE_ERROR;
+    }
+    sqlite3_finalize(statement);
+    return code;
+}
+
+// Inside one transaction, so that two that start at once migrate once.
+static int migrate(struct sql_file *file, const char *path) {
+    int version = 0;
+    if (sql_script(file, "BEGIN IMMEDIATE") != SQLITE_OK ||
+        read_version(file, &version) != SQLITE_OK) {
+        return complain(file, path, "cannot be read");
+    }
+    if (version > N_MIGRATIONS) {
+        logging_error("database=%s version=%d known=%d made by a newer program", path, version,
+                      N_MIGRATIONS);
+        return -EINVAL;
+    }
+    for (int i = version; i < N_MIGRATIONS; i++) {
+        char pragma[64];
+        snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", i + 1);
+        if (sql_script(file, migrations[i]) != SQLITE_OK || sql_script(file, pragma) != SQLITE_OK) {
+            return complain(file, path, "cannot be migrated");
+        }
+        logging_info("database=%s migration=%d applied", path, i + 1);
+    }
+    return sql_script(file, "COMMIT") == SQLITE_OK ? 0 : complain(file, path, "cannot be written");
+}
+
+static int prepare(struct sql_file *file, const char *path) {
+    for (int i = 0; i < N_SQL; i++) {
+        if (sqlite3_prepare_v3(file->database, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &file->statements[i], NULL) != SQLITE_OK) {
+            return complain(file, path, "is not as it should be");
+        }
+    }
+    return 0;
+}
+
+int sql_open(const char *path, struct sql_file *ret) {
+    *ret = (struct sql_file){0};
+    // Made by us, for the owner only: SQLite gives its side files the same mode.
+    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        int error = errno;
+        logging_error("database=%s cannot be opened error=\"%s\"", path, strerror(error));
+        return -error;
+    }
+    close(fd);
+    if (sqlite3_open_v2(path, &ret->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+            SQLITE_OK ||
+        sqlite3_busy_timeout(ret->database, BUSY_MS) != SQLITE_OK ||
+        sql_script(ret, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL") != SQLITE_OK) {
+        return complain(ret, path, "cannot be opened");
+    }
+    int r = migrate(ret, path);
+    return r != 0 ? r : prepare(ret, path);
+}
+
+void sql_close(struct sql_file *file) {
+    for (int i = 0; i < N_SQL; i++) {
+        sqlite3_finalize(file->statements[i]);
+    }
+    sqlite3_close_v2(file->database);
+    *file = (struct sql_file){0};
+}
