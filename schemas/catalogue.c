@@ -58,7 +58,10 @@ __attribute__((format(printf, 2, 3))) static int fail(struct reader *reader, con
     va_start(ap, format);
     vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
-    if (asprintf(&reader->error, "%s:%d: %s", reader->file, reader->line, text) < 0) {
+    int length = reader->line == 0
+                     ? asprintf(&reader->error, "%s: %s", reader->file, text)
+                     : asprintf(&reader->error, "%s:%d: %s", reader->file, reader->line, text);
+    if (length < 0) {
         reader->error = NULL;
     }
     return -EINVAL;
