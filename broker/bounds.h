@@ -10,6 +10,7 @@ enum {
     TICK_ARENA_BYTES_MAX = 64 << 20,
     // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
     TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 5,
+    TICK_JOBS_MAX = 1024,            // jobs of other threads in one tick
     FOLD_ARENA_BYTES_MAX = 64 << 20, // decoded customers between two flushes of a fold
     FOLLOW_UPS_MAX = 4,              // events one event can cause in decide
 

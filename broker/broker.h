@@ -18,7 +18,7 @@ struct delivery;
 
 struct broker_counters {
     atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, ticks, bad_frames,
-        delivered, retried, parked, lost;
+        quarantine_rows, delivered, retried, parked, lost;
 };
 
 struct broker {

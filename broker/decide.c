@@ -126,27 +126,28 @@ int decide_own(const struct decide *decide, struct arena *arena, Touchbus__Event
     return stamp_lane(decide, arena, event);
 }
 
-static int check_schema(const struct catalogue_type *type, struct arena *arena,
-                        const Touchbus__Event *event, struct decision *ret) {
+int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
+                 const char **ret_detail) {
     char detail[DETAIL_BYTES_MAX];
+    const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     if (type == NULL ||
         catalogue_check(type, event->data.data, event->data.len, detail, sizeof(detail)) == 0) {
         return 0;
     }
-    ret->code = REASON_QUARANTINED;
-    ret->detail = arena_strdup(arena, detail);
-    return ret->detail == NULL ? -ENOMEM : 0;
+    *ret_detail = arena_strdup(arena, detail);
+    return *ret_detail == NULL ? -ENOMEM : REASON_QUARANTINED;
 }
 
 int decide_event(const struct decide *decide, struct view_txn *txn, struct arena *arena,
                  Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
                  struct decision *ret) {
     *ret = (struct decision){.detail = ""};
-    const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
-    int r = check_schema(type, arena, event, ret);
-    if (r != 0 || ret->code != 0) {
-        return r;
+    int r = decide_check(decide, arena, event, &ret->detail);
+    if (r != 0) {
+        ret->code = r > 0 ? (uint32_t)r : 0;
+        return r < 0 ? r : 0;
     }
+    const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     if (event->direction == TOUCHBUS__DIRECTION__DIRECTION_UNSET) {
         event->direction = direction_of(type);
     }

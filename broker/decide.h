@@ -35,5 +35,8 @@ struct decide *decide_free(struct decide *decide); // takes NULL; returns NULL
 int decide_event(const struct decide *decide, struct view_txn *txn, struct arena *arena,
                  Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
                  struct decision *ret);
+// The schema alone: 0; REASON_QUARANTINED with *ret_detail in the arena; -ENOMEM.
+int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
+                 const char **ret_detail);
 // For events by the system: rank and lanes only; the customer is given.
 int decide_own(const struct decide *decide, struct arena *arena, Touchbus__Event *event);

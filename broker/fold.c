@@ -141,6 +141,10 @@ int fold_flush(struct fold *fold, struct view_txn *txn) {
     return r;
 }
 
+uint64_t fold_customers_last(const struct fold *fold) {
+    return fold->customers_last;
+}
+
 const char *fold_name(const struct fold *fold, uint32_t number) {
     return fold_names_text(fold->names, number);
 }

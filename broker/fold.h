@@ -25,5 +25,7 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
 // is kept, so that a fold's memory is bounded by FOLD_ARENA_BYTES_MAX. view_set_applied stays the
 // caller's.
 int fold_flush(struct fold *fold, struct view_txn *txn);
+// The last customer number given, as of what was folded.
+uint64_t fold_customers_last(const struct fold *fold);
 // Name of an interned number, "other" for 0 and unknown ones.
 const char *fold_name(const struct fold *fold, uint32_t number);

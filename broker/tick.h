@@ -14,9 +14,18 @@
 struct arena;
 struct tick;
 
-// Runs until broker->stop; takes over the thread. Returns 0 after a clean stop (stores synced,
-// restore point taken).
-int tick_run(struct broker *broker);
+// Binds the publish endpoint, loads producers, ids and names. The stores are open and the view is
+// caught up. 0; a negative errno, which was logged.
+int tick_new(struct broker *broker, struct tick **ret);
+struct tick *tick_free(struct tick *tick); // takes NULL; returns NULL
+// Runs on the calling thread until SIGTERM or SIGINT (which it takes by signalfd: they must be
+// blocked in every thread), then sets broker->stop and returns.
+void tick_run(struct tick *tick);
+// One more tick for the jobs of threads that are ending; waits up to timeout_ms for one. No
+// requests are taken any more.
+void tick_drain(struct tick *tick, int timeout_ms);
+// After every other thread has ended: the last restore point.
+void tick_finish(struct tick *tick);
 
 // Work for the tick from other threads, posted to broker->to_tick. `write` runs inside the tick's
 // open transactions and may use the functions below; `done` runs after the tick is on disk and
