@@ -168,8 +168,9 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
 // ---- one request
 
 static bool is_busy(const struct tick *tick, const char **ret_why) {
-    *ret_why = tick->disk_low ? "the disk is nearly full" : "the tick is full";
-    return tick->disk_low || !tick_has_room(tick);
+    *ret_why =
+        atomic_load(&tick->broker->disk_low) ? "the disk is nearly full" : "the tick is full";
+    return atomic_load(&tick->broker->disk_low) || !tick_has_room(tick);
 }
 
 // An event as bytes. *ret->code says what became of it.

@@ -199,7 +199,7 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
     }
     for (unsigned i = 0; i < PUBLISH_BAD_MAX; i++) {
         zmq_msg_t body;
-        unsigned n_frames;
+        unsigned n_frames = 0;
         zmq_msg_init(&body);
         int r = receive_frames(publish->socket, request, &body, &n_frames);
         if (r == 0) {

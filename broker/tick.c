@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -18,37 +17,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
 
-enum {
-    DISK_CHECK_US = 1000000, // between two looks at the free space
-    MAP_ROOM_PARTS = 16,     // a log map fuller than 15/16 is a full disk
-};
-
 // ---- one tick
-
-static void check_disk(struct tick *tick) {
-    const struct configuration *configuration = &tick->broker->configuration;
-    int64_t now_us = clock_monotonic_us();
-    if (tick->disk_checked_us != 0 && now_us - tick->disk_checked_us < DISK_CHECK_US) {
-        return;
-    }
-    tick->disk_checked_us = now_us;
-    struct statvfs disk;
-    bool low =
-        statvfs(configuration->state, &disk) == 0 &&
-        (uint64_t)disk.f_bavail * disk.f_frsize < (uint64_t)configuration->disk_reserve_bytes;
-    uint64_t map = (uint64_t)configuration->log_map_bytes;
-    low = low || log_bytes(tick->broker->log) > map - map / MAP_ROOM_PARTS;
-    if (low != tick->disk_low) {
-        if (low) {
-            logging_error("event=disk-low reserve_bytes=%lld hint=\"publishing is answered busy; "
-                          "free some space\"",
-                          (long long)configuration->disk_reserve_bytes);
-        } else {
-            logging_info("event=disk-recovered");
-        }
-    }
-    tick->disk_low = low;
-}
 
 static int tick_open(struct tick *tick) {
     if (tick->open) {
@@ -59,7 +28,6 @@ static int tick_open(struct tick *tick) {
     tick->first = log_next(tick->broker->log);
     tick->requests = NULL;
     tick->requests_end = &tick->requests;
-    check_disk(tick);
     int r = log_begin(tick->broker->log, &tick->log);
     r = r != 0 ? r : view_begin(tick->broker->view, true, &tick->view);
     tick->open = true;
@@ -200,15 +168,6 @@ void tick_drain(struct tick *tick, int timeout_ms) {
     zmq_pollitem_t item = {.fd = mailbox_descriptor(tick->broker->to_tick), .events = ZMQ_POLLIN};
     zmq_poll(&item, 1, timeout_ms);
     tick_once(tick, false);
-}
-
-void tick_finish(struct tick *tick) {
-    struct view_snapshot *snapshot;
-    int r = view_snapshot_begin(tick->broker->view, &snapshot);
-    r = r != 0 ? r : view_snapshot_finish(tick->broker->view, snapshot);
-    if (r != 0) {
-        broker_fatal("restore-point", r);
-    }
 }
 
 // ---- start and end

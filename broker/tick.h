@@ -24,8 +24,6 @@ void tick_run(struct tick *tick);
 // One more tick for the jobs of threads that are ending; waits up to timeout_ms for one. No
 // requests are taken any more.
 void tick_drain(struct tick *tick, int timeout_ms);
-// After every other thread has ended: the last restore point.
-void tick_finish(struct tick *tick);
 
 // Work for the tick from other threads, posted to broker->to_tick. `write` runs inside the tick's
 // open transactions and may use the functions below; `done` runs after the tick is on disk and

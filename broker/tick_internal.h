@@ -60,10 +60,6 @@ struct tick {
     struct tick_job *jobs[TICK_JOBS_MAX];
     int job_results[TICK_JOBS_MAX];
     size_t n_jobs;
-
-    // disk
-    int64_t disk_checked_us; // monotonic
-    bool disk_low;
 };
 
 // ---- admit.c. 0, or a negative errno (fatal).

@@ -104,7 +104,7 @@ int tick_publish(struct tick *tick, const Touchbus__Event *event, uint64_t *ret_
     size_t size;
     Touchbus__Event *own;
     *ret_detail = "";
-    if (tick->disk_low || !tick_has_room(tick)) {
+    if (atomic_load(&tick->broker->disk_low) || !tick_has_room(tick)) {
         return REASON_BUSY;
     }
     if (envelope_pack(&event->base, tick->arena, &bytes, &size) != 0) {
