@@ -31,10 +31,6 @@ def main():
     try:
         run("cmake", "--install", BUILD, "--prefix", prefix)
         (pc,) = [os.path.join(d, f) for d, _, files in os.walk(prefix) for f in files if f == "touchbus.pc"]
-        with open(pc, encoding="utf-8") as file:
-            text = re.sub(r"^prefix=.*", f"prefix={prefix}", file.read(), flags=re.MULTILINE)
-        with open(pc, "w", encoding="utf-8") as file:  # what --prefix at configure time would have written
-            file.write(text)
         libraries = os.path.dirname(os.path.dirname(pc))
         environment = {**os.environ, "PKG_CONFIG_PATH": os.path.dirname(pc)}
         flags = run("pkg-config", "--cflags", "--libs", "touchbus", env=environment).split()
