@@ -10,3 +10,8 @@
 // {"applied": N, "live_hash": HEX, "rebuilt_hash": HEX, "equal": BOOL}, or {"error": TEXT}. Returns
 // the exit status: 0 equal, 1 not equal or no answer, 3 no broker runs on state_dir.
 int verify_run(const char *state_dir, FILE *out);
+
+// In the state folder: the file that verifies hold shared, and what their scratch folders start
+// with.
+#define VERIFY_LOCK "readers"
+#define VERIFY_SCRATCH "verify-"

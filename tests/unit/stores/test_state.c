@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: Apache-2.0
+// A state folder comes up the same after a clean end, a kill, a lost view, a trim; and what was put
+// together wrongly is refused. Events are made as the tick makes them: stamped, halved, sealed.
+#include "support.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "broker/base.h"
+#include "broker/fold.h"
+#include "broker/query.h"
+#include "broker/rebuild.h"
+#include "broker/state.h"
+#include "broker/store.h"
+#include "broker/verify.h"
+#include "schemas/base/arena.h"
+#include "schemas/envelope.h"
+
+enum { CUSTOMERS = 20, EVENTS_MAX = 64 };
+
+static const uint8_t run[BLOCK_RUN_BYTES] = {5, 5, 5};
+
+static struct broker *new_broker(const char *dir) {
+    struct broker *broker = calloc(1, sizeof(*broker));
+    assert_non_null(broker);
+    broker->configuration.state = strdup(support_path(dir, "state"));
+    broker->configuration.log_map_bytes = 1 << 28;
+    broker->configuration.view_map_bytes = 1 << 28;
+    return broker;
+}
+
+static void free_broker(struct broker *broker, bool clean) {
+    state_close(broker, clean);
+    free(broker->configuration.state);
+    free(broker);
+}
+
+static struct broker *start(const char *dir) {
+    struct broker *broker = new_broker(dir);
+    assert_int_equal(state_open(broker), 0);
+    assert_int_equal(broker->visible, log_next(broker->log) - 1);
+    return broker;
+}
+
+static void expect_refused(const char *dir, int reason) {
+    struct broker *broker = new_broker(dir);
+    assert_int_equal(state_open(broker), reason);
+    free_broker(broker, false);
+}
+
+static void make_event(struct keys_reader *keys, struct arena *arena, uint64_t sequence,
+                       struct block_record *ret) {
+    Touchbus__Event event = TOUCHBUS__EVENT__INIT;
+    Touchbus__Identity key = TOUCHBUS__IDENTITY__INIT, *key_list[1] = {&key};
+    key.kind = arena_strdup(arena, "user_id");
+    key.value = arena_printf(arena, "u-%" PRIu64, sequence % CUSTOMERS);
+    event.id = arena_printf(arena, "e-%" PRIu64, sequence);
+    event.source = arena_strdup(arena, "test");
+    event.type = arena_strdup(arena, sequence % 3 == 0 ? "page.viewed" : "call.received");
+    event.channel = arena_strdup(arena, "web");
+    event.sequence = sequence;
+    event.received_us = (int64_t)sequence * 1000;
+    event.customer = 1 + sequence % CUSTOMERS;
+    event.keys = key_list;
+    event.n_keys = 1;
+    const uint8_t *open = NULL, *plain = NULL;
+    size_t open_size = 0, size = 0;
+    assert_int_equal(envelope_pack_open(&event, arena, &open, &open_size), 0);
+    assert_int_equal(envelope_pack_sealed(&event, arena, &plain, &size), 0);
+    uint8_t *sealed = arena_alloc(arena, size + KEYS_SEAL_OVERHEAD);
+    assert_int_equal(keys_seal(keys, event.customer, run, sequence, plain, size, sealed), 0);
+    *ret = (struct block_record){.customer = event.customer,
+                                 .lane = event.customer,
+                                 .received_us = event.received_us,
+                                 .time_us = event.received_us,
+                                 .type = event.type,
+                                 .channel = event.channel,
+                                 .open = open,
+                                 .open_size = open_size,
+                                 .sealed = sealed,
+                                 .sealed_size = size + KEYS_SEAL_OVERHEAD};
+}
+
+// One tick: logged, and folded into the live view.
+static void tick(struct broker *broker, size_t n) {
+    struct block_record records[EVENTS_MAX];
+    struct keys_reader *keys = NULL;
+    struct arena *arena = arena_new(1 << 22);
+    struct log_txn *txn = NULL;
+    struct rebuild *fold = NULL;
+    void *block = NULL;
+    size_t size = 0;
+    uint64_t first = log_next(broker->log), applied = 0;
+    assert_int_equal(keys_ensure(broker->keys, CUSTOMERS), 0);
+    assert_int_equal(keys_reader_new(broker->keys, &keys), 0);
+    assert_int_equal(keys_reader_begin(keys), 0);
+    for (size_t i = 0; i < n; i++) {
+        make_event(keys, arena, first + i, &records[i]);
+    }
+    keys_reader_free(keys);
+    assert_int_equal(block_build(first, run, records, n, &block, &size), 0);
+    assert_int_equal(log_begin(broker->log, &txn), 0);
+    assert_int_equal(log_append(txn, first, block, size), 0);
+    assert_int_equal(log_commit(txn), 0);
+    assert_int_equal(rebuild_new(broker->log, broker->keys, broker->view, &fold), 0);
+    assert_int_equal(rebuild_step(fold, first + n - 1, &applied), 0);
+    assert_int_equal(applied, first + n - 1);
+    rebuild_free(fold);
+    free(block);
+    arena_free(arena);
+}
+
+static void ticks(struct broker *broker, int n) {
+    for (int i = 0; i < n; i++) {
+        tick(broker, 1 + (size_t)i % 7);
+    }
+}
+
+static void hash(struct view *view, char ret[65]) {
+    struct view_txn *txn = NULL;
+    assert_int_equal(view_begin(view, false, &txn), 0);
+    assert_int_equal(view_hash(txn, ret), 0);
+    view_abort(txn);
+}
+
+static void take_point(struct broker *broker) {
+    struct view_snapshot *snapshot = NULL;
+    assert_int_equal(view_snapshot_begin(broker->view, &snapshot), 0);
+    assert_int_equal(view_snapshot_finish(broker->view, snapshot), 0);
+}
+
+static void restart_and_expect(const char *dir, const char *expected) {
+    char found[65];
+    struct broker *broker = start(dir);
+    hash(broker->view, found);
+    assert_string_equal(found, expected);
+    free_broker(broker, false);
+}
+
+static void remove_folder(const char *dir, const char *name) {
+    assert_int_equal(store_remove_folder(support_path(dir, name)), 0);
+}
+
+static void test_a_kill_loses_nothing(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    ticks(broker, 10);
+    take_point(broker);
+    ticks(broker, 30);
+    hash(broker->view, expected);
+    free_broker(broker, false);
+    restart_and_expect(*state, expected);
+    restart_and_expect(*state, expected);
+}
+
+static void test_a_clean_end_leaves_nothing_to_fold(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 10);
+    uint64_t last = log_next(broker->log) - 1;
+    free_broker(broker, true);
+    struct view_identity identity = {.fold_version = FOLD_VERSION};
+    const char *why = NULL;
+    uint64_t applied = 0;
+    broker = start(*state);
+    memcpy(identity.incarnation, log_incarnation(broker->log), INCARNATION_BYTES);
+    free_broker(broker, false);
+    assert_int_equal(view_restore(support_path(*state, "state/view"), &identity, &applied, &why),
+                     0);
+    assert_int_equal(applied, last);
+}
+
+static void test_a_view_without_a_fit_restore_point_is_rebuilt(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    ticks(broker, 30);
+    take_point(broker);
+    hash(broker->view, expected);
+    free_broker(broker, false);
+
+    assert_int_equal(unlink(support_path(*state, "state/view/restore-point")), 0);
+    restart_and_expect(*state, expected);
+    remove_folder(*state, "state/view");
+    restart_and_expect(*state, expected);
+    assert_int_equal(unlink(support_path(*state, "state/view/data.mdb")), 0);
+    restart_and_expect(*state, expected);
+    support_write(support_path(*state, "state/view/restore-point"), "damaged", 7);
+    restart_and_expect(*state, expected);
+}
+
+static void test_a_view_of_another_fold_version_is_rebuilt(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    struct view_txn *txn = NULL;
+    ticks(broker, 30);
+    hash(broker->view, expected);
+    struct view_identity older = {.fold_version = FOLD_VERSION - 1};
+    memcpy(older.incarnation, log_incarnation(broker->log), INCARNATION_BYTES);
+    assert_int_equal(view_begin(broker->view, true, &txn), 0);
+    assert_int_equal(view_set_identity(txn, &older), 0);
+    assert_int_equal(view_put(txn, VIEW_NAMES, "what the older fold wrote", 25, "x", 1), 0);
+    assert_int_equal(view_commit(txn), 0);
+    take_point(broker);
+    free_broker(broker, false);
+    restart_and_expect(*state, expected);
+}
+
+static void test_the_marker_of_an_operator_is_obeyed_once(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    struct view_txn *txn = NULL;
+    ticks(broker, 30);
+    hash(broker->view, expected);
+    assert_int_equal(view_begin(broker->view, true, &txn), 0);
+    assert_int_equal(view_put(txn, VIEW_ORDERS, "stray", 5, "x", 1), 0);
+    assert_int_equal(view_commit(txn), 0);
+    free_broker(broker, true);
+    support_write(support_path(*state, "state/" VIEW_REBUILD_MARKER), "", 0);
+    restart_and_expect(*state, expected);
+    assert_int_not_equal(access(support_path(*state, "state/" VIEW_REBUILD_MARKER), F_OK), 0);
+}
+
+// What retention does: folds into the base, then trims.
+static void trim(struct broker *broker, uint64_t floor) {
+    struct rebuild *rebuild = NULL;
+    struct log_txn *txn = NULL;
+    uint64_t applied = 0;
+    unsigned n = 0;
+    int r = 1;
+    assert_int_equal(rebuild_new(broker->log, broker->keys, broker->base, &rebuild), 0);
+    while (r == 1) {
+        r = rebuild_step(rebuild, floor - 1, &applied);
+    }
+    assert_int_equal(r, 0);
+    rebuild_free(rebuild);
+    assert_int_equal(log_begin(broker->log, &txn), 0);
+    assert_int_equal(log_trim(txn, floor, 1000, &n), 0);
+    assert_int_equal(log_commit(txn), 0);
+    assert_true(n > 0);
+}
+
+static void test_a_rebuild_goes_from_the_base(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    ticks(broker, 40);
+    trim(broker, 60);
+    ticks(broker, 5);
+    hash(broker->view, expected);
+    free_broker(broker, false);
+    remove_folder(*state, "state/view");
+    restart_and_expect(*state, expected);
+    remove_folder(*state, "state/base");
+    expect_refused(*state, -ENODATA);
+}
+
+static void test_a_log_that_was_rolled_back_is_refused(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 10);
+    free_broker(broker, true);
+    size_t size = 0;
+    uint8_t *old = support_read(support_path(*state, "state/log/data.mdb"), &size);
+    broker = start(*state);
+    ticks(broker, 10);
+    free_broker(broker, true);
+    support_write(support_path(*state, "state/log/data.mdb"), old, size);
+    free(old);
+    expect_refused(*state, -ESTALE);
+    expect_refused(*state, -ESTALE);
+}
+
+static void test_a_log_behind_the_base_is_refused(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 10);
+    free_broker(broker, true);
+    size_t size = 0;
+    uint8_t *old = support_read(support_path(*state, "state/log/data.mdb"), &size);
+    broker = start(*state);
+    ticks(broker, 40);
+    trim(broker, log_next(broker->log) - 2);
+    free_broker(broker, true);
+    support_write(support_path(*state, "state/log/data.mdb"), old, size);
+    free(old);
+    remove_folder(*state, "state/view");
+    expect_refused(*state, -ESTALE);
+}
+
+static void test_another_logs_stores_are_refused(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 5);
+    free_broker(broker, true);
+    remove_folder(*state, "state/log");
+    broker = new_broker(*state);
+    assert_int_equal(state_open(broker), -EXDEV);
+    free_broker(broker, false);
+}
+
+static void test_missing_keys_are_refused(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 5);
+    free_broker(broker, true);
+    remove_folder(*state, "state/keys");
+    expect_refused(*state, -ENOENT);
+}
+
+static void test_a_second_broker_is_refused(void **state) {
+    struct broker *broker = start(*state);
+    expect_refused(*state, -EBUSY);
+    free_broker(broker, true);
+    free_broker(start(*state), true);
+}
+
+static void test_a_damaged_block_is_not_folded(void **state) {
+    struct broker *broker = start(*state);
+    tick(broker, EVENTS_MAX); // large: its block lies in pages of its own
+    tick(broker, 1);
+    free_broker(broker, true);
+    size_t size = 0;
+    const char *path = support_path(*state, "state/log/data.mdb");
+    uint8_t *file = support_read(path, &size);
+    uint8_t *at = memmem(file, size, "call.received", 14);
+    assert_non_null(at);
+    *at ^= 1;
+    support_write(path, file, size);
+    free(file);
+    free_broker(start(*state), false); // the view had it already
+    remove_folder(*state, "state/view");
+    expect_refused(*state, -EBADMSG);
+}
+
+static void test_a_destroyed_key_folds_what_is_open(void **state) {
+    static const char *const tables[] = {"keys", "meta"};
+    struct store_options options = {.tables = tables, .n_tables = 2, .map_bytes = 1 << 28};
+    struct store *store = NULL;
+    struct store_txn *txn = NULL;
+    uint8_t key[8] = {0}, zeros[KEYS_RECORD * KEYS_SECRET_BYTES] = {0};
+    struct broker *broker = start(*state);
+    char before[65], after[65];
+    ticks(broker, 20);
+    hash(broker->view, before);
+    free_broker(broker, true);
+    assert_int_equal(store_open(support_path(*state, "state/keys"), &options, &store), 0);
+    assert_int_equal(store_begin(store, true, &txn), 0);
+    assert_int_equal(store_put(txn, 0, key, sizeof(key), zeros, sizeof(zeros)), 0);
+    assert_int_equal(store_commit(txn), 0);
+    store_close(store);
+    remove_folder(*state, "state/view");
+    broker = start(*state);
+    hash(broker->view, after);
+    assert_string_not_equal(before, after); // their keys are gone
+    struct view_txn *read = NULL;
+    assert_int_equal(view_begin(broker->view, false, &read), 0);
+    assert_int_equal(view_applied(read), log_next(broker->log) - 1);
+    view_abort(read);
+    free_broker(broker, false);
+}
+
+// Runs in a process forked before any store was opened: LMDB bears no fork.
+static pid_t fork_verify(const char *dir, int ends[2]) {
+    int go[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        close(go[1]);
+        if (read(go[0], &byte, 1) != 1) {
+            _exit(99);
+        }
+        setenv("TZ", "Pacific/Chatham", 1);
+        FILE *out = fdopen(ends[1], "w");
+        int status = verify_run(support_path(dir, "state"), out);
+        fclose(out);
+        _exit(status);
+    }
+    close(go[0]);
+    close(ends[1]);
+    ends[1] = go[1]; // a byte written here lets it run
+    return child;
+}
+
+static int finish_verify(pid_t child, int ends[2], char *text, size_t size) {
+    int status = 0;
+    size_t used = 0;
+    ssize_t n = 0;
+    assert_int_equal(write(ends[1], "g", 1), 1);
+    while (used + 1 < size && (n = read(ends[0], text + used, size - used - 1)) > 0) {
+        used += (size_t)n;
+    }
+    text[used] = '\0';
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_verify_says_equal_beside_a_running_broker(void **state) {
+    char text[4096], name[64];
+    int ends[2];
+    pid_t child = fork_verify(*state, ends);
+    struct broker *broker = start(*state);
+    ticks(broker, 60);
+    trim(broker, 100);
+    ticks(broker, 10);
+    assert_int_equal(finish_verify(child, ends, text, sizeof(text)), 0);
+    assert_non_null(strstr(text, "\"equal\": true"));
+    assert_non_null(strstr(text, "{\"phase\": \"rebuild\""));
+    snprintf(name, sizeof(name), "state/" VERIFY_SCRATCH "%d", (int)child);
+    assert_int_not_equal(access(support_path(*state, name), F_OK), 0);
+    free_broker(broker, true);
+}
+
+static void test_verify_says_not_equal_where_a_byte_differs(void **state) {
+    char text[4096];
+    int ends[2];
+    pid_t child = fork_verify(*state, ends);
+    struct broker *broker = start(*state);
+    struct view_txn *txn = NULL;
+    ticks(broker, 20);
+    assert_int_equal(view_begin(broker->view, true, &txn), 0);
+    assert_int_equal(view_put(txn, VIEW_QUOTES, "stray", 5, "x", 1), 0);
+    assert_int_equal(view_commit(txn), 0);
+    assert_int_equal(finish_verify(child, ends, text, sizeof(text)), 1);
+    assert_non_null(strstr(text, "\"equal\": false"));
+    free_broker(broker, true);
+}
+
+static void test_verify_without_a_broker_says_so(void **state) {
+    char text[4096];
+    int ends[2];
+    pid_t child = fork_verify(*state, ends);
+    free_broker(start(*state), true);
+    assert_int_equal(finish_verify(child, ends, text, sizeof(text)), 3);
+    assert_non_null(strstr(text, "\"error\""));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, support_setup, support_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_kill_loses_nothing),
+        TEST(test_a_clean_end_leaves_nothing_to_fold),
+        TEST(test_a_view_without_a_fit_restore_point_is_rebuilt),
+        TEST(test_a_view_of_another_fold_version_is_rebuilt),
+        TEST(test_the_marker_of_an_operator_is_obeyed_once),
+        TEST(test_a_rebuild_goes_from_the_base),
+        TEST(test_a_log_that_was_rolled_back_is_refused),
+        TEST(test_a_log_behind_the_base_is_refused),
+        TEST(test_another_logs_stores_are_refused),
+        TEST(test_missing_keys_are_refused),
+        TEST(test_a_second_broker_is_refused),
+        TEST(test_a_damaged_block_is_not_folded),
+        TEST(test_a_destroyed_key_folds_what_is_open),
+        TEST(test_verify_says_equal_beside_a_running_broker),
+        TEST(test_verify_says_not_equal_where_a_byte_differs),
+        TEST(test_verify_without_a_broker_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
