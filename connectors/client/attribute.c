@@ -320,6 +320,11 @@ uint64_t touchbus_event_lane(const touchbus_event *event) {
     return message->n_lanes > 0 ? message->lanes[0] : 0;
 }
 
+uint32_t touchbus_event_rank(const touchbus_event *event) {
+    const Touchbus__Event *message = event_message(event);
+    return message == NULL ? 0 : message->rank;
+}
+
 uint32_t touchbus_event_attempt(const touchbus_event *event) {
     return event->attempt;
 }

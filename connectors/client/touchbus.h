@@ -66,6 +66,9 @@ TOUCHBUS_EXPORT int64_t touchbus_event_received(const touchbus_event *event);
 TOUCHBUS_EXPORT uint64_t touchbus_event_customer(const touchbus_event *event); // 0: nobody
 // The lane a sink keeps its fence by: the first of the event's lanes.
 TOUCHBUS_EXPORT uint64_t touchbus_event_lane(const touchbus_event *event);
+// The rank that the broker gave its source: between two events that set an attribute the higher
+// wins.
+TOUCHBUS_EXPORT uint32_t touchbus_event_rank(const touchbus_event *event);
 TOUCHBUS_EXPORT uint32_t touchbus_event_attempt(const touchbus_event *event); // 1 the first time
 // The serialised wire Event (schemas/touchbus.proto), for spools; parse takes untrusted bytes. The
 // caller frees *ret of serialize.
