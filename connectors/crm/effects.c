@@ -214,7 +214,7 @@ int effects_apply(struct sql_file *file, const struct store_event *event, char *
         return SQLITE_OK;
     }
     struct context context = {.file = file, .event = event, .why = why};
-    json_t *data = event->data != NULL ? json_loads(event->data, 0, NULL) : NULL;
+    json_t *data = event->data != NULL ? json_loads(event->data, JSON_ALLOW_NUL, NULL) : NULL;
     context.data = data;
     int code = json_is_object(data) ? effect->apply(&context)
                                     : mismatch(&context, "data is no JSON object");

@@ -92,7 +92,7 @@ static const char *text_member(const json_t *data, const char *name) {
 }
 
 static int load(const char *json, size_t size, json_t **ret, char *why) {
-    json_t *data = json_loadb(json, size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *data = json_loadb(json, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
     if (!json_is_object(data)) {
         json_decref(data);
         return complain(why, "data is no JSON object");
