@@ -15,7 +15,10 @@
 #include "schemas/base/clock.h"
 #include "schemas/body.h"
 
-enum { UNSENT_US_MAX = 10 * 1000000 }; // a peer that reads nothing for so long is given up
+enum {
+    UNSENT_US_MAX = 10 * 1000000, // a peer that reads nothing for so long is given up
+    ARGUMENT_BYTES_MAX = 2048,
+};
 
 static const struct verb_argument *find_argument(const struct verb *verb, const char *name) {
     for (const struct verb_argument *row = verb->arguments; row->name != NULL; row++) {
@@ -48,6 +51,10 @@ static uint32_t check_arguments(const struct call *call, char *ret_detail) {
         if (row == NULL) {
             snprintf(ret_detail, DETAIL_BYTES_MAX, "%s takes no argument '%s'", call->verb->name,
                      plain(name));
+            return REASON_BAD_ARGUMENT;
+        }
+        if (strlen(call->arguments[i].value) > ARGUMENT_BYTES_MAX) {
+            snprintf(ret_detail, DETAIL_BYTES_MAX, "argument '%s' is too long", row->name);
             return REASON_BAD_ARGUMENT;
         }
         if (!row->repeats && count_argument(call, name) > 1) {

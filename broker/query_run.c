@@ -59,7 +59,7 @@ static int append_acted(struct call *call, struct tick *tick) {
         }
     }
     uint64_t sequence;
-    return data != NULL ? tick_append(tick, "admin.acted", data, actor, 0, &sequence) : -ENOMEM;
+    return data != NULL ? tick_append(tick, "admin.acted", data, actor, 0, &sequence) : REASON_BUSY;
 }
 
 static int write_on_tick(struct tick_job *job, struct tick *tick) {
@@ -90,6 +90,15 @@ static void run_on_delivery(struct job *job, void *context) {
     }
     json_decref(call->answer);
     call->answer = answer;
+    post_back(call);
+}
+
+static void run_on_upkeep(struct job *job, void *context) {
+    struct call *call = (struct call *)(void *)job;
+    int r = call->verb->on_upkeep(call, context);
+    if (call->code == REASON_OK) {
+        call->code = r >= 0 ? (uint32_t)r : REASON_INTERNAL;
+    }
     post_back(call);
 }
 
@@ -156,18 +165,27 @@ static void start_tick(struct call *call) {
     }
 }
 
-static void start_delivery(struct call *call) {
+static void hand_over(struct call *call, struct mailbox *mailbox,
+                      void (*run)(struct job *job, void *context)) {
     if (!check_here(call)) {
         return;
     }
-    call->work.job.run = run_on_delivery;
+    call->work.job.run = run;
     call->state = CALL_AWAY;
     call->query->n_away++;
-    if (!mailbox_post(call->query->broker->to_delivery, &call->work.job)) {
+    if (!mailbox_post(mailbox, &call->work.job)) {
         call->query->n_away--;
-        call_refuse(call, REASON_BUSY, "delivery has too much to do");
+        call_refuse(call, REASON_BUSY, "the thread that answers this has too much to do");
         call_finish(call);
     }
+}
+
+static void start_delivery(struct call *call) {
+    hand_over(call, call->query->broker->to_delivery, run_on_delivery);
+}
+
+static void start_upkeep(struct call *call) {
+    hand_over(call, call->query->broker->to_upkeep, run_on_upkeep);
 }
 
 static void start_helper(struct call *call) {
@@ -339,8 +357,10 @@ void call_slice(struct call *call) {
 
 void call_start(struct call *call) {
     static void (*const starters[])(struct call * call) = {
-        [VERB_READ] = start_read,         [VERB_SLICED] = start_read,   [VERB_TICK] = start_tick,
-        [VERB_DELIVERY] = start_delivery, [VERB_HELPER] = start_helper, [VERB_CHILD] = start_child,
+        [VERB_READ] = start_read,     [VERB_SLICED] = start_read,
+        [VERB_TICK] = start_tick,     [VERB_DELIVERY] = start_delivery,
+        [VERB_UPKEEP] = start_upkeep, [VERB_HELPER] = start_helper,
+        [VERB_CHILD] = start_child,
     };
     arena_reset(call->query->reads.arena);
     starters[call->verb->place](call);

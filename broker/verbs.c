@@ -31,6 +31,13 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(REQUIRED("sequence"), DEFAULT("count", "1")),
      .run = verb_log_get},
     {.name = "log.verify", .place = VERB_SLICED, .arguments = ARGUMENTS(), .run = verb_log_verify},
+    // Whole blocks that end below `before`, never what somebody needs.
+    {.name = "log.trim",
+     .place = VERB_UPKEEP,
+     .arguments = ARGUMENTS(REQUIRED("before"), ACTOR),
+     .run = verb_log_trim,
+     .on_upkeep = verb_log_trim_on_upkeep,
+     .acts = true},
 
     {.name = "customer.show",
      .place = VERB_READ,

@@ -28,12 +28,14 @@ enum {
 
 struct call;
 struct query;
+struct upkeep;
 
 enum verb_place {
     VERB_READ,     // run once, here
     VERB_SLICED,   // run here again and again while it returns VERB_AGAIN
     VERB_TICK,     // run here (a check, may be NULL), then write on the tick thread, then then
     VERB_DELIVERY, // run here (a check, may be NULL), then delivery_command, then then
+    VERB_UPKEEP,   // run here (a check, may be NULL), then on_upkeep on that thread, then then
     VERB_CHILD,    // a child process of this program with `option`, then then with its last line
     VERB_HELPER,   // run on the helper thread, one at a time, then then
 };
@@ -54,8 +56,9 @@ struct verb {
     // 0: the answer (or refusal) stands in the call; VERB_AGAIN; a negative errno: REASON_INTERNAL.
     int (*run)(struct call *call);
     int (*write)(struct call *call, struct tick *tick); // 0 or a reason code; negative: fatal
-    int (*then)(struct call *call);                     // on the query thread again; as run
-    const char *option;                                 // VERB_CHILD: e.g. "--verify-view"
+    int (*on_upkeep)(struct call *call, struct upkeep *upkeep); // as write
+    int (*then)(struct call *call);                             // on the query thread again; as run
+    const char *option;                                         // VERB_CHILD: e.g. "--verify-view"
     bool acts; // an administrative act: logged as admin.acted when it worked
 };
 

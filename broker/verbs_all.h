@@ -9,6 +9,8 @@ int verb_status(struct call *call); // then: the subscriptions are there already
 int verb_log_info(struct call *call);
 int verb_log_get(struct call *call);
 int verb_log_verify(struct call *call);
+int verb_log_trim(struct call *call);
+int verb_log_trim_on_upkeep(struct call *call, struct upkeep *upkeep);
 
 int verb_customer_show(struct call *call);
 int verb_customer_find(struct call *call);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/upkeep.h"
 #include "broker/verbs_all.h"
 #include "broker/verbs_read.h"
 #include "schemas/base/cleanup.h"
@@ -278,4 +279,25 @@ int verb_log_verify(struct call *call) {
                                  "blocks", (json_int_t)verify->n_blocks, "events",
                                  (json_int_t)verify->n_events, "bytes", (json_int_t)verify->n_bytes,
                                  "damaged", verify->damaged, "sound", verify->n_damaged == 0));
+}
+
+// ---- trim
+
+int verb_log_trim(struct call *call) {
+    uint64_t before;
+    call_number(call, "before", INT64_MAX, &before);
+    return 0;
+}
+
+int verb_log_trim_on_upkeep(struct call *call, struct upkeep *upkeep) {
+    uint64_t before, first;
+    const char *detail = "";
+    if (!call_number(call, "before", INT64_MAX, &before)) {
+        return 0;
+    }
+    int r = upkeep_trim_before(upkeep, before, &first, &detail);
+    if (r > 0) {
+        call_refuse(call, (uint32_t)r, "%s", detail);
+    }
+    return r != 0 ? r : call_answer(call, json_pack("{s:I}", "first", (json_int_t)first));
 }
