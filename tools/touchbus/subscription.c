@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// touchbus subscription: who reads the log, how far, and what keeps them.
+#include "tools/touchbus/groups.h"
+
+struct reset_conf {
+    struct globals globals;
+    char *to;
+};
+
+static int run_ls(struct tool *tool, const void *conf, int argc, char **argv) {
+    static const char *const columns[] = {"name",   "NAME",   "state", "STATE",   "cursor",
+                                          "CURSOR", "lag",    "LAG",   "members", "MEMBERS",
+                                          "parked", "PARKED", NULL};
+    (void)conf;
+    (void)argc;
+    (void)argv;
+    return tool_list(tool, &(struct ask){.verb = "subscription.ls"}, columns);
+}
+
+const struct command command_subscription_ls = {
+    .name = "subscription ls",
+    .synopsis = "",
+    .description = "List the durable subscriptions with cursor, lag, members and parked lanes.",
+    .run = run_ls,
+};
+
+// A verb of one subscription by its name.
+static int ask_name(struct tool *tool, const char *verb, const char *name) {
+    const touchbus_argument argument = {"name", name};
+    return tool_show(tool, &(struct ask){.verb = verb, .arguments = &argument, .n_arguments = 1});
+}
+
+static int run_show(struct tool *tool, const void *conf, int argc, char **argv) {
+    (void)conf;
+    (void)argc;
+    return ask_name(tool, "subscription.show", argv[0]);
+}
+
+const struct command command_subscription_show = {
+    .name = "subscription show",
+    .synopsis = "NAME",
+    .description = "Show one subscription: state, cursor, lag, filter, members, parked lanes.",
+    .n_operands_min = 1,
+    .n_operands_max = 1,
+    .run = run_show,
+};
+
+static int run_pause(struct tool *tool, const void *conf, int argc, char **argv) {
+    (void)conf;
+    (void)argc;
+    return ask_name(tool, "subscription.pause", argv[0]);
+}
+
+const struct command command_subscription_pause = {
+    .name = "subscription pause",
+    .synopsis = "NAME",
+    .description = "Hand out nothing more until 'subscription resume'. The cursor stays; what is "
+                   "in flight may still be acked.",
+    .n_operands_min = 1,
+    .n_operands_max = 1,
+    .run = run_pause,
+};
+
+static int run_resume(struct tool *tool, const void *conf, int argc, char **argv) {
+    (void)conf;
+    (void)argc;
+    return ask_name(tool, "subscription.resume", argv[0]);
+}
+
+const struct command command_subscription_resume = {
+    .name = "subscription resume",
+    .synopsis = "NAME",
+    .description = "Go on after 'subscription pause'.",
+    .n_operands_min = 1,
+    .n_operands_max = 1,
+    .run = run_resume,
+};
+
+static int run_reset(struct tool *tool, const void *conf_data, int argc, char **argv) {
+    (void)argc;
+    const struct reset_conf *conf = conf_data;
+    int status;
+    if (conf->to == NULL) {
+        tool_complain("usage: touchbus subscription reset NAME --to START");
+        return TOOL_USAGE;
+    }
+    if (!tool_confirm(tool, &status, "Move the cursor of '%s' to %s?", argv[0], conf->to)) {
+        return status;
+    }
+    const touchbus_argument arguments[] = {{"name", argv[0]}, {"from", conf->to}};
+    return tool_show(
+        tool,
+        &(struct ask){.verb = "subscription.reset", .arguments = arguments, .n_arguments = 2});
+}
+
+static const struct option_row reset_rows[] = {
+    {.name = "to",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct reset_conf, to),
+     .argument = "START",
+     .help = "beginning, end, the first sequence to hand out, or a time (RFC 3339, by receipt)."},
+};
+
+const struct command command_subscription_reset = {
+    .name = "subscription reset",
+    .synopsis = "NAME --to START",
+    .description = "Move the cursor. Backwards hands events out again; a sink with a fence takes "
+                   "none of them twice. Refused while members are connected.",
+    TOOL_ROWS(reset_rows),
+    .conf_size = sizeof(struct reset_conf),
+    .n_operands_min = 1,
+    .n_operands_max = 1,
+    .run = run_reset,
+};
+
+static int run_rm(struct tool *tool, const void *conf, int argc, char **argv) {
+    (void)conf;
+    (void)argc;
+    int status;
+    if (!tool_confirm(tool, &status, "Remove '%s' with its cursor and parked lanes?", argv[0])) {
+        return status;
+    }
+    return ask_name(tool, "subscription.rm", argv[0]);
+}
+
+const struct command command_subscription_rm = {
+    .name = "subscription rm",
+    .synopsis = "NAME",
+    .description = "Remove a subscription with its cursor and parked lanes. Refused while members "
+                   "are connected.",
+    .n_operands_min = 1,
+    .n_operands_max = 1,
+    .run = run_rm,
+};
