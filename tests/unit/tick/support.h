@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A view in a folder of its own, and events made from JSON, for the tests of decide and fold.
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka wants the four above first
+#include <cmocka.h>
+
+#include "broker/view.h"
+#include "schemas/base/arena.h"
+#include "touchbus.pb-c.h"
+#include "view.pb-c.h"
+
+struct fixture {
+    char *dir;
+    struct view *view;
+    struct view_txn *txn; // open for writing
+    struct arena *arena;
+};
+
+int support_setup(void **state); // *state: a struct fixture
+int support_teardown(void **state);
+// A second view beside the first, empty. The caller closes it.
+struct view *support_view(struct fixture *fixture, const char *name);
+
+// An event as envelope_unpack_event would give it; data is JSON text or NULL.
+Touchbus__Event *support_event(struct arena *arena, const char *type, const char *id,
+                               const char *data);
+void support_identify(struct arena *arena, Touchbus__Event *event, const char *kind,
+                      const char *value);
+void support_attach(struct arena *arena, Touchbus__Event *event, const char *kind,
+                    const char *value); // a stamped key
+// The decoded record; NULL where there is none.
+View__Customer *support_customer(struct view_txn *txn, struct arena *arena, uint64_t number);
+// The attribute's value as JSON text in the arena; NULL where there is none.
+const char *support_attribute(const View__Customer *customer, struct arena *arena,
+                              const char *name);
