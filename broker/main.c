@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// touchbusd: reads its configuration, opens the state, starts the threads and becomes the tick.
+// The order of the end is the order of the start backwards: the tick runs on until the threads that
+// post to it are done.
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "broker/bounds.h"
+#include "broker/broker.h"
+#include "broker/state.h"
+#include "broker/tick.h"
+#include "broker/verify.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
+
+enum {
+    EXIT_REFUSED = 1,
+    EXIT_USAGE = 2,
+    DRAIN_MS = 20,           // between two looks whether a thread has ended
+    DESCRIPTORS_OWN = 64,    // stores, logs and what else is not a connection
+    CONNECTIONS_MAX = 16384, // a process may hold, where the system lets it
+};
+
+// ---- what must hold before anything is opened
+
+static bool is_loopback(const char *address) {
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, address, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static bool check_configuration(const struct configuration *configuration) {
+    enum logging_level level;
+    if (configuration->state == NULL || *configuration->state == '\0') {
+        fprintf(stderr, "touchbusd: --state DIR is required; see 'touchbusd --help'\n");
+    } else if (!is_loopback(configuration->bind)) {
+        fprintf(stderr,
+                "touchbusd: --bind: '%s' is not a loopback address; without keys the broker "
+                "listens on 127.0.0.0/8, ::1 and ipc only\n",
+                configuration->bind);
+    } else if (configuration->retry_max_us < configuration->retry_min_us) {
+        fprintf(stderr, "touchbusd: --retry-max is less than --retry-min\n");
+    } else if (logging_level_parse(configuration->log_level, &level) != 0) {
+        fprintf(stderr, "touchbusd: --log-level: '%s' is none of error, warning, info, debug\n",
+                configuration->log_level);
+    } else {
+        logging_init("touchbusd", level);
+        return true;
+    }
+    return false;
+}
+
+// As many descriptors as the system grants, and fewer connections than those: at the limit itself
+// ZeroMQ would spin.
+static int limit_connections(void *zmq) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return -errno;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t room =
+        limit.rlim_cur > 2 * DESCRIPTORS_OWN ? limit.rlim_cur - DESCRIPTORS_OWN : DESCRIPTORS_OWN;
+    int n = room > CONNECTIONS_MAX ? CONNECTIONS_MAX : (int)room;
+    return zmq_ctx_set(zmq, ZMQ_MAX_SOCKETS, n) == 0 ? 0 : -errno;
+}
+
+// ---- threads
+
+struct thread {
+    const char *name;
+    void *(*run)(void *object);
+    void *object;
+    pthread_t id;
+    bool running;
+};
+
+static int thread_start(struct thread *thread) {
+    int r = pthread_create(&thread->id, NULL, thread->run, thread->object);
+    thread->running = r == 0;
+    if (r == 0) {
+        pthread_setname_np(thread->id, thread->name);
+    }
+    return -r;
+}
+
+// Everything that is made at start and freed at the end, in this order backwards.
+struct daemon {
+    struct broker broker;
+    struct tick *tick;
+    struct thread threads[1];
+    size_t n_threads;
+};
+
+// The threads beside the tick.
+static int open_threads(struct daemon *daemon) {
+    (void)daemon;
+    return 0;
+}
+
+static void close_threads(struct daemon *daemon) {
+    (void)daemon;
+}
+
+static bool any_running(struct daemon *daemon) {
+    bool running = false;
+    for (size_t i = 0; i < daemon->n_threads; i++) {
+        struct thread *thread = &daemon->threads[i];
+        if (thread->running && pthread_tryjoin_np(thread->id, NULL) == 0) {
+            thread->running = false;
+        }
+        running = running || thread->running;
+    }
+    return running;
+}
+
+static void stop_threads(struct daemon *daemon) {
+    struct broker *broker = &daemon->broker;
+    struct mailbox *mailboxes[] = {broker->to_delivery, broker->to_query, broker->to_upkeep};
+    atomic_store(&broker->stop, true);
+    for (size_t i = 0; i < sizeof(mailboxes) / sizeof(mailboxes[0]); i++) {
+        mailbox_wake(mailboxes[i]);
+    }
+    while (any_running(daemon)) {
+        tick_drain(daemon->tick, DRAIN_MS);
+    }
+    tick_drain(daemon->tick, 0);
+}
+
+// ---- start and end
+
+static int open_mailboxes(struct broker *broker) {
+    broker->to_tick = mailbox_new();
+    broker->to_delivery = mailbox_new();
+    broker->to_query = mailbox_new();
+    broker->to_upkeep = mailbox_new();
+    return broker->to_tick == NULL || broker->to_delivery == NULL || broker->to_query == NULL ||
+                   broker->to_upkeep == NULL
+               ? -ENOMEM
+               : 0;
+}
+
+static int open_catalogue(struct broker *broker) {
+    char *error = NULL;
+    int r = catalogue_load(broker->configuration.catalogue, &broker->catalogue, &error);
+    if (r != 0) {
+        logging_error("event=catalogue-refused error=\"%s\"", error != NULL ? error : "");
+    }
+    free(error);
+    return r;
+}
+
+static int daemon_open(struct daemon *daemon) {
+    struct broker *broker = &daemon->broker;
+    broker->started_us = clock_now_us();
+    broker->zmq = zmq_ctx_new();
+    int r = broker->zmq == NULL ? -errno : limit_connections(broker->zmq);
+    r = r != 0 ? r : open_catalogue(broker);
+    r = r != 0 ? r : open_mailboxes(broker);
+    r = r != 0 ? r : state_open(broker);
+    r = r != 0 ? r : tick_new(broker, &daemon->tick);
+    r = r != 0 ? r : open_threads(daemon);
+    for (size_t i = 0; r == 0 && i < daemon->n_threads; i++) {
+        r = thread_start(&daemon->threads[i]);
+    }
+    return r;
+}
+
+// A job that nobody will take any more is not ours to free: the process ends.
+static void drop_jobs(struct mailbox *mailbox) {
+    while (mailbox != NULL && mailbox_take(mailbox) != NULL) {
+    }
+    mailbox_free(mailbox);
+}
+
+static void daemon_close(struct daemon *daemon, bool clean) {
+    struct broker *broker = &daemon->broker;
+    daemon->tick = tick_free(daemon->tick);
+    close_threads(daemon);
+    state_close(broker, clean);
+    drop_jobs(broker->to_tick);
+    drop_jobs(broker->to_delivery);
+    drop_jobs(broker->to_query);
+    drop_jobs(broker->to_upkeep);
+    catalogue_free(broker->catalogue);
+    if (broker->zmq != NULL) {
+        zmq_ctx_term(broker->zmq);
+    }
+}
+
+static int daemon_run(struct daemon *daemon) {
+    struct broker *broker = &daemon->broker;
+    int r = daemon_open(daemon);
+    if (r == 0) {
+        logging_info("event=ready port=%lld pid=%ld first=%llu next=%llu version=%s",
+                     (long long)broker->configuration.port, (long)getpid(),
+                     (unsigned long long)log_first(broker->log),
+                     (unsigned long long)log_next(broker->log), TOUCHBUS_VERSION);
+        tick_run(daemon->tick);
+    }
+    if (daemon->tick != NULL) {
+        stop_threads(daemon);
+    }
+    daemon_close(daemon, r == 0);
+    if (r == 0) {
+        logging_info("event=stopped");
+    }
+    return r == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
+}
+
+// Signals go to the tick's signalfd: every thread started from here on leaves them alone.
+static void block_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv) {
+    struct daemon *daemon = calloc(1, sizeof(*daemon));
+    if (daemon == NULL) {
+        return EXIT_REFUSED;
+    }
+    struct configuration *configuration = &daemon->broker.configuration;
+    daemon->broker.lock = -1;
+    logging_init("touchbusd", LOGGING_INFO);
+    int r = options_parse(&configuration_page, configuration, argc, argv, NULL);
+    int status = r == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;
+    if (r == 0 && check_configuration(configuration)) {
+        block_signals();
+        status = configuration->verify_view ? verify_run(configuration->state, stdout)
+                                            : daemon_run(daemon);
+    }
+    options_clear(&configuration_page, configuration);
+    free(daemon);
+    return status;
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose an event is: create, attach, refuse to merge, look up by reference; and what is stamped.
+#include "support.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "broker/decide.h"
+#include "broker/fold.h"
+#include "schemas/body.h"
+#include "schemas/catalogue.h"
+#include "schemas/reasons.h"
+
+static const uint8_t secret[16] = "sixteen bytes !";
+
+struct scene {
+    struct fixture *fixture;
+    struct configuration configuration;
+    struct catalogue *catalogue;
+    struct decide *decide;
+    struct fold *fold;
+    uint64_t sequence, customers_last;
+    struct decision decision;
+};
+
+static char rank_crm[] = "/crm/*=90";
+static char rank_web[] = "/web*=10";
+static char *ranks[] = {rank_crm, rank_web};
+
+static void scene_open(void **state, struct scene *ret) {
+    *ret = (struct scene){.fixture = *state};
+    ret->configuration.ranks = (struct option_list){ranks, 2};
+    char *error = NULL;
+    // Each scene starts from nothing.
+    view_abort(ret->fixture->txn);
+    assert_int_equal(view_begin(ret->fixture->view, true, &ret->fixture->txn), 0);
+    assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
+    assert_int_equal(decide_new(&ret->configuration, ret->catalogue, secret, &ret->decide), 0);
+    assert_int_equal(fold_new(ret->fixture->txn, &ret->fold), 0);
+}
+
+static void scene_close(struct scene *scene) {
+    fold_free(scene->fold);
+    decide_free(scene->decide);
+    catalogue_free(scene->catalogue);
+}
+
+// Decides and folds, as a tick does.
+static void play(struct scene *scene, Touchbus__Event *event) {
+    event->received_us = 1000000;
+    assert_int_equal(decide_event(scene->decide, scene->fixture->txn, scene->fixture->arena, event,
+                                  scene->sequence + 1, &scene->customers_last, &scene->decision),
+                     0);
+    if (scene->decision.code == 0) {
+        event->sequence = ++scene->sequence;
+        assert_int_equal(fold_apply(scene->fold, scene->fixture->txn, event), 0);
+        assert_int_equal(fold_flush(scene->fold, scene->fixture->txn), 0);
+    }
+}
+
+// A page view with up to two keys.
+static Touchbus__Event *view_by(struct scene *scene, const char *kind, const char *value,
+                                const char *kind2, const char *value2) {
+    struct arena *arena = scene->fixture->arena;
+    Touchbus__Event *event = support_event(arena, "page.viewed", "1", "{\"url\": \"/\"}");
+    if (kind != NULL) {
+        support_identify(arena, event, kind, value);
+    }
+    if (kind2 != NULL) {
+        support_identify(arena, event, kind2, value2);
+    }
+    play(scene, event);
+    return event;
+}
+
+static void test_unknown_keys_make_a_customer(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    Touchbus__Event *event = view_by(&scene, "user_id", "u-1", "email", "Ana@Klant.Example");
+    assert_int_equal(event->customer, 1);
+    assert_true(event->created);
+    assert_int_equal(event->n_keys, 2);
+    assert_string_equal(event->keys[1]->value, "ana@klant.example");
+    assert_int_equal(event->n_lanes, 1);
+    assert_int_equal(event->lanes[0], 1);
+    assert_int_equal(view_by(&scene, "user_id", "u-2", NULL, NULL)->customer, 2);
+    scene_close(&scene);
+}
+
+static void test_one_owner_attaches_the_new_keys(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    view_by(&scene, "user_id", "u-1", NULL, NULL);
+    Touchbus__Event *event = view_by(&scene, "user_id", "u-1", "email", "ana@klant.example");
+    assert_int_equal(event->customer, 1);
+    assert_false(event->created);
+    event = view_by(&scene, "email", "ANA@klant.example", NULL, NULL);
+    assert_int_equal(event->customer, 1);
+    scene_close(&scene);
+}
+
+static void test_several_owners_are_not_merged(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    view_by(&scene, "email", "ana@klant.example", NULL, NULL); // 1
+    view_by(&scene, "user_id", "u-2", NULL, NULL);             // 2
+    struct arena *arena = scene.fixture->arena;
+    Touchbus__Event *event = support_event(arena, "page.viewed", "1", "{\"url\": \"/\"}");
+    support_identify(arena, event, "email", "ana@klant.example");
+    support_identify(arena, event, "user_id", "u-2");
+    support_identify(arena, event, "cookie", "new");
+    play(&scene, event);
+    assert_int_equal(event->customer, 2); // the strong key's owner
+    assert_int_equal(event->n_keys, 2); // the foreign e-mail stays where it is, the cookie attaches
+    assert_int_equal(scene.decision.n_follow_ups, 1);
+    const Touchbus__Event *refused = scene.decision.follow_ups[0];
+    assert_string_equal(refused->type, "identity.changed");
+    assert_int_equal(refused->cause, event->sequence);
+    assert_int_equal(refused->customer, 2);
+    assert_int_equal(refused->n_lanes, 2);
+    assert_int_equal(refused->lanes[0], 2);
+    assert_int_equal(refused->lanes[1], 1);
+    struct body_value value;
+    assert_true(body_find(refused->data.data, refused->data.len, "kind", &value));
+    assert_memory_equal(value.text, "refused", value.text_size);
+    char detail[256];
+    assert_int_equal(catalogue_check(catalogue_find(scene.catalogue, "identity.changed"),
+                                     refused->data.data, refused->data.len, detail, sizeof(detail)),
+                     0);
+    assert_int_equal(view_by(&scene, "email", "ana@klant.example", NULL, NULL)->customer, 1);
+    assert_int_equal(view_by(&scene, "cookie", "new", NULL, NULL)->customer, 2);
+    scene_close(&scene);
+}
+
+static void test_a_tie_goes_to_the_lowest_customer(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    view_by(&scene, "email", "a@klant.example", NULL, NULL);
+    view_by(&scene, "phone", "+31612345678", NULL, NULL);
+    Touchbus__Event *event = view_by(&scene, "phone", "+31612345678", "email", "a@klant.example");
+    assert_int_equal(event->customer, 1);
+    scene_close(&scene);
+}
+
+static void test_nobodys_values_are_no_keys(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    Touchbus__Event *event = view_by(&scene, "user_id", "undefined", "email", "none");
+    assert_int_equal(event->customer, 0);
+    assert_int_equal(event->n_keys, 0);
+    assert_true(event->lanes[0] >> 63);
+    scene_close(&scene);
+}
+
+static void test_shared_keys_neither_make_nor_attach(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    assert_int_equal(view_by(&scene, "kiosk", "k-7", NULL, NULL)->customer, 0);
+    assert_int_equal(view_by(&scene, "kiosk", "k-7", "user_id", "u-1")->n_keys, 1);
+    assert_int_equal(view_by(&scene, "kiosk", "k-7", NULL, NULL)->customer, 0);
+    scene_close(&scene);
+}
+
+static void test_partners_are_customers_of_their_own(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    assert_int_equal(view_by(&scene, "partner_id", "p-1", "gln", "871")->customer, 1);
+    Touchbus__Event *event = view_by(&scene, "partner_id", "p-1", "email", "a@klant.example");
+    assert_int_equal(event->customer, 2); // the person
+    assert_int_equal(event->n_keys, 1);
+    assert_int_equal(view_by(&scene, "gln", "871", NULL, NULL)->customer, 1);
+    scene_close(&scene);
+}
+
+static void test_references_find_the_customer_and_never_make_one(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    const char *changed = "{\"order_id\": \"o-1\", \"status\": \"shipped\", \"revision\": 1}";
+    Touchbus__Event *event = support_event(arena, "order.changed", "1", changed);
+    play(&scene, event);
+    assert_int_equal(event->customer, 0);
+    event = support_event(arena, "order.placed", "2",
+                          "{\"order_id\": \"o-1\", \"lines\": [{\"sku\": \"s\", \"quantity\": 1, "
+                          "\"price\": \"1.00\"}], \"currency\": \"EUR\"}");
+    support_identify(arena, event, "user_id", "u-1");
+    play(&scene, event);
+    assert_int_equal(event->customer, 1);
+    assert_int_equal(event->n_references, 1);
+    assert_string_equal(event->references[0]->kind, "order");
+    event = support_event(arena, "order.changed", "3", changed);
+    play(&scene, event);
+    assert_int_equal(event->customer, 1);
+    assert_false(event->created);
+    assert_int_equal(event->n_keys, 0);
+    scene_close(&scene);
+}
+
+static void test_the_first_to_name_a_reference_keeps_it(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    const char *data = "{\"case_id\": \"c-1\", \"kind\": \"complaint\", \"severity\": \"low\"}";
+    for (int i = 0; i < 2; i++) {
+        Touchbus__Event *event = support_event(arena, "case.opened", "1", data);
+        support_identify(arena, event, "user_id", i == 0 ? "u-1" : "u-2");
+        play(&scene, event);
+        assert_int_equal(scene.decision.code, 0);
+    }
+    Touchbus__Event *event = support_event(arena, "x.unknown", "2", NULL);
+    event->case_id = arena_strdup(arena, "c-1");
+    play(&scene, event);
+    assert_int_equal(event->customer, 1);
+    scene_close(&scene);
+}
+
+static void test_a_broken_schema_is_quarantined_and_gives_no_customer_number(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    Touchbus__Event *event = support_event(arena, "order.placed", "1", "{\"order_id\": \"o-1\"}");
+    support_identify(arena, event, "user_id", "u-1");
+    play(&scene, event);
+    assert_int_equal(scene.decision.code, REASON_QUARANTINED);
+    assert_non_null(strstr(scene.decision.detail, "lines"));
+    assert_int_equal(scene.customers_last, 0);
+    scene_close(&scene);
+}
+
+static void test_unknown_types_are_accepted_whatever_their_data(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    Touchbus__Event *event = support_event(arena, "acme.thing", "1", "[1, 2]");
+    support_identify(arena, event, "user_id", "u-1");
+    play(&scene, event);
+    assert_int_equal(scene.decision.code, 0);
+    assert_int_equal(event->customer, 1);
+    scene_close(&scene);
+}
+
+static void test_rank_and_direction_are_stamped(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    Touchbus__Event *event = support_event(arena, "page.viewed", "1", "{\"url\": \"/\"}");
+    event->source = arena_strdup(arena, "/crm/main");
+    play(&scene, event);
+    assert_int_equal(event->rank, 90);
+    assert_int_equal(event->direction, TOUCHBUS__DIRECTION__INBOUND);
+    event = support_event(arena, "chat.message", "2",
+                          "{\"conversation_id\": \"1\", \"text\": \"hello\"}");
+    event->source = arena_strdup(arena, "/elsewhere");
+    play(&scene, event);
+    assert_int_equal(event->rank, 0);
+    assert_int_equal(event->direction, TOUCHBUS__DIRECTION__DIRECTION_UNSET);
+    scene_close(&scene);
+}
+
+static void test_a_malformed_rank_is_refused(void **state) {
+    (void)state;
+    static char bad[][16] = {"/web", "=3", "/web=", "/web=x", "/web=3x", "/web=1001", "/web=-1"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *values[] = {bad[i]};
+        struct configuration configuration = {.ranks = {values, 1}};
+        struct decide *decide = NULL;
+        assert_int_equal(decide_new(&configuration, NULL, secret, &decide), -EINVAL);
+    }
+}
+
+static void test_events_of_nobody_share_a_lane_by_subject(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    uint64_t lanes[3];
+    const char *const subjects[] = {"a", "a", "b"};
+    for (size_t i = 0; i < 3; i++) {
+        Touchbus__Event *event = support_event(arena, "acme.thing", "1", NULL);
+        event->subject = arena_strdup(arena, subjects[i]);
+        play(&scene, event);
+        lanes[i] = event->lanes[0];
+    }
+    assert_true(lanes[0] == lanes[1] && lanes[0] != lanes[2]);
+    scene_close(&scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unknown_keys_make_a_customer),
+        cmocka_unit_test(test_one_owner_attaches_the_new_keys),
+        cmocka_unit_test(test_several_owners_are_not_merged),
+        cmocka_unit_test(test_a_tie_goes_to_the_lowest_customer),
+        cmocka_unit_test(test_nobodys_values_are_no_keys),
+        cmocka_unit_test(test_shared_keys_neither_make_nor_attach),
+        cmocka_unit_test(test_partners_are_customers_of_their_own),
+        cmocka_unit_test(test_references_find_the_customer_and_never_make_one),
+        cmocka_unit_test(test_the_first_to_name_a_reference_keeps_it),
+        cmocka_unit_test(test_a_broken_schema_is_quarantined_and_gives_no_customer_number),
+        cmocka_unit_test(test_unknown_types_are_accepted_whatever_their_data),
+        cmocka_unit_test(test_rank_and_direction_are_stamped),
+        cmocka_unit_test(test_a_malformed_rank_is_refused),
+        cmocka_unit_test(test_events_of_nobody_share_a_lane_by_subject),
+    };
+    return cmocka_run_group_tests(tests, support_setup, support_teardown);
+}

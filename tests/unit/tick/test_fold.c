@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fold is total, deterministic and blind to the order of arrival where it promises so.
+#include "support.h"
+
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/bounds.h"
+#include "broker/fold.h"
+#include "schemas/body.h"
+
+enum { ARENA_BYTES = 64 << 20 };
+
+struct scene {
+    struct fixture *fixture;
+    struct arena *arena;
+    struct view_txn *txn;
+    struct fold *fold;
+    uint64_t sequence;
+};
+
+static void scene_open(void **state, struct scene *ret) {
+    struct fixture *fixture = *state;
+    view_abort(fixture->txn); // each scene starts from nothing
+    assert_int_equal(view_begin(fixture->view, true, &fixture->txn), 0);
+    *ret = (struct scene){.fixture = fixture, .arena = fixture->arena, .txn = fixture->txn};
+    assert_int_equal(fold_new(ret->txn, &ret->fold), 0);
+}
+
+static void scene_close(struct scene *scene) {
+    fold_free(scene->fold);
+}
+
+static void apply(struct scene *scene, Touchbus__Event *event) {
+    event->sequence = ++scene->sequence;
+    event->customer = event->customer == 0 ? 1 : event->customer;
+    event->received_us = event->received_us == 0 ? 1000000 : event->received_us;
+    assert_int_equal(fold_apply(scene->fold, scene->txn, event), 0);
+}
+
+static void play(struct scene *scene, const char *type, const char *data) {
+    char id[24];
+    snprintf(id, sizeof(id), "e-%06llu", (unsigned long long)scene->sequence + 1);
+    apply(scene, support_event(scene->arena, type, id, data));
+}
+
+static View__Customer *customer(struct scene *scene, uint64_t number) {
+    assert_int_equal(fold_flush(scene->fold, scene->txn), 0);
+    View__Customer *record = support_customer(scene->txn, scene->arena, number);
+    assert_non_null(record);
+    return record;
+}
+
+static View__Order *order(struct scene *scene, const char *id) {
+    uint8_t key[300];
+    uint64_t number = htobe64(1);
+    memcpy(key, &number, 8);
+    memcpy(key + 8, id, strlen(id));
+    const void *value;
+    size_t size;
+    if (view_get(scene->txn, VIEW_ORDERS, key, 8 + strlen(id), &value, &size) != 0) {
+        return NULL;
+    }
+    return view__order__unpack(arena_allocator(scene->arena), size, value);
+}
+
+static View__Quote *quote(struct scene *scene, const char *id) {
+    uint8_t key[300];
+    uint64_t number = htobe64(1);
+    memcpy(key, &number, 8);
+    memcpy(key + 8, id, strlen(id));
+    const void *value;
+    size_t size;
+    if (view_get(scene->txn, VIEW_QUOTES, key, 8 + strlen(id), &value, &size) != 0) {
+        return NULL;
+    }
+    return view__quote__unpack(arena_allocator(scene->arena), size, value);
+}
+
+// ---- record, counters, timeline
+
+static void test_counts_per_channel_and_type(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    for (int i = 0; i < 3; i++) {
+        play(&scene, "page.viewed", "{}");
+    }
+    play(&scene, "acme.thing", NULL);
+    View__Customer *record = customer(&scene, 1);
+    assert_int_equal(record->events, 4);
+    assert_int_equal(record->first_sequence, 1);
+    assert_int_equal(record->last_sequence, 4);
+    assert_int_equal(record->n_counter_number, 2);
+    assert_int_equal(record->counter_number[0], 3);
+    assert_int_equal(record->counter_number[1], 1);
+    assert_string_equal(fold_name(scene.fold, record->counter_type[1]), "acme.thing");
+    assert_string_equal(fold_name(scene.fold, 9999), "other");
+    scene_close(&scene);
+}
+
+static void test_events_of_nobody_change_nothing(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+    event->sequence = 1;
+    char before[65], after[65];
+    assert_int_equal(view_hash(scene.txn, before), 0);
+    assert_int_equal(fold_apply(scene.fold, scene.txn, event), 0);
+    assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+    assert_int_equal(view_hash(scene.txn, after), 0);
+    assert_string_equal(before, after);
+    scene_close(&scene);
+}
+
+struct timeline {
+    struct scene *scene;
+    uint64_t next;
+};
+
+static int check_run(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    struct timeline *timeline = user;
+    uint64_t numbers[2];
+    assert_int_equal(key_size, sizeof(numbers));
+    memcpy(numbers, key, sizeof(numbers));
+    View__Run *run = view__run__unpack(arena_allocator(timeline->scene->arena), size, value);
+    assert_non_null(run);
+    assert_int_equal(be64toh(numbers[1]), timeline->next);
+    for (size_t i = 0; i < run->n_sequence; i++) {
+        assert_int_equal(run->sequence[i], timeline->next++);
+    }
+    return 0;
+}
+
+static void test_the_timeline_is_whole_between_runs_and_record(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    enum { EVENTS = 3 * TIMELINE_RECENT_MAX + 5 };
+    for (int i = 0; i < EVENTS; i++) {
+        play(&scene, "page.viewed", "{}");
+        if (i % 7 == 0) {
+            assert_int_equal(fold_flush(scene.fold, scene.txn), 0); // reloaded records go on
+        }
+    }
+    View__Customer *record = customer(&scene, 1);
+    struct timeline timeline = {.scene = &scene, .next = 1};
+    assert_int_equal(view_scan(scene.txn, VIEW_TIMELINE, "", 0, false, check_run, &timeline), 0);
+    assert_true(record->n_recent_sequence <= TIMELINE_RECENT_MAX);
+    for (size_t i = 0; i < record->n_recent_sequence; i++) {
+        assert_int_equal(record->recent_sequence[i], timeline.next++);
+    }
+    assert_int_equal(timeline.next, EVENTS + 1);
+    scene_close(&scene);
+}
+
+static void test_times_from_the_future_are_clamped_to_receipt(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+    event->has_time = true;
+    event->time_us = INT64_MAX;
+    apply(&scene, event);
+    View__Customer *record = customer(&scene, 1);
+    assert_int_equal(record->counter_last_us[0], 1000000 + INT64_C(300000000));
+    assert_true(record->recent_time_us[0] == INT64_MAX); // raw
+    scene_close(&scene);
+}
+
+// ---- keys
+
+static void test_keys_attach_once_and_stay_with_their_first_owner(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    for (uint64_t i = 0; i < 4; i++) {
+        Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+        event->customer = 1 + i % 2;
+        support_attach(scene.arena, event, "email", "ana@klant.example");
+        apply(&scene, event);
+    }
+    assert_int_equal(customer(&scene, 1)->n_keys, 1);
+    assert_int_equal(customer(&scene, 2)->n_keys, 0);
+    scene_close(&scene);
+}
+
+static void test_keys_over_the_limit_are_counted_as_dropped(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    for (int i = 0; i < CUSTOMER_KEYS_MAX + 3; i++) {
+        Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+        support_attach(scene.arena, event, "cookie", arena_printf(scene.arena, "c-%d", i));
+        apply(&scene, event);
+    }
+    View__Customer *record = customer(&scene, 1);
+    assert_int_equal(record->n_keys, CUSTOMER_KEYS_MAX);
+    assert_int_equal(record->dropped, 3);
+    scene_close(&scene);
+}
+
+// ---- profile
+
+static void test_null_deletes_and_an_empty_text_is_a_value(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    play(&scene, "customer.identified", "{\"traits\": {\"name\": \"Ana\", \"city\": \"Utrecht\"}}");
+    play(&scene, "customer.changed", "{\"fields\": {\"name\": null, \"city\": \"\"}}");
+    View__Customer *record = customer(&scene, 1);
+    assert_string_equal(support_attribute(record, scene.arena, "name"), "null");
+    assert_string_equal(support_attribute(record, scene.arena, "city"), "\"\"");
+    scene_close(&scene);
+}
+
+static void test_registered_sets_its_attributes(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    play(&scene, "customer.registered", "{\"user_id\": \"u-1\", \"incentive\": \"5%\"}");
+    View__Customer *record = customer(&scene, 1);
+    assert_string_equal(support_attribute(record, scene.arena, "registered"), "true");
+    assert_string_equal(support_attribute(record, scene.arena, "incentive"), "\"5%\"");
+    scene_close(&scene);
+}
+
+static Touchbus__Event *trait(struct scene *scene, const char *id, uint32_t rank, int64_t time_us,
+                              const char *data) {
+    Touchbus__Event *event = support_event(scene->arena, "customer.identified", id, data);
+    event->rank = rank;
+    event->time_us = time_us;
+    event->has_time = true;
+    return event;
+}
+
+static void test_rank_then_time_then_id_decide(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    apply(&scene, trait(&scene, "m", 5, 100, "{\"traits\": {\"a\": 1}}"));
+    apply(&scene, trait(&scene, "z", 4, 999, "{\"traits\": {\"a\": 2}}")); // lower rank
+    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "1");
+    apply(&scene, trait(&scene, "z", 5, 99, "{\"traits\": {\"a\": 3}}")); // earlier
+    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "1");
+    apply(&scene, trait(&scene, "a", 5, 100, "{\"traits\": {\"a\": 4}}")); // lesser id
+    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "1");
+    apply(&scene, trait(&scene, "n", 5, 100, "{\"traits\": {\"a\": 5}}")); // greater id
+    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "5");
+    apply(&scene, trait(&scene, "a", 6, 1, "{\"traits\": {\"a\": null}}")); // higher rank
+    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "null");
+    apply(&scene, trait(&scene, "b", 5, 101, "{\"traits\": {\"a\": 7}}")); // late and lower
+    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "null");
+    scene_close(&scene);
+}
+
+static void test_any_order_gives_the_same_attributes(void **state) {
+    enum { EVENTS = 40, SHUFFLES = 60, NAMES = 5 };
+    char expected[NAMES][64] = {{0}};
+    srand(1);
+    for (int shuffle = 0; shuffle < SHUFFLES; shuffle++) {
+        struct scene scene;
+        scene_open(state, &scene);
+        Touchbus__Event *events[EVENTS];
+        for (int i = 0; i < EVENTS; i++) { // the same set each time, with ties in rank and time
+            char data[96];
+            snprintf(data, sizeof(data), "{\"traits\": {\"n%d\": %d, \"n%d\": %s}}", i % NAMES, i,
+                     (i * 3 + 1) % NAMES, i % 6 == 0 ? "null" : "\"x\"");
+            events[i] = trait(&scene, i % 9 == 0 ? "same" : arena_printf(scene.arena, "e-%d", i),
+                              (uint32_t)i % 3, 50 + i * 7 % 4, data);
+        }
+        for (int i = EVENTS - 1; i > 0; i--) {
+            int k = rand() % (i + 1);
+            Touchbus__Event *other = events[i];
+            events[i] = events[k];
+            events[k] = other;
+        }
+        for (int i = 0; i < EVENTS; i++) {
+            apply(&scene, events[i]);
+        }
+        View__Customer *record = customer(&scene, 1);
+        for (int i = 0; i < NAMES; i++) {
+            char name[8];
+            snprintf(name, sizeof(name), "n%d", i);
+            const char *value = support_attribute(record, scene.arena, name);
+            assert_non_null(value);
+            if (shuffle == 0) {
+                snprintf(expected[i], sizeof(expected[i]), "%s", value);
+            }
+            assert_string_equal(value, expected[i]);
+        }
+        scene_close(&scene);
+    }
+}
+
+static void test_attributes_over_a_limit_are_counted_as_dropped(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    for (int i = 0; i < CUSTOMER_ATTRIBUTES_MAX + 2; i++) {
+        play(&scene, "customer.identified",
+             arena_printf(scene.arena, "{\"traits\": {\"n%d\": %d}}", i, i));
+    }
+    char *large = arena_calloc(scene.arena, 1, 4096);
+    int used = snprintf(large, 4096, "{\"traits\": {\"n0\": \"");
+    memset(large + used, 'x', 2000);
+    memcpy(large + used + 2000, "\"}}", 4);
+    play(&scene, "customer.identified", large);
+    View__Customer *record = customer(&scene, 1);
+    assert_int_equal(record->n_attributes, CUSTOMER_ATTRIBUTES_MAX);
+    assert_int_equal(record->dropped, 3);
+    assert_string_equal(support_attribute(record, scene.arena, "n0"), "0");
+    scene_close(&scene);
+}
+
+// ---- orders and quotes
+
+static void test_an_order_grows_from_its_events_in_any_order(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    play(&scene, "order.changed", "{\"order_id\": \"o\", \"status\": \"packed\", \"revision\": 2}");
+    play(&scene, "order.placed",
+         "{\"order_id\": \"o\", \"currency\": \"EUR\", \"quote_id\": \"q\", \"lines\": [{\"sku\": "
+         "\"s\"}]}");
+    play(&scene, "order.changed", "{\"order_id\": \"o\", \"status\": \"early\", \"revision\": 1}");
+    play(&scene, "supply.changed", "{\"order_id\": \"o\", \"eta\": \"2026-01-02\"}");
+    play(&scene, "delivery.completed", "{\"order_id\": \"o\", \"outcome\": \"delivered\"}");
+    play(&scene, "return.requested", "{\"order_id\": \"o\", \"reason\": \"broken\"}");
+    const View__Order *row = order(&scene, "o");
+    assert_non_null(row);
+    assert_string_equal(row->status, "packed");
+    assert_int_equal(row->revision, 2);
+    assert_string_equal(row->currency, "EUR");
+    assert_string_equal(row->quote_id, "q");
+    assert_string_equal(row->eta, "2026-01-02");
+    assert_string_equal(row->delivery_outcome, "delivered");
+    assert_string_equal(row->return_reason, "broken");
+    assert_true(row->lines.len > 0);
+    assert_int_equal(row->placed_sequence, 2);
+    assert_int_equal(row->changed_sequence, 6);
+    scene_close(&scene);
+}
+
+static void issue(struct scene *scene, int revision) {
+    play(scene, "quote.issued",
+         arena_printf(scene->arena,
+                      "{\"quote_id\": \"q\", \"revision\": %d, \"lines\": [], "
+                      "\"valid_until\": \"2026-01-0%d\", \"currency\": \"EUR\"}",
+                      revision, revision));
+}
+
+static void test_a_quote_keeps_its_highest_revision(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    issue(&scene, 2);
+    issue(&scene, 1);
+    assert_string_equal(quote(&scene, "q")->valid_until, "2026-01-02");
+    play(&scene, "quote.closed", "{\"quote_id\": \"q\", \"outcome\": \"accepted\"}");
+    assert_string_equal(quote(&scene, "q")->outcome, "accepted");
+    issue(&scene, 3);
+    assert_string_equal(quote(&scene, "q")->outcome, "");
+    assert_int_equal(quote(&scene, "q")->revision, 3);
+    assert_string_equal(quote(&scene, "q")->channel, "web");
+    scene_close(&scene);
+}
+
+// ---- total and deterministic
+
+static const char *const types[] = {
+    "customer.identified", "customer.changed", "customer.registered", "order.placed",
+    "order.changed",       "supply.changed",   "delivery.completed",  "return.requested",
+    "quote.issued",        "quote.closed",     "identity.changed",    "acme.unknown",
+};
+enum { N_TYPES = sizeof(types) / sizeof(types[0]) };
+
+// Bytes that begin like a body now and then, so that the readers get somewhere.
+static void soup(uint8_t *bytes, size_t size) {
+    static const uint8_t likely[] = {0x81, 0x82, 0xde, 0xdf, 0xa8, 0xc0, 0x93, 0xdd, 0xdb, 0xd9};
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = rand() % 3 == 0 ? likely[(size_t)rand() % sizeof(likely)] : (uint8_t)rand();
+    }
+}
+
+static void test_any_bytes_as_data_fold_without_error(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    srand(2);
+    for (int i = 0; i < 20000; i++) {
+        Touchbus__Event *event =
+            support_event(scene.arena, types[i % N_TYPES], "1",
+                          i % 4 == 0 ? "{\"order_id\": \"o\", \"quote_id\": 7, "
+                                       "\"revision\": 1, \"traits\": {\"a\": "
+                                       "[1, {\"b\": 2}]}, \"fields\": 3}"
+                                     : NULL);
+        size_t size = (size_t)rand() % 80;
+        if (event->data.len == 0) {
+            event->data.data = arena_alloc(scene.arena, size + 1);
+            event->data.len = size;
+            soup(event->data.data, size);
+        } else { // a real body with holes
+            event->data.data[(size_t)rand() % event->data.len] = (uint8_t)rand();
+        }
+        apply(&scene, event);
+    }
+    assert_int_equal(customer(&scene, 1)->events, 20000);
+    scene_close(&scene);
+}
+
+static void hash_of_run(struct fixture *fixture, const char *name, int flush_every,
+                        char ret[static 65]) {
+    struct view *view = support_view(fixture, name);
+    struct scene scene = {.fixture = fixture, .arena = fixture->arena};
+    assert_int_equal(view_begin(view, true, &scene.txn), 0);
+    assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
+    srand(3);
+    for (int i = 0; i < 2000; i++) {
+        Touchbus__Event *event = support_event(
+            scene.arena, types[rand() % N_TYPES], arena_printf(scene.arena, "e-%d", i),
+            arena_printf(scene.arena,
+                         "{\"order_id\": \"o-%d\", \"status\": \"s%d\", \"revision\": %d, "
+                         "\"traits\": {\"t%d\": %d}, \"quote_id\": \"q-%d\", \"outcome\": \"x\"}",
+                         rand() % 9, i, rand() % 9, rand() % 9, i, rand() % 5));
+        event->customer = 1 + (uint64_t)(rand() % 50);
+        support_attach(scene.arena, event, "cookie",
+                       arena_printf(scene.arena, "c-%d", rand() % 99));
+        apply(&scene, event);
+        if (i % flush_every == flush_every - 1) {
+            assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+            if (i % (3 * flush_every) == 0) { // another process goes on
+                fold_free(scene.fold);
+                assert_int_equal(view_commit(scene.txn), 0);
+                assert_int_equal(view_begin(view, true, &scene.txn), 0);
+                assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
+            }
+        }
+    }
+    assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+    assert_int_equal(view_hash(scene.txn, ret), 0);
+    fold_free(scene.fold);
+    view_abort(scene.txn);
+    view_close(view);
+}
+
+static void test_flushes_and_restarts_leave_the_same_bytes(void **state) {
+    char one[65], two[65], three[65];
+    hash_of_run(*state, "one", 2000, one);
+    hash_of_run(*state, "two", 7, two);
+    hash_of_run(*state, "three", 1, three);
+    assert_string_equal(one, two);
+    assert_string_equal(one, three);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts_per_channel_and_type),
+        cmocka_unit_test(test_events_of_nobody_change_nothing),
+        cmocka_unit_test(test_the_timeline_is_whole_between_runs_and_record),
+        cmocka_unit_test(test_times_from_the_future_are_clamped_to_receipt),
+        cmocka_unit_test(test_keys_attach_once_and_stay_with_their_first_owner),
+        cmocka_unit_test(test_keys_over_the_limit_are_counted_as_dropped),
+        cmocka_unit_test(test_null_deletes_and_an_empty_text_is_a_value),
+        cmocka_unit_test(test_registered_sets_its_attributes),
+        cmocka_unit_test(test_rank_then_time_then_id_decide),
+        cmocka_unit_test(test_any_order_gives_the_same_attributes),
+        cmocka_unit_test(test_attributes_over_a_limit_are_counted_as_dropped),
+        cmocka_unit_test(test_an_order_grows_from_its_events_in_any_order),
+        cmocka_unit_test(test_a_quote_keeps_its_highest_revision),
+        cmocka_unit_test(test_any_bytes_as_data_fold_without_error),
+        cmocka_unit_test(test_flushes_and_restarts_leave_the_same_bytes),
+    };
+    return cmocka_run_group_tests(tests, support_setup, support_teardown);
+}
