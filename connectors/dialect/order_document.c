@@ -150,6 +150,21 @@ int order_document_changed(const json_t *stored, const struct order_change *chan
     return 0;
 }
 
+static json_t *without_position(const json_t *document) {
+    json_t *copy = json_copy((json_t *)(uintptr_t)document); // jansson's copy does not change it
+    json_object_del(copy, "incarnation");
+    json_object_del(copy, "sequence");
+    return copy;
+}
+
+bool order_document_same(const json_t *a, const json_t *b) {
+    json_t *left = without_position(a), *right = without_position(b);
+    bool same = json_equal(left, right) != 0;
+    json_decref(left);
+    json_decref(right);
+    return same;
+}
+
 char *order_document_text(const json_t *document, size_t *ret_size) {
     _cleanup_free_ char *text = json_dumps(document, JSON_INDENT(2));
     size_t size = text != NULL ? strlen(text) : 0;

@@ -84,6 +84,8 @@ int order_document_placed(const json_t *stored, const struct order *order,
 // false. ORDER_STALE: the change is of a revision below the stored one.
 int order_document_changed(const json_t *stored, const struct order_change *change,
                            const struct order_facts *facts, json_t **ret);
+// Whether the two say the same of the order, wherever in a log they come from.
+bool order_document_same(const json_t *a, const json_t *b);
 // As it stands in the file, with its newline; malloc'ed. NULL where memory is short.
 char *order_document_text(const json_t *document, size_t *ret_size);
 // A document from its file. 0; 1 where it is none of ours.
