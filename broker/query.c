@@ -225,10 +225,12 @@ static void look_at(struct call *call, uint64_t visible, int64_t now_us) {
         } else if (now_us >= call->deadline_us) {
             give_up_waiting(call);
         }
+    } else if (call->state == CALL_ENDING) {
+        call_end(call);
     } else if (call->unsent != NULL && call->state != CALL_AWAY) {
         call_send_unsent(call);
     }
-    bool child_ended = call->state == CALL_ENDED && call->child.output >= 0;
+    bool child_ended = call->state == CALL_ENDED && call->child.output >= 0; // its peer is gone
     if (child_ended || (call->state == CALL_CHILD && call->unsent == NULL)) {
         call_read_child(call);
     }

@@ -219,26 +219,6 @@ void query_send_refusal(struct query *query, const void *peer, size_t peer_size,
     }
 }
 
-void call_finish(struct call *call) {
-    Touchbus__Answer answer;
-    touchbus__answer__init(&answer);
-    answer.request = call->request;
-    answer.code = call->code;
-    answer.detail = call->detail;
-    answer.as_of = call->as_of != 0 ? call->as_of : atomic_load(&call->query->broker->visible);
-    _cleanup_free_ void *data = NULL;
-    size_t size;
-    call->state = CALL_ENDED;
-    int r = pack(call->query, &answer, call->answer, &data, &size);
-    if (r == 0) {
-        send_frame(call->query, call->peer, call->peer_size, data, size);
-    } else {
-        query_send_refusal(call->query, call->peer, call->peer_size, call->request,
-                           r == -E2BIG ? REASON_TOO_LARGE : REASON_INTERNAL,
-                           r == -E2BIG ? "the answer is over a size limit" : "");
-    }
-}
-
 bool call_send_unsent(struct call *call) {
     if (call->unsent == NULL) {
         return true;
@@ -254,6 +234,43 @@ bool call_send_unsent(struct call *call) {
     return true;
 }
 
+// Packs the answer as what is to be sent next. False: there is nothing to send.
+static bool pack_answer(struct call *call) {
+    Touchbus__Answer answer;
+    touchbus__answer__init(&answer);
+    answer.request = call->request;
+    answer.code = call->code;
+    answer.detail = call->detail;
+    answer.as_of = call->as_of != 0 ? call->as_of : atomic_load(&call->query->broker->visible);
+    int r = pack(call->query, &answer, call->answer, &call->unsent, &call->unsent_size);
+    if (r != 0) {
+        query_send_refusal(call->query, call->peer, call->peer_size, call->request,
+                           r == -E2BIG ? REASON_TOO_LARGE : REASON_INTERNAL,
+                           r == -E2BIG ? "the answer is over a size limit" : "");
+    }
+    // Who asks without reading loses a plain answer; who reads slowly what was streamed does not.
+    call->deadline_us = call->streamed ? clock_monotonic_us() + UNSENT_US_MAX : 0;
+    return r == 0;
+}
+
+void call_end(struct call *call) {
+    if (!call_send_unsent(call) || call->state == CALL_ENDED) {
+        return;
+    }
+    if (!call->packed) {
+        call->packed = true;
+        if (pack_answer(call) && !call_send_unsent(call)) {
+            return;
+        }
+    }
+    call->state = CALL_ENDED;
+}
+
+void call_finish(struct call *call) {
+    call->state = CALL_ENDING;
+    call_end(call);
+}
+
 int call_part(struct call *call, json_t *part) {
     if (part == NULL) {
         return -ENOMEM;
@@ -266,6 +283,7 @@ int call_part(struct call *call, json_t *part) {
     int r = pack(call->query, &answer, part, &call->unsent, &call->unsent_size);
     json_decref(part);
     if (r == 0) {
+        call->streamed = true;
         call->deadline_us = clock_monotonic_us() + UNSENT_US_MAX;
         call_send_unsent(call);
     }

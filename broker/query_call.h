@@ -15,7 +15,8 @@ enum call_state {
     CALL_SLICING,
     CALL_AWAY, // another thread has it; nothing here may touch it
     CALL_CHILD,
-    CALL_ENDED, // answered, refused or given up: to be freed
+    CALL_ENDING, // the answer waits for a part ahead of it, or for the peer
+    CALL_ENDED,  // answered, refused or given up: to be freed
 };
 
 // The child process of a call, and what it said so far.
@@ -47,7 +48,9 @@ struct call {
     void (*free_progress)(void *progress);
     void *unsent; // a packed part that the peer's queue had no room for
     size_t unsent_size;
-    bool acted; // admin.acted is under way or done
+    bool streamed; // parts went ahead: the answer then waits for a slow peer, too
+    bool packed;   // the answer is what is unsent, or was sent
+    bool acted;    // admin.acted is under way or done
     struct call_child child;
 };
 
@@ -71,8 +74,10 @@ struct call *call_free(struct call *call);
 // Sends a reply without a call. Best effort: a peer that does not read loses it.
 void query_send_refusal(struct query *query, const void *peer, size_t peer_size, uint64_t request,
                         uint32_t code, const char *detail);
-// Sends the answer that stands in the call; it has ended then.
+// Sends the answer that stands in the call; it is ENDING or ENDED then.
 void call_finish(struct call *call);
+// Goes on with an ENDING call.
+void call_end(struct call *call);
 // Tries to send the waiting part. True where none waits any more (sent, or the peer is gone: the
 // call has ended).
 bool call_send_unsent(struct call *call);

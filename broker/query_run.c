@@ -20,7 +20,7 @@
 enum { CHILD_LINE_BYTES_MAX = 64 << 10, CHILD_ENVIRONMENT_MAX = 512 };
 
 void call_judge(struct call *call, int result) {
-    if (call->state == CALL_ENDED) {
+    if (call->state == CALL_ENDED) { // its peer is gone
         return;
     }
     if (result == VERB_AGAIN) {
@@ -156,7 +156,12 @@ static bool check_here(struct call *call) {
 }
 
 static void start_read(struct call *call) {
-    call_judge(call, call->verb->run(call));
+    int r = call->verb->run(call);
+    if (r == 0 && call->verb->acts && call->code == REASON_OK) {
+        send_to_tick(call);
+    } else {
+        call_judge(call, r);
+    }
 }
 
 static void start_tick(struct call *call) {

@@ -129,7 +129,8 @@ static const struct verb rows[] = {
     {.name = "view.rebuild",
      .place = VERB_READ,
      .arguments = ARGUMENTS(ACTOR),
-     .run = verb_view_rebuild},
+     .run = verb_view_rebuild,
+     .acts = true},
 
     // body: the connector's metrics, a flat map.
     {.name = "connector.report",
@@ -148,7 +149,8 @@ static const struct verb rows[] = {
     {.name = "connector.reload",
      .place = VERB_READ,
      .arguments = ARGUMENTS(REQUIRED("name"), ACTOR),
-     .run = verb_connector_reload},
+     .run = verb_connector_reload,
+     .acts = true},
 
     {.name = "backup",
      .place = VERB_HELPER,
