@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schemas/base/cleanup.h"
+#include "schemas/base/clock.h"
 #include "schemas/cloudevents.h"
 #include "schemas/envelope.h"
 #include "tests/fuzz/fuzz.h"
@@ -39,34 +40,47 @@ static void check_halves(const Touchbus__Event *event, struct arena *arena) {
     REQUIRE(before.size == after.size && memcmp(before.data, after.data, after.size) == 0);
 }
 
-// Only what has a form in CloudEvents comes back: stamps beyond it and unknown fields are taken off
-// first. A type that is written as ours would be read as ours is one of a kind; it has no way back.
-static void check_cloudevents(Touchbus__Event *event, struct arena *arena) {
+// Only what has a form in CloudEvents comes back: stamps beyond it and fields of a newer client are
+// taken off first.
+static void strip(Touchbus__Event *event) {
     event->base.n_unknown_fields = 0;
+    for (size_t i = 0; i < event->n_identities; i++) {
+        event->identities[i]->base.n_unknown_fields = 0;
+    }
+    for (size_t i = 0; i < event->n_extensions; i++) {
+        event->extensions[i]->base.n_unknown_fields = 0;
+    }
     event->n_lanes = event->n_keys = event->n_references = 0;
     event->rank = 0;
     event->created = false;
+}
+
+// A type inside that looks like one outside has no way back.
+static void check_cloudevents(Touchbus__Event *event, struct arena *arena) {
+    strip(event);
+    if (event->received_us < CLOCK_US_MIN || event->received_us > CLOCK_US_MAX) {
+        event->received_us = 0; // the broker's clock never gives what RFC 3339 cannot write
+    }
     const char *again =
         cloudevents_type_inside(cloudevents_type_outside(event->type, arena), arena);
     if (strcmp(again, event->type) != 0) {
         return;
     }
     json_t *json = cloudevents_to_json(event);
-    if (json == NULL) {
-        return; // received_us at a time that RFC 3339 has no form for, and the like
-    }
+    REQUIRE(json != NULL);
     Touchbus__Event *back = NULL;
     const char *why = NULL;
     int r = cloudevents_from_json(json, true, arena, &back, &why);
+    REQUIRE(r == 0);
+    json_t *again_json = cloudevents_to_json(back);
+    REQUIRE(json_equal(json, again_json));
+    json_decref(again_json);
+    // msgpack has several spellings for a value: the JSON above stands for the data
+    event->data.len = back->data.len = 0;
+    struct bytes before = pack(event, arena);
+    struct bytes after = pack(back, arena);
+    REQUIRE(before.size == after.size && memcmp(before.data, after.data, after.size) == 0);
     json_decref(json);
-    if (r == 0 && event->received_us == back->received_us) {
-        struct bytes before = pack(event, arena);
-        struct bytes after = pack(back, arena);
-        REQUIRE(before.size == after.size && memcmp(before.data, after.data, after.size) == 0);
-    } else {
-        REQUIRE(event->received_us != 0 || strstr(why, "subject") != NULL ||
-                strstr(why, "keys") != NULL);
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
