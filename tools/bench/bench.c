@@ -86,7 +86,8 @@ static const struct option_page page = {
     .program = "touchbus bench",
     .synopsis = "[options]",
     .description =
-        "Measures a broker over real sockets: events acked a second with everything on disk and in "
+        "Measures a broker over real sockets. Reports events acked a second with everything on "
+        "disk and in "
         "the customer view, latencies with one event in flight and at saturation, delivery to "
         "three named subscriptions, replay, and queries while publishing at 70 % of the peak. "
         "Twenty publishers, one of them unnumbered, send six types of events of about 300 bytes.",
