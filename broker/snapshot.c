@@ -15,6 +15,7 @@
 #include "broker/faultpoint.h"
 #include "broker/view_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/logging.h"
 
 #define POINT_MAGIC UINT64_C(0x3150524256425400) // "\0TBVBRP1"
 static const char point_name[] = "restore-point";
@@ -124,7 +125,11 @@ int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot) {
         r = store_sync(view->store);
     }
     if (r == 0) {
-        r = write_point(path, aside, snapshot);
+        int written = write_point(path, aside, snapshot);
+        if (written < 0) {
+            logging_warning("restore_point=not-written error=\"%s\"", strerror(-written));
+            r = 1;
+        }
     }
     if (r == 0) {
         // The point on disk is this one now: the pages of the one before may be used again.

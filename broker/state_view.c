@@ -22,7 +22,8 @@ enum { STEPS_PER_POINT = 50, PROGRESS_S = 2 };
 static int take_point(struct view *view) {
     struct view_snapshot *snapshot = NULL;
     int r = view_snapshot_begin(view, &snapshot);
-    return r == 0 ? view_snapshot_finish(view, snapshot) : r;
+    r = r == 0 ? view_snapshot_finish(view, snapshot) : r;
+    return r == 1 ? -EIO : r;
 }
 
 static int catch_up_with(struct broker *broker, struct rebuild *rebuild, uint64_t last) {

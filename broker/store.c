@@ -216,13 +216,14 @@ static int oldest_reader(const char *line, void *user) {
     return 0;
 }
 
-uint64_t store_reader_lag(struct store *store) {
+uint64_t store_reader_lag(struct store *store, uint64_t *ret_oldest) {
     uint64_t oldest = UINT64_MAX;
     MDB_envinfo info;
     if (mdb_reader_list(store->env, oldest_reader, &oldest) < 0 ||
         mdb_env_info(store->env, &info) != 0 || oldest >= info.me_last_txnid) {
         return 0;
     }
+    *ret_oldest = oldest;
     return info.me_last_txnid - oldest;
 }
 

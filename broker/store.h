@@ -38,8 +38,9 @@ struct store *store_close(struct store *store); // takes NULL; every transaction
 int store_sync(struct store *store);
 // Readers of dead processes are cleared (they would pin pages). *ret_n: how many.
 int store_check_readers(struct store *store, unsigned *ret_n);
-// How many commits the oldest reader is behind; 0 where nobody reads. Approximate, any thread.
-uint64_t store_reader_lag(struct store *store);
+// How many commits the oldest reader is behind, and the commit it reads; 0 where nobody is behind.
+// Approximate, any thread.
+uint64_t store_reader_lag(struct store *store, uint64_t *ret_oldest);
 // A copy of the committed state in `dir` (which must not exist): written aside, synced, renamed.
 int store_copy(struct store *store, const char *dir, bool compact);
 // Bytes of the file that are in use up to its last page, and the map's size.
