@@ -115,9 +115,11 @@ static int place_order(const struct context *context) {
         sql_run(context->file, SQL_ORDER_PLACED, "sissssi", order->order_id,
                 (int64_t)event->customer, order->currency, order->lines.total, order->quote_id,
                 event->time != NULL ? event->time : event->received, (int64_t)event->sequence);
-    return code != SQLITE_OK ? code
-                             : write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE,
-                                           order->order_id, &order->lines);
+    if (code != SQLITE_OK || !sql_changed(context->file)) {
+        return code;
+    }
+    return write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, order->order_id,
+                       &order->lines);
 }
 
 static int change_order(const struct context *context) {

@@ -53,13 +53,13 @@ static const char *const texts[N_SQL] = {
         "value = excluded.value, rank = excluded.rank, time_us = excluded.time_us, "
         "event = excluded.event, sequence = excluded.sequence "
         "WHERE (excluded.rank, excluded.time_us, excluded.event) > (rank, time_us, event)",
-    // A change that is here already (of a revision above 0) keeps its status.
+    // A change that is here already keeps its status; of two placements the first counts.
     [SQL_ORDER_PLACED] =
         "INSERT INTO orders (order_id, customer, status, revision, currency, total, quote_id, "
         "placed, sequence) VALUES (?1, nullif(?2, 0), 'placed', 0, ?3, ?4, ?5, ?6, ?7) "
         "ON CONFLICT (order_id) DO UPDATE SET customer = excluded.customer, "
         "currency = excluded.currency, total = excluded.total, quote_id = excluded.quote_id, "
-        "placed = excluded.placed, sequence = excluded.sequence",
+        "placed = excluded.placed, sequence = excluded.sequence WHERE placed IS NULL",
     [SQL_ORDER_CHANGED] =
         "INSERT INTO orders (order_id, customer, status, revision, changed, sequence, total) "
         "VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7) ON CONFLICT (order_id) DO UPDATE SET "

@@ -89,15 +89,21 @@ int order_document_placed(const json_t *stored, const struct order *order,
     if (is_repeat(stored, facts)) {
         return ORDER_REPEAT;
     }
+    bool is_same_log =
+        stored != NULL && strcmp(get(stored, "incarnation"), facts->incarnation) == 0;
+    if (is_same_log && json_is_true(json_object_get(stored, "complete"))) {
+        return ORDER_STALE;
+    }
     json_t *document = json_object();
     if (document == NULL) {
         return -ENOMEM;
     }
     json_int_t revision = json_integer_value(json_object_get(stored, "revision"));
+    const char *changed = get(stored, "changed");
     set(document, "format", FORMAT);
     set(document, "order_id", order->order_id);
-    // A change that came first (its placed event was of another log, or is late) stays.
-    set(document, "status", revision > 0 ? get(stored, "status") : "placed");
+    // A change that came first stays.
+    set(document, "status", stored != NULL ? get(stored, "status") : "placed");
     json_object_set_new(document, "revision", json_integer(revision));
     json_object_set_new(document, "complete", json_true());
     set(document, "customer", facts->customer);
@@ -106,9 +112,7 @@ int order_document_placed(const json_t *stored, const struct order *order,
     }
     set(document, "channel", facts->channel);
     set(document, "placed", facts->time);
-    if (revision > 0) {
-        set(document, "changed", get(stored, "changed"));
-    }
+    set(document, "changed", changed[0] != '\0' ? changed : NULL);
     set(document, "currency", order->currency);
     set(document, "quote_id", order->quote_id);
     set_lines(document, &order->lines);

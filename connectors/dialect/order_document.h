@@ -76,7 +76,8 @@ struct order_facts {
 };
 
 // A document with the order in it; stored is the one there was, NULL: none. 0 and *ret, a new
-// reference; ORDER_REPEAT: stored has it already.
+// reference; ORDER_REPEAT: stored has it already; ORDER_STALE: it is placed already, and of two
+// placements the first counts, as in the customer view.
 enum { ORDER_REPEAT = 1, ORDER_STALE = 2 };
 int order_document_placed(const json_t *stored, const struct order *order,
                           const struct order_facts *facts, json_t **ret);

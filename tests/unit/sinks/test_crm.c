@@ -234,6 +234,8 @@ static void test_order_keeps_the_highest_revision(void **state) {
         event_of(4, 1, "supply.changed", "{\"order_id\":\"o-1\",\"eta\":\"2026-03-09T00:00:00Z\"}"),
     };
     apply(fixture->store, events, 4, STORE_APPLIED);
+    static const char again[] = "{\"order_id\":\"o-1\",\"currency\":\"EUR\",\"lines\":[]}";
+    apply_one(fixture->store, event_of(5, 1, "order.placed", again), STORE_APPLIED);
     assert_string_equal(ask(fixture, "SELECT status || revision || total || eta FROM orders"),
                         "shipped339.802026-03-09T00:00:00Z");
     assert_string_equal(ask(fixture, "SELECT sku || quantity || amount FROM order_lines"),

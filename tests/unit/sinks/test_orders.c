@@ -183,6 +183,27 @@ static void test_event_at_or_below_the_document_is_a_repeat(void **state) {
     order_change_free(change);
 }
 
+static void test_of_two_placements_the_first_counts(void **state) {
+    (void)state;
+    json_t *document = document_placed(NULL, placed, 5), *ignored = NULL;
+    struct order *order = parse(placed);
+    struct order_facts facts = facts_at(6);
+    assert_int_equal(order_document_placed(document, order, &facts, &ignored), ORDER_STALE);
+    order_free(order);
+    json_decref(document);
+}
+
+static void test_documents_that_differ_in_position_only_say_the_same(void **state) {
+    (void)state;
+    json_t *a = document_placed(NULL, placed, 5), *b = document_placed(NULL, placed, 7);
+    json_t *c = document_changed(a, shipped, 9);
+    assert_true(order_document_same(a, b));
+    assert_false(order_document_same(a, c));
+    json_decref(a);
+    json_decref(b);
+    json_decref(c);
+}
+
 static void test_change_updates_status_and_keeps_the_order(void **state) {
     (void)state;
     json_t *document = document_placed(NULL, placed, 5);
@@ -313,6 +334,8 @@ int main(void) {
         cmocka_unit_test(test_document_is_the_same_bytes_for_the_same_events),
         cmocka_unit_test(test_document_reads_back),
         cmocka_unit_test(test_event_at_or_below_the_document_is_a_repeat),
+        cmocka_unit_test(test_of_two_placements_the_first_counts),
+        cmocka_unit_test(test_documents_that_differ_in_position_only_say_the_same),
         cmocka_unit_test(test_change_updates_status_and_keeps_the_order),
         cmocka_unit_test(test_change_of_a_lower_revision_is_stale),
         cmocka_unit_test(test_change_before_its_order_is_a_document_of_its_own),
