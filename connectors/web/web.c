@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// touchbus-web: what web sites and apps send by HTTP, in the calls of Segment and RudderStack or as
+// CloudEvents, becomes events. It answers 200 only after the broker has logged them; while the
+// broker is away the kit's spool takes them and it answers 202. Parsing is in connectors/dialect.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connectors/web/web.h"
+
+static const struct option_row options[] = {
+    {.name = "port",
+     .short_name = 'p',
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct web_conf, port),
+     .default_text = "7480",
+     .min = 0,
+     .max = 65535,
+     .argument = "N",
+     .help = "Where HTTP is served; 0 takes a free port, which is logged."},
+    {.name = "bind",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct web_conf, bind),
+     .default_text = "127.0.0.1",
+     .argument = "ADDRESS",
+     .help = "The address to listen on. Beyond loopback --write-key is required; TLS is for a "
+             "proxy in front."},
+    {.name = "write-key",
+     .type = OPTION_LIST,
+     .offset = offsetof(struct web_conf, write_keys),
+     .argument = "KEY",
+     .help = "A key that senders must show (as user of Basic, as Bearer, or as writeKey in the "
+             "body); may be given several times. Without any, every key is accepted.",
+     .reloadable = true,
+     .secret = true},
+    {.name = "source",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct web_conf, source),
+     .default_text = "/web",
+     .argument = "URI",
+     .help = "The source of events from Segment calls; with messageId it tells repeats, so "
+             "connectors behind one address share it."},
+    {.name = "channel",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct web_conf, channel),
+     .default_text = "web",
+     .argument = "NAME",
+     .help = "The channel of events from Segment calls."},
+    {.name = "headers-timeout",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct web_conf, headers_us),
+     .default_text = "10s",
+     .min = 100000,
+     .max = INT64_C(3600) * 1000000,
+     .argument = "TIME",
+     .help = "How long a request's headers may take; then 408."},
+    {.name = "body-timeout",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct web_conf, body_us),
+     .default_text = "30s",
+     .min = 100000,
+     .max = INT64_C(3600) * 1000000,
+     .argument = "TIME",
+     .help = "How long a request's body may take; then 408."},
+};
+
+static bool is_loopback(const char *address) {
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, address, &four) == 1) {
+        return ntohl(four.s_addr) >> 24 == 127;
+    }
+    return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+static int web_check(const void *conf_data, char *error, size_t error_size) {
+    const struct web_conf *conf = conf_data;
+    unsigned char address[sizeof(struct in6_addr)];
+    if (inet_pton(AF_INET, conf->bind, address) != 1 &&
+        inet_pton(AF_INET6, conf->bind, address) != 1) {
+        snprintf(error, error_size, "bind: '%s' is no numeric address", conf->bind);
+        return -EINVAL;
+    }
+    if (!is_loopback(conf->bind) && conf->write_keys.n_values == 0) {
+        snprintf(error, error_size, "bind: beyond loopback a --write-key is required");
+        return -EINVAL;
+    }
+    touchbus_event *event = touchbus_event_new("page.viewed", conf->source, "probe");
+    int r = event == NULL ? -EINVAL : touchbus_event_set(event, "channel", conf->channel);
+    touchbus_event_free(event);
+    if (r != 0) {
+        snprintf(error, error_size, "source, channel: not acceptable in an event");
+    }
+    return r == 0 ? 0 : -EINVAL;
+}
+
+static void clear_keys(struct option_list *keys) {
+    for (size_t i = 0; i < keys->n_values; i++) {
+        free(keys->values[i]);
+    }
+    free(keys->values);
+    *keys = (struct option_list){0};
+}
+
+// The server's threads read a copy: the configuration may change under them.
+static int copy_keys(const struct option_list *from, struct option_list *ret) {
+    struct option_list keys = {.values = calloc(from->n_values + 1, sizeof(*keys.values))};
+    for (size_t i = 0; keys.values != NULL && i < from->n_values; i++) {
+        keys.values[i] = strdup(from->values[i]);
+        if (keys.values[i] == NULL) {
+            clear_keys(&keys);
+            break;
+        }
+        keys.n_values++;
+    }
+    if (keys.values == NULL) {
+        return -ENOMEM;
+    }
+    *ret = keys;
+    return 0;
+}
+
+static void web_reload(void *state, const void *conf_data) {
+    struct web *web = state;
+    const struct web_conf *conf = conf_data;
+    struct option_list keys;
+    if (copy_keys(&conf->write_keys, &keys) != 0) {
+        return;
+    }
+    pthread_rwlock_wrlock(&web->keys_lock);
+    struct option_list old = web->keys;
+    web->keys = keys;
+    pthread_rwlock_unlock(&web->keys_lock);
+    clear_keys(&old);
+}
+
+static void web_close(void *state) {
+    struct web *web = state;
+    server_stop(web);
+    clear_keys(&web->keys);
+    pthread_mutex_destroy(&web->connections_lock);
+    pthread_rwlock_destroy(&web->keys_lock);
+    free(web);
+}
+
+static int web_open(struct kit *kit, const void *conf, void **ret_state) {
+    struct web *web = calloc(1, sizeof(*web));
+    if (web == NULL) {
+        return -ENOMEM;
+    }
+    web->kit = kit;
+    web->conf = conf;
+    pthread_rwlock_init(&web->keys_lock, NULL);
+    pthread_mutex_init(&web->connections_lock, NULL);
+    int r = copy_keys(&web->conf->write_keys, &web->keys);
+    r = r != 0 ? r : server_start(web);
+    if (r != 0) {
+        web_close(web);
+        return r;
+    }
+    *ret_state = web;
+    return 0;
+}
+
+// HTTP comes by itself; the kit's round is used to look after slow senders.
+static int web_collect(void *state) {
+    patience_watch(state);
+    return 0;
+}
+
+static void web_drain(void *state) {
+    struct web *web = state;
+    atomic_store(&web->draining, true);
+    int listening = MHD_quiesce_daemon(web->daemon);
+    if (listening >= 0) {
+        close(listening);
+    }
+}
+
+static const char *const counters[] = {[WEB_REQUESTS] = "requests_total",
+                                       [WEB_REFUSED] = "requests_refused_total",
+                                       [WEB_SLOW] = "requests_slow_total",
+                                       [WEB_BAD_ITEMS] = "items_unreadable_total",
+                                       NULL};
+
+static const struct kit_connector web_connector = {
+    .name = "web",
+    .summary = "Serves HTTP for web sites and apps: Segment and RudderStack calls, CloudEvents.",
+    .description = "POST /v1/batch, track, identify, page, screen, alias, group; POST /events; "
+                   "GET /health, /metrics. 200 after the broker has logged everything, 202 once "
+                   "it is safe on disk while the broker is away, 503 when it should be sent "
+                   "again.",
+    .options = options,
+    .n_options = sizeof(options) / sizeof(options[0]),
+    .conf_size = sizeof(struct web_conf),
+    .counters = counters,
+    .spools = true,
+    .collect_every_ms = WEB_WATCH_MS,
+    .check = web_check,
+    .open = web_open,
+    .reload = web_reload,
+    .collect = web_collect,
+    .drain = web_drain,
+    .close = web_close,
+};
+
+KIT_MAIN(web_connector)

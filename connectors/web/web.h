@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// touchbus-web from the inside.
+//
+//   web.c         the descriptor: options, open, reload, drain, close
+//   server.c      libmicrohttpd: a request from its first header to its answer
+//   patience.c    who is too slow: 408
+//   ingest.c      a body -> events -> the kit -> an answer
+#pragma once
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "connectors/dialect/items.h"
+#include "connectors/kit/kit.h"
+
+enum {
+    WEB_BODY_BYTES_MAX = 4 << 20,     // as sent
+    WEB_INFLATED_BYTES_MAX = 8 << 20, // after Content-Encoding
+    WEB_BODIES_BYTES_MAX = 64 << 20,  // of all requests together
+    WEB_HEADER_BYTES_MAX = 32 << 10,
+    WEB_CONNECTIONS_MAX = 512,
+    WEB_THREADS = 2,
+    WEB_KEEP_ALIVE_MS = 75000, // from an answer to the next request
+    WEB_WATCH_MS = 500,        // slow senders are looked for this often
+    WEB_RETRY_AFTER_S = 1,
+};
+
+struct web_conf {
+    char *bind;
+    int64_t port;
+    char *source, *channel;
+    struct option_list write_keys;
+    int64_t headers_us, body_us;
+};
+
+enum web_counter {
+    WEB_REQUESTS,
+    WEB_REFUSED,
+    WEB_SLOW,
+    WEB_BAD_ITEMS,
+};
+
+struct connection; // patience.c
+
+struct web {
+    struct kit *kit;
+    const struct web_conf *conf;
+    struct MHD_Daemon *daemon;
+    atomic_bool draining;
+    atomic_size_t bodies_bytes;
+
+    pthread_rwlock_t keys_lock; // guards keys against a reload
+    struct option_list keys;
+
+    pthread_mutex_t connections_lock; // guards connections and what is in them
+    struct connection *connections;
+};
+
+// An answer that is ready to go out.
+struct answer {
+    unsigned status; // 0: none yet
+    char *text;      // malloc'ed, JSON unless plain
+    bool plain;      // Prometheus text
+    bool close;      // the connection cannot be used on
+};
+
+struct request {
+    struct web *web;
+    struct MHD_Connection *connection;
+    const struct route *route;
+    struct answer answer;
+    char *body;
+    size_t size, capacity;
+    size_t charged; // of web->bodies_bytes
+    bool complete;
+
+    struct items items;
+    size_t *sent;         // which item each submitted event was
+    struct kit_ack *acks; // one a submitted event
+    char **details;       // of these
+    size_t n_sent;
+    bool submitted;
+    atomic_bool answered; // by the loop thread
+};
+
+struct route {
+    const char *method, *path;
+    void (*run)(struct request *request); // sets answer, or submits and returns without
+    const char *call;                     // of the Segment dialect
+};
+
+// ---- ingest.c
+
+void ingest_segment(struct request *request);
+void ingest_cloudevents(struct request *request);
+// After the kit has answered: sets the answer.
+void ingest_finish(struct request *request);
+
+// ---- server.c
+
+int server_start(struct web *web);
+void server_stop(struct web *web);
+// {"success": false, "error": text}; status 503 says Retry-After besides.
+void answer_error(struct request *request, unsigned status, const char *text);
+const char *request_header(const struct request *request, const char *name);
+
+// ---- patience.c
+
+enum phase { PHASE_HEADERS, PHASE_BODY, PHASE_ANSWER, PHASE_IDLE };
+
+// libmicrohttpd's notifications of a connection's and a request's beginning.
+void patience_connection(void *user, struct MHD_Connection *connection, void **context,
+                         enum MHD_ConnectionNotificationCode code);
+void *patience_request_line(void *user, const char *uri, struct MHD_Connection *connection);
+void patience_phase(struct web *web, struct MHD_Connection *connection, enum phase phase);
+// Ends those that took too long, with 408 where a request had begun.
+void patience_watch(struct web *web);
