@@ -36,22 +36,33 @@ static size_t character(const uint8_t *at, size_t left) {
     return 0;
 }
 
-bool utf8_check(const void *data, size_t size) {
-    const uint8_t *at = data;
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+// Eight bytes at once, each from `first` to `last`, of which last is below 0x80: no subtraction
+// borrows and no addition carries into a high bit.
+static bool all_between(uint64_t word, uint8_t first, uint8_t last) {
+    uint64_t high = word | (word - EACH_BYTE(first)) | (word + EACH_BYTE(0x7f - last));
+    return (high & EACH_BYTE(0x80)) == 0;
+}
+
+static bool is_c1(const uint8_t *at, size_t length) {
+    return length == 2 && at[0] == 0xc2 && at[1] < 0xa0;
+}
+
+static bool check(const uint8_t *at, size_t size, uint8_t first, uint8_t last) {
     const uint8_t *end = at + size;
     while (at < end) {
         uint64_t word;
         if ((size_t)(end - at) >= sizeof(word)) {
             memcpy(&word, at, sizeof(word));
-            // Each byte from 1 to 127: neither it nor it minus one has the high bit.
-            if (((word | (word - UINT64_C(0x0101010101010101))) & UINT64_C(0x8080808080808080)) ==
-                0) {
+            if (all_between(word, first, last)) {
                 at += sizeof(word);
                 continue;
             }
         }
-        size_t length = *at > 0 && *at < 0x80 ? 1 : character(at, (size_t)(end - at));
-        if (length == 0) {
+        size_t length =
+            *at < 0x80 ? *at >= first && *at <= last : character(at, (size_t)(end - at));
+        if (length == 0 || (last < 0x7f && is_c1(at, length))) {
             return false;
         }
         at += length;
@@ -59,13 +70,10 @@ bool utf8_check(const void *data, size_t size) {
     return true;
 }
 
+bool utf8_check(const void *data, size_t size) {
+    return check(data, size, 0x01, 0x7f);
+}
+
 bool utf8_check_printable(const void *data, size_t size) {
-    const uint8_t *at = data;
-    for (size_t i = 0; i < size; i++) {
-        bool c1 = at[i] == 0xc2 && i + 1 < size && at[i + 1] < 0xa0;
-        if (at[i] < 0x20 || at[i] == 0x7f || c1) {
-            return false;
-        }
-    }
-    return utf8_check(data, size);
+    return check(data, size, 0x20, 0x7e);
 }

@@ -182,12 +182,19 @@ static void test_utf8_agrees_with_the_standard(void **state) {
                                           0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf8, 0xff};
     enum { N = sizeof(interesting) };
     for (size_t i = 0; i < N * N * N * N; i++) {
-        // Behind 7 ASCII bytes: the text crosses the eight bytes that are looked at together.
-        uint8_t bytes[11] = "abcdefg";
+        // Amid ASCII: across and within the eight bytes that are looked at together.
+        uint8_t bytes[19] = "abcdefgwxyzabcdefgh";
         for (size_t k = 0, rest = i; k < 4; k++, rest /= N) {
-            bytes[7 + k] = interesting[rest % N];
+            bytes[i % 2 * 6 + 5 + k] = interesting[rest % N];
         }
-        assert_int_equal(utf8_check(bytes, sizeof(bytes)), reference_utf8(bytes, sizeof(bytes)));
+        bool well_formed = reference_utf8(bytes, sizeof(bytes));
+        bool control = false;
+        for (size_t k = 0; k < sizeof(bytes); k++) {
+            bool c1 = k > 0 && bytes[k - 1] == 0xc2 && bytes[k] < 0xa0;
+            control = control || bytes[k] < 0x20 || bytes[k] == 0x7f || c1;
+        }
+        assert_int_equal(utf8_check(bytes, sizeof(bytes)), well_formed);
+        assert_int_equal(utf8_check_printable(bytes, sizeof(bytes)), well_formed && !control);
     }
     assert_true(utf8_check("", 0));
     assert_false(utf8_check_printable("a\nb", 3));
