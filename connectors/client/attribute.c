@@ -13,6 +13,7 @@
 
 enum attribute_kind {
     ATTRIBUTE_TEXT,
+    ATTRIBUTE_NAME, // text of a small charset
     ATTRIBUTE_TIME,
     ATTRIBUTE_DIRECTION,
     ATTRIBUTE_CAUSE,
@@ -25,7 +26,7 @@ enum attribute_kind {
 struct attribute {
     const char *name;
     enum attribute_kind kind;
-    size_t offset;    // ATTRIBUTE_TEXT: of the char * in the message
+    size_t offset;    // text: of the char * in the message
     size_t bytes_max; // ATTRIBUTE_TEXT
 };
 
@@ -39,7 +40,7 @@ static const struct attribute attributes[] = {
     TEXT("subject", subject, ID_BYTES_MAX),
     TEXT("dataschema", dataschema, ID_BYTES_MAX),
     TEXT("datacontenttype", datacontenttype, ID_BYTES_MAX),
-    TEXT("channel", channel, NAME_BYTES_MAX),
+    {"channel", ATTRIBUTE_NAME, offsetof(Touchbus__Event, channel), 0},
     TEXT("actor", actor, ID_BYTES_MAX),
     TEXT("case", case_id, ID_BYTES_MAX),
     TEXT("cost", cost, NAME_BYTES_MAX),
@@ -78,7 +79,8 @@ static char **text_at(Touchbus__Event *message, size_t offset) {
 }
 
 static int set_text(touchbus_event *event, const struct attribute *row, const char *value) {
-    int r = event_check_text(value, row->bytes_max);
+    int r = row->kind == ATTRIBUTE_NAME ? event_check_name(value)
+                                        : event_check_text(value, row->bytes_max);
     if (r != 0) {
         return r;
     }
@@ -121,6 +123,9 @@ static int set_cause(touchbus_event *event, const char *value) {
 }
 
 int touchbus_event_set_time(touchbus_event *event, int64_t time_us) {
+    if (time_us < CLOCK_US_MIN || time_us > CLOCK_US_MAX) {
+        return -EINVAL;
+    }
     Touchbus__Event *message = event_change(event);
     if (message == NULL) {
         return -ENOMEM;
@@ -152,7 +157,7 @@ static int set_extension(touchbus_event *event, const char *name, const char *va
         return -E2BIG;
     }
     Touchbus__Extension *extension = arena_alloc(arena, sizeof(*extension));
-    Touchbus__Extension **list = arena_alloc(arena, (message->n_extensions + 1) * sizeof(*list));
+    Touchbus__Extension **list = arena_calloc(arena, message->n_extensions + 1, sizeof(void *));
     char *own_name = arena_strdup(arena, name);
     char *text = arena_strdup(arena, value);
     if (extension == NULL || list == NULL || own_name == NULL || text == NULL) {
@@ -179,6 +184,7 @@ int touchbus_event_set(touchbus_event *event, const char *name, const char *valu
     }
     switch (row->kind) {
     case ATTRIBUTE_TEXT:
+    case ATTRIBUTE_NAME:
         return set_text(event, row, value);
     case ATTRIBUTE_TIME:
         return clock_parse_rfc3339(value, &time_us) != 0 ? -EINVAL
@@ -259,7 +265,8 @@ const char *touchbus_event_get(const touchbus_event *event, const char *name) {
         return NULL;
     }
     switch (row->kind) {
-    case ATTRIBUTE_TEXT: {
+    case ATTRIBUTE_TEXT:
+    case ATTRIBUTE_NAME: {
         const char *text = *text_at(message, row->offset);
         return text == NULL || text[0] == '\0' ? NULL : text;
     }

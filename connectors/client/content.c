@@ -19,7 +19,7 @@ static void cleanup_json(json_t **json) {
 
 int touchbus_event_add_identity(touchbus_event *event, const char *kind, const char *value,
                                 bool verified) {
-    int r = event_check_text(kind, NAME_BYTES_MAX);
+    int r = event_check_name(kind);
     r = r != 0 ? r : event_check_text(value, IDENTITY_VALUE_BYTES_MAX);
     if (r != 0) {
         return r;
@@ -33,7 +33,7 @@ int touchbus_event_add_identity(touchbus_event *event, const char *kind, const c
         return -E2BIG;
     }
     Touchbus__Identity *identity = arena_alloc(event->arena, sizeof(*identity));
-    Touchbus__Identity **list = arena_alloc(event->arena, (n + 1) * sizeof(*list));
+    Touchbus__Identity **list = arena_calloc(event->arena, n + 1, sizeof(void *));
     char *own_kind = arena_strdup(event->arena, kind);
     char *own_value = arena_strdup(event->arena, value);
     if (identity == NULL || list == NULL || own_kind == NULL || own_value == NULL) {

@@ -166,18 +166,37 @@ touchbus_event *touchbus_event_free(touchbus_event *event) {
     return NULL;
 }
 
+// The scan is always done; an event's own rules only where it may come from anybody, and only where
+// it is complete: a publisher fills in id and source later.
+static int unpack(touchbus_event *event, bool from_anybody) {
+    const char *why;
+    ProtobufCMessage *message;
+    _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
+    if (arena == NULL) {
+        return -ENOMEM;
+    }
+    const struct event_outline *outline = &event->outline;
+    if (from_anybody && outline->has_id && outline->has_source && outline->has_type) {
+        Touchbus__Event *checked;
+        if (envelope_unpack_event(event->packed, event->packed_size, false, arena, &checked,
+                                  &why) != 0) {
+            return -EBADMSG;
+        }
+        message = &checked->base;
+    } else if (envelope_unpack(&touchbus__event__descriptor, event->packed, event->packed_size,
+                               arena, &message, &why) != 0) {
+        return -EBADMSG;
+    }
+    event->message = (Touchbus__Event *)message;
+    event->arena = STEAL(arena);
+    return 0;
+}
+
 Touchbus__Event *event_message(const touchbus_event *event) {
     touchbus_event *self = event->self;
-    if (self->message != NULL || self->packed == NULL) {
-        return self->message;
-    }
-    const char *why;
-    _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
-    if (arena == NULL || envelope_unpack_event(self->packed, self->packed_size, false, arena,
-                                               &self->message, &why) != 0) {
+    if (self->message == NULL && self->packed != NULL && unpack(self, false) != 0) {
         return NULL;
     }
-    self->arena = STEAL(arena);
     return self->message;
 }
 
@@ -256,9 +275,10 @@ int touchbus_event_parse(const void *bytes, size_t size, touchbus_event **ret) {
     if (r != 0) {
         return r;
     }
-    if (event_message(event) == NULL) {
+    r = unpack(event, true);
+    if (r != 0) {
         touchbus_event_free(event);
-        return -EBADMSG;
+        return r;
     }
     // Checked, and small again until somebody looks inside.
     event->arena = arena_free(event->arena);
@@ -350,4 +370,12 @@ int event_check_text(const char *text, size_t bytes_max) {
         return -E2BIG;
     }
     return length > 0 && utf8_check_printable(text, length) ? 0 : -EINVAL;
+}
+
+int event_check_name(const char *text) {
+    int r = event_check_text(text, NAME_BYTES_MAX);
+    if (r == 0 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-.") != strlen(text)) {
+        r = -EINVAL;
+    }
+    return r;
 }

@@ -59,3 +59,5 @@ int event_pack_to_publish(const touchbus_event *event, const char *id, const cha
                           uint8_t **ret, size_t *ret_size);
 // Text from a caller: UTF-8 without control characters, 1 to bytes_max bytes. 0; -EINVAL; -E2BIG.
 int event_check_text(const char *text, size_t bytes_max);
+// The same for a channel or a kind of identity: 1 to NAME_BYTES_MAX of [a-z0-9_.-].
+int event_check_name(const char *text);

@@ -42,7 +42,7 @@ struct window {
     size_t n_settled_inside; // settled entries behind head
     size_t n_live, n_events_live;
     uint32_t credit;
-    uint32_t n_busy; // refusals for now in a row
+    uint32_t n_busy; // passing refusals in a row
     uint32_t n_silent;
     uint64_t random;
     int64_t retry_us;   // nothing is sent before
@@ -377,7 +377,7 @@ static void take_hello(struct window *window, uint64_t expected) {
     }
 }
 
-// After a gap or a refusal for now: send again, at once or after a while. A broker that expects a
+// After a gap or a passing refusal: send again, at once or after a while. A broker that expects a
 // number we no longer hold has lost its memory (a restored log): a new epoch starts at 1, and
 // (source, id) protects what was logged already.
 static void recover(struct window *window, struct reply_state *state, int64_t now_us) {

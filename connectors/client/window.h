@@ -21,7 +21,7 @@ enum {
     WINDOW_HELLO_MS = 2000,         // an idle publisher asks this often whether the broker is there
     WINDOW_SILENCE_MS_MIN = 1000,   // no reply for this long: send again
     WINDOW_SILENCE_MS_MAX = 8000,
-    WINDOW_BUSY_MS_MIN = 50, // back-off where the broker refuses for now
+    WINDOW_BUSY_MS_MIN = 50, // back-off where the broker refuses, but not for ever
     WINDOW_BUSY_MS_MAX = 2000,
 };
 

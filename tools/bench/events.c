@@ -28,25 +28,29 @@ struct kind {
 static const struct kind kinds[] = {
     {"page.viewed", "web",
      "{\"url\":\"https://shop.example/garden/tools/spades?page=2\",\"referrer\":"
-     "\"https://search.example/?q=garden+spade\",\"title\":\"Spades\",\"seconds\":31}"},
+     "\"https://search.example/?q=garden+spade\",\"title\":\"Spades, forks and hoes for heavy "
+     "soil\",\"seconds\":31}"},
     {"product.viewed", "web",
      "{\"sku\":\"SP-2210-ASH\",\"name\":\"Digging spade, ash handle\",\"price\":\"34.95\","
-     "\"currency\":\"EUR\",\"list\":\"garden tools\",\"position\":4,\"stock\":17}"},
+     "\"currency\":\"EUR\",\"list\":\"garden tools, by "
+     "popularity\",\"position\":4,\"stock\":17,\"brand\":\"Example & Daughters\"}"},
     {"cart.changed", "web",
      "{\"cart_id\":\"cart-77\",\"currency\":\"EUR\",\"lines\":[{\"sku\":\"SP-2210-ASH\","
-     "\"quantity\":1,\"price\":\"34.95\"},{\"sku\":\"GL-9\",\"quantity\":2,\"price\":\"4.50\"}]}"},
+     "\"quantity\":1,\"price\":\"34.95\"},{\"sku\":\"GL-9\",\"quantity\":2,\"price\":\"4.50\","
+     "\"name\":\"Gloves\"}]}"},
     {"need.selected", "web",
      "{\"term\":\"digging heavy clay soil\",\"path\":\"garden/soil/clay\",\"alternatives\":"
-     "\"double digging, raised bed, broadfork\",\"found\":23,\"page\":1}"},
+     "\"double digging, raised bed, broadfork\",\"found\":23,\"page\":1,\"sort\":\"popularity, "
+     "descending\",\"device\":\"phone\"}"},
     {"feedback.given", "web",
      "{\"score\":8,\"scale\":10,\"ref\":\"visit\",\"text\":\"Found what I was looking for, but the"
      " filter for handle length is missing\",\"locale\":\"nl-NL\"}"},
 };
-static const struct kind order = {"order.placed", "web",
-                                  "{\"order_id\":\"" NUMBER_MARK
-                                  "\",\"currency\":\"EUR\",\"total\":\"43.95\",\"lines\":["
-                                  "{\"sku\":\"SP-2210-ASH\",\"quantity\":1,\"price\":\"34.95\"},"
-                                  "{\"sku\":\"GL-9\",\"quantity\":2,\"price\":\"4.50\"}]}"};
+static const struct kind order = {
+    "order.placed", "web",
+    "{\"order_id\":\"" NUMBER_MARK "\",\"currency\":\"EUR\",\"total\":\"43.95\",\"lines\":["
+    "{\"sku\":\"SP-2210-ASH\",\"quantity\":1,\"price\":\"34.95\"},"
+    "{\"sku\":\"GL-9\",\"quantity\":2,\"price\":\"4.50\",\"name\":\"Gloves\"}]}"};
 enum { N_KINDS = sizeof(kinds) / sizeof(*kinds) };
 
 struct events {
@@ -109,7 +113,7 @@ static int prepare_order(struct events *events) {
 }
 
 struct events *events_new(uint32_t n_customers) {
-    struct events *events = calloc(1, sizeof(*events) + n_customers * sizeof(*events->ready));
+    struct events *events = calloc(1, sizeof(*events) + n_customers * sizeof(void *));
     if (events == NULL) {
         return NULL;
     }

@@ -58,18 +58,28 @@ static void test_what_is_not_acceptable_is_refused_and_changes_nothing(void **st
         const char *name, *value;
         int r;
     } rows[] = {
-        {"sequence", "1", -EINVAL},     {"customer", "c1", -EINVAL},
-        {"data", "{}", -EINVAL},        {"keys", "email=a", -EINVAL},
-        {"Upper", "x", -EINVAL},        {"", "x", -EINVAL},
-        {"direction", "up", -EINVAL},   {"time", "yesterday", -EINVAL},
-        {"cause", "-1", -EINVAL},       {"subject", "", -EINVAL},
-        {"subject", "a\tb", -EINVAL},   {"subject", "\xff", -EINVAL},
-        {"subject", long_text, -E2BIG}, {"campaign", long_text, -E2BIG},
+        {"sequence", "1", -EINVAL},
+        {"customer", "c1", -EINVAL},
+        {"data", "{}", -EINVAL},
+        {"keys", "email=a", -EINVAL},
+        {"channel", "Web shop", -EINVAL},
+        {"Upper", "x", -EINVAL},
+        {"", "x", -EINVAL},
+        {"direction", "up", -EINVAL},
+        {"time", "yesterday", -EINVAL},
+        {"cause", "-1", -EINVAL},
+        {"subject", "", -EINVAL},
+        {"subject", "a\tb", -EINVAL},
+        {"subject", "\xff", -EINVAL},
+        {"subject", long_text, -E2BIG},
+        {"campaign", long_text, -E2BIG},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         assert_int_equal(touchbus_event_set(event, rows[i].name, rows[i].value), rows[i].r);
     }
     assert_int_equal(touchbus_event_add_identity(event, "email", "", false), -EINVAL);
+    assert_int_equal(touchbus_event_add_identity(event, "E-mail", "a@b", false), -EINVAL);
+    assert_int_equal(touchbus_event_set_time(event, INT64_MAX), -EINVAL);
     assert_int_equal(touchbus_event_set_data_json(event, "[1]", 3), -EBADMSG);
     assert_int_equal(touchbus_event_set_data_json(event, "{\"a\":1,\"a\":2}", 13), -EBADMSG);
     assert_int_equal(touchbus_event_set_data(event, "\xdd\xff\xff\xff\xff", 5), -EBADMSG);
@@ -102,6 +112,20 @@ static void test_identities_and_data_come_back(void **state) {
     char *text = touchbus_event_data_json(event);
     assert_string_equal(text, data);
     free(text);
+    touchbus_event_free(event);
+}
+
+static void test_an_event_without_id_and_source_is_stored_as_well(void **state) {
+    (void)state;
+    touchbus_event *event = touchbus_event_new("page.viewed", NULL, NULL);
+    void *bytes;
+    size_t size;
+    assert_int_equal(touchbus_event_serialize(event, &bytes, &size), 0);
+    touchbus_event_free(event);
+    assert_int_equal(touchbus_event_parse(bytes, size, &event), 0);
+    assert_string_equal(touchbus_event_get(event, "type"), "page.viewed");
+    assert_null(touchbus_event_get(event, "id"));
+    free(bytes);
     touchbus_event_free(event);
 }
 
@@ -243,6 +267,7 @@ int main(void) {
         cmocka_unit_test(test_attributes_are_set_and_read_by_name),
         cmocka_unit_test(test_what_is_not_acceptable_is_refused_and_changes_nothing),
         cmocka_unit_test(test_identities_and_data_come_back),
+        cmocka_unit_test(test_an_event_without_id_and_source_is_stored_as_well),
         cmocka_unit_test(test_limits_on_lists_hold),
         cmocka_unit_test(test_parse_refuses_what_is_no_event),
         cmocka_unit_test(test_a_publisher_fills_in_id_and_source),

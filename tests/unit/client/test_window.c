@@ -14,7 +14,9 @@
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
 
-enum { SECOND_US = 1000000, EPOCH = 77 };
+enum { EPOCH = 77 };
+#define MS_US INT64_C(1000)
+#define SECOND_US (1000 * MS_US)
 
 struct seen {
     size_t n;
@@ -324,8 +326,8 @@ static void test_busy_backs_off_and_keeps_the_order(void **state) {
     window_reply(window, &answer.reply, 0, on_settled, &seen);
     assert_int_equal(seen.n, 1);
     assert_nothing_due(window, 0);
-    assert_true(window_deadline(window) <= WINDOW_BUSY_MS_MIN * 1000);
-    struct window_request again = send_next(window, WINDOW_BUSY_MS_MIN * 1000);
+    assert_true(window_deadline(window) <= WINDOW_BUSY_MS_MIN * MS_US);
+    struct window_request again = send_next(window, WINDOW_BUSY_MS_MIN * MS_US);
     assert_int_equal(again.number, 2);
     assert_int_equal(again.n_events, 2);
     window_free(window);
@@ -415,7 +417,7 @@ static void test_an_idle_publisher_asks_whether_the_broker_is_there(void **state
     (void)state;
     struct window *window = greeted(1);
     assert_nothing_due(window, SECOND_US);
-    struct window_request hello = send_next(window, WINDOW_HELLO_MS * 1000);
+    struct window_request hello = send_next(window, WINDOW_HELLO_MS * MS_US);
     assert_int_equal(hello.n_events, 0);
     window_free(window);
 }
