@@ -184,8 +184,9 @@ char *order_document_text(const json_t *document, size_t *ret_size) {
 }
 
 int order_document_read(const void *bytes, size_t size, json_t **ret) {
-    json_t *document =
-        size <= ORDER_JSON_BYTES_MAX ? json_loadb(bytes, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *document = size <= ORDER_JSON_BYTES_MAX
+                           ? json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
+                           : NULL;
     if (!json_is_object(document) || strcmp(get(document, "format"), FORMAT) != 0) {
         json_decref(document);
         return 1;

@@ -41,14 +41,14 @@ static char *clean(const char *text) {
 }
 
 static void begin(struct writer *writer, const char *name) {
-    check(writer, xmlTextWriterStartElement(writer->xml, BAD_CAST name));
+    check(writer, xmlTextWriterStartElement(writer->xml, (const xmlChar *)name));
 }
 
 static void attribute(struct writer *writer, const char *name, const char *value) {
     _cleanup_free_ char *text = clean(value);
-    check(writer, text == NULL
-                      ? -1
-                      : xmlTextWriterWriteAttribute(writer->xml, BAD_CAST name, BAD_CAST text));
+    check(writer, text == NULL ? -1
+                               : xmlTextWriterWriteAttribute(writer->xml, (const xmlChar *)name,
+                                                             (const xmlChar *)text));
 }
 
 static void end(struct writer *writer) {
@@ -63,7 +63,7 @@ static void leaf(struct writer *writer, const char *name, const char *text,
     if (attribute_name != NULL) {
         attribute(writer, attribute_name, attribute_value);
     }
-    check(writer, copy == NULL ? -1 : xmlTextWriterWriteString(writer->xml, BAD_CAST copy));
+    check(writer, copy == NULL ? -1 : xmlTextWriterWriteString(writer->xml, (const xmlChar *)copy));
     end(writer);
 }
 
