@@ -464,7 +464,7 @@ int store_cursor_move(struct store_cursor *cursor, enum store_move move, const v
 }
 
 static bool has_prefix(const void *key, size_t key_size, const void *prefix, size_t prefix_size) {
-    return key_size >= prefix_size && memcmp(key, prefix, prefix_size) == 0;
+    return prefix_size == 0 || (key_size >= prefix_size && memcmp(key, prefix, prefix_size) == 0);
 }
 
 // Puts the cursor on the last key with the prefix: one step before the first key behind all of
@@ -472,7 +472,9 @@ static bool has_prefix(const void *key, size_t key_size, const void *prefix, siz
 static int seek_last(struct store_cursor *cursor, const void *prefix, size_t prefix_size,
                      const void **key, size_t *key_size, const void **value, size_t *size) {
     uint8_t behind[STORE_KEY_BYTES_MAX];
-    memcpy(behind, prefix, prefix_size);
+    if (prefix_size > 0) { // without one there may be no pointer
+        memcpy(behind, prefix, prefix_size);
+    }
     while (prefix_size > 0 && behind[prefix_size - 1] == UINT8_MAX) {
         prefix_size--;
     }

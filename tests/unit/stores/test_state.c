@@ -56,8 +56,10 @@ static void expect_refused(const char *dir, int reason) {
 
 static void make_event(struct keys_reader *keys, struct arena *arena, uint64_t sequence,
                        struct block_record *ret) {
-    Touchbus__Event event = TOUCHBUS__EVENT__INIT;
-    Touchbus__Identity key = TOUCHBUS__IDENTITY__INIT, *key_list[1] = {&key};
+    Touchbus__Event event;
+    Touchbus__Identity key, *key_list[1] = {&key};
+    touchbus__event__init(&event);
+    touchbus__identity__init(&key);
     key.kind = arena_strdup(arena, "user_id");
     key.value = arena_printf(arena, "u-%" PRIu64, sequence % CUSTOMERS);
     event.id = arena_printf(arena, "e-%" PRIu64, sequence);

@@ -110,8 +110,10 @@ struct batch {
 static int write_batch(struct tick_job *job, struct tick *tick) {
     struct batch *batch = (struct batch *)job;
     for (uint64_t i = 0; i < BATCH; i++) {
-        Touchbus__Event event = TOUCHBUS__EVENT__INIT;
-        Touchbus__Identity identity = TOUCHBUS__IDENTITY__INIT, *identities[1] = {&identity};
+        Touchbus__Event event;
+        Touchbus__Identity identity, *identities[1] = {&identity};
+        touchbus__event__init(&event);
+        touchbus__identity__init(&identity);
         uint64_t sequence = 0;
         const char *detail = "";
         identity.kind = arena_strdup(tick_arena(tick), "user_id");

@@ -116,14 +116,7 @@ static int collect(void *user, const void *key, size_t key_size, const void *val
 static void test_a_scan_goes_both_ways_within_its_prefix(void **state) {
     struct view *view = open_view(*state, VIEW_LIVE);
     struct view_txn *txn = NULL;
-    static const char *const keys[] = {"a",
-                                       "b1",
-                                       "b2",
-                                       "b3",
-                                       "c",
-                                       "\xff\xff",
-                                       "\xff\xff"
-                                       "1"};
+    static const char *const keys[] = {"a", "b1", "b2", "b3", "c", "\xff\xff", "\xff\xff\x31"};
     for (size_t i = 0; i < 7; i++) {
         put(view, VIEW_TIMELINE, keys[i], "v");
     }
