@@ -155,7 +155,7 @@ int order_document_changed(const json_t *stored, const struct order_change *chan
 }
 
 static json_t *without_position(const json_t *document) {
-    json_t *copy = json_copy((json_t *)(uintptr_t)document); // jansson's copy does not change it
+    json_t *copy = json_deep_copy(document);
     json_object_del(copy, "incarnation");
     json_object_del(copy, "sequence");
     return copy;
