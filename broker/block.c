@@ -147,7 +147,7 @@ int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
         return -E2BIG;
     }
     _cleanup_(cleanup_dictionary) struct dictionary dictionary = {.n = 0};
-    _cleanup_free_ uint32_t *names = malloc(2 * n * sizeof(*names));
+    _cleanup_free_ uint32_t *names = calloc(2 * n, sizeof(*names));
     if (names == NULL || dictionary_init(&dictionary, n) != 0) {
         return -ENOMEM;
     }

@@ -80,10 +80,3 @@ int log_reader_scan(struct log_reader *reader, enum log_table table, const void 
 // A consistent compacted copy as a new folder `dir` (backup). Whoever opens the copy gets a log of
 // a new incarnation.
 int log_copy(struct log *log, const char *dir);
-
-// Checks every block from *sequence on, at most n_max of them, in one slice: checksum, bounds, and
-// that none is missing between two. damaged is told each span that cannot be read (first, events).
-// 0: done; 1: more to do, *sequence is where to go on. *ret_blocks and *ret_events are added to.
-int log_verify(struct log_reader *reader, uint64_t *sequence, unsigned n_max,
-               void (*damaged)(void *user, uint64_t first, uint64_t n_events), void *user,
-               uint64_t *ret_blocks, uint64_t *ret_events);

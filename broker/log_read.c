@@ -232,31 +232,3 @@ int log_reader_scan(struct log_reader *reader, enum log_table table, const void 
     assert(table < LOG_N_TABLES);
     return store_scan(reader->txn, table, prefix, prefix_size, from, from_size, false, row, user);
 }
-
-int log_verify(struct log_reader *reader, uint64_t *sequence, unsigned n_max,
-               void (*damaged)(void *user, uint64_t first, uint64_t n_events), void *user,
-               uint64_t *ret_blocks, uint64_t *ret_events) {
-    uint64_t at = *sequence > log_reader_first(reader) ? *sequence : log_reader_first(reader);
-    for (unsigned n = 0; n < n_max; n++) {
-        struct block_head block;
-        int r = log_reader_block(reader, at, &block);
-        if (r == 1) {
-            *sequence = at;
-            return 0;
-        }
-        if (r == -EBADMSG) {
-            damaged(user, block.first, block.n_events);
-        } else if (r < 0) {
-            return r;
-        } else {
-            *ret_blocks += 1;
-            *ret_events += block.n_events;
-        }
-        if (block.first > at) {
-            damaged(user, at, block.first - at); // blocks are missing
-        }
-        at = block.first + block.n_events;
-    }
-    *sequence = at;
-    return 1;
-}

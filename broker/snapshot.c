@@ -186,7 +186,7 @@ int view_restore(const char *dir, const struct view_identity *expected, uint64_t
                  const char **ret_why) {
     char path[PATH_MAX];
     uint8_t bytes[POINT_BYTES_MAX];
-    struct point point;
+    struct point point = {.magic = 0};
     *ret_applied = 0;
     int r = point_path(dir, "", path);
     if (r == 0) {

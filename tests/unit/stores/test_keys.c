@@ -80,7 +80,7 @@ static void test_a_destroyed_key_opens_nothing(void **state) {
     assert_int_equal(store_get(txn, 0, key, sizeof(key), &record, &size), 0);
     assert_int_equal(size, sizeof(copy));
     memcpy(copy, record, size);
-    memset(copy + 40 % KEYS_RECORD * KEYS_SECRET_BYTES, 0, KEYS_SECRET_BYTES);
+    memset(&copy[(size_t)(40 % KEYS_RECORD) * KEYS_SECRET_BYTES], 0, KEYS_SECRET_BYTES);
     assert_int_equal(store_put(txn, 0, key, sizeof(key), copy, sizeof(copy)), 0);
     assert_int_equal(store_commit(txn), 0);
     store_close(store);

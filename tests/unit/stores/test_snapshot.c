@@ -115,7 +115,7 @@ static void cut_power(const char *path, const uint8_t *old, size_t old_size, uin
             memcpy(before, old + at, PAGE_BYTES);
         }
         // A meta page is small enough to be whole; other pages tear at sectors.
-        switch (support_random(seed) % (at < 2 * PAGE_BYTES ? 2 : 3)) {
+        switch (support_random(seed) % (at < (size_t)2 * PAGE_BYTES ? 2 : 3)) {
         case 0:
             break;
         case 1:

@@ -82,9 +82,9 @@ static void test_equal_content_is_an_equal_hash_whatever_the_way(void **state) {
         put(view, VIEW_CUSTOMERS, key, value);
     }
     assert_int_equal(view_begin(view, true, &txn), 0);
-    for (char a = 'a'; a < 'a' + 20; a++) {
-        for (char b = 'a'; b < 'a' + 20; b++) {
-            char key[2] = {a, b};
+    for (int a = 'a'; a < 'a' + 20; a++) {
+        for (int b = 'a'; b < 'a' + 20; b++) {
+            char key[2] = {(char)a, (char)b};
             view_delete(txn, VIEW_CUSTOMERS, key, 2);
         }
     }
