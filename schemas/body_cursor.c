@@ -3,6 +3,7 @@
 // before it was compared with the bytes left, so that a 5-byte header cannot ask for gigabytes.
 #include "schemas/body_cursor.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ static const char *read_integer(enum form form, uint64_t bits, size_t width,
     if (form == FORM_UNSIGNED && bits > INT64_MAX) {
         return "an integer beyond 63 bits";
     }
+    assert(width > 0 && width <= sizeof(bits));
     unsigned unused = 64 - 8 * (unsigned)width;
     ret->integer = form == FORM_UNSIGNED ? (int64_t)bits : (int64_t)(bits << unused) >> unused;
     return NULL;
@@ -104,7 +106,7 @@ const char *body_cursor_read(const uint8_t *data, size_t left, struct body_value
     *ret_size = 1;
     if (first < 0x80 || first >= 0xe0) {
         ret->kind = BODY_INTEGER;
-        ret->integer = (int8_t)first;
+        ret->integer = first < 0x80 ? first : (int64_t)first - 0x100;
         return NULL;
     }
     if (first < 0x90) {

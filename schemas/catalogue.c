@@ -4,6 +4,7 @@
 // Checking bodies against the rows is catalogue_check.c.
 #include "schemas/catalogue.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -157,6 +158,7 @@ static const struct catalogue_field *draft_field(const struct draft *draft, cons
                                                  size_t length) {
     for (size_t i = 0; i < draft->type.n_fields; i++) {
         const char *other = draft->fields[i].name;
+        assert(other != NULL);
         if (strlen(other) == length && memcmp(other, name, length) == 0) {
             return &draft->fields[i];
         }
@@ -213,14 +215,15 @@ static int line_one_of(struct reader *reader, char **words, size_t n) {
         if (draft->n_one_of == GROUPS_MAX) {
             return fail(reader, "too many one_of groups");
         }
-        for (const char *at = words[i]; at != NULL;) {
-            const char *bar = strchr(at, '|');
-            size_t length = bar == NULL ? strlen(at) : (size_t)(bar - at);
+        const char *at = words[i];
+        for (bool last = false; !last;) {
+            size_t length = strcspn(at, "|");
             if (draft_field(draft, at, length) == NULL) {
                 return fail(reader, "one_of names '%.*s', which is no field above",
                             (int)(length > NAME_BYTES_MAX ? NAME_BYTES_MAX : length), at);
             }
-            at = bar == NULL ? NULL : bar + 1;
+            last = at[length] == '\0';
+            at += length + 1;
         }
         draft->one_of[draft->n_one_of++] = keep(reader, words[i]);
     }

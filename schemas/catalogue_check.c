@@ -15,11 +15,11 @@ enum { DECIMAL_BYTES_MAX = 40, TIME_BYTES_MAX = 64 };
 
 // -?digits[.digits], as in "19.90".
 static bool is_decimal(const struct body_value *value) {
-    const char *at = value->text;
-    const char *end = at + value->text_size;
     if (value->kind != BODY_TEXT || value->text_size > DECIMAL_BYTES_MAX) {
         return false;
     }
+    const char *at = value->text;
+    const char *end = at + value->text_size;
     at += at < end && *at == '-';
     for (int part = 0; part < 2; part++) {
         const char *digits = at;

@@ -116,10 +116,12 @@ static ssize_t form_decode(const char *at, size_t length, char *text) {
             text[used++] = (char)(at[i] == '+' ? ' ' : at[i]);
             continue;
         }
-        if (length - i < 3 || hex_digit(at[i + 1]) < 0 || hex_digit(at[i + 2]) < 0) {
+        int high = length - i < 3 ? -1 : hex_digit(at[i + 1]);
+        int low = length - i < 3 ? -1 : hex_digit(at[i + 2]);
+        if (high < 0 || low < 0) {
             return -1;
         }
-        text[used++] = (char)(hex_digit(at[i + 1]) << 4 | hex_digit(at[i + 2]));
+        text[used++] = (char)(high * 16 + low);
         i += 2;
     }
     return utf8_check(text, used) ? (ssize_t)used : -1;

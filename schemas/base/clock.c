@@ -87,7 +87,7 @@ static bool read_offset(const char **at, int64_t *ret_s) {
         !read_digits(at, 2, &minutes) || hours > 23 || minutes > 59) {
         return false;
     }
-    *ret_s = sign * (hours * 3600 + minutes * 60);
+    *ret_s = (int64_t)sign * (hours * 3600 + minutes * 60);
     return true;
 }
 

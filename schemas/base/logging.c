@@ -53,8 +53,10 @@ static size_t escape(const char *text, char *line, size_t used, size_t size) {
     for (const char *at = text; *at != '\0'; at++) {
         unsigned char byte = (unsigned char)*at;
         if (used + 4 + sizeof("...\n") > size) {
-            memcpy(line + used, "...", 3);
-            return used + 3;
+            for (int i = 0; i < 3; i++) {
+                line[used++] = '.';
+            }
+            return used;
         }
         if (is_plain(byte)) {
             line[used++] = (char)byte;

@@ -181,11 +181,11 @@ static void test_utf8_agrees_with_the_standard(void **state) {
                                           0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed,
                                           0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xf8, 0xff};
     enum { N = sizeof(interesting) };
-    for (size_t i = 0; i < N * N * N * N; i++) {
+    for (size_t i = 0; i < (size_t)N * N * N * N; i++) {
         // Amid ASCII: across and within the eight bytes that are looked at together.
         uint8_t bytes[19] = "abcdefgwxyzabcdefgh";
         for (size_t k = 0, rest = i; k < 4; k++, rest /= N) {
-            bytes[i % 2 * 6 + 5 + k] = interesting[rest % N];
+            bytes[(i % 2 == 0 ? 5 : 11) + k] = interesting[rest % N];
         }
         bool well_formed = reference_utf8(bytes, sizeof(bytes));
         bool control = false;

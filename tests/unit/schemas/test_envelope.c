@@ -148,7 +148,8 @@ static void test_a_full_arena_is_a_refusal(void **state) {
     assert_null(message);
     const uint8_t *bytes;
     size_t size;
-    Touchbus__Event event = TOUCHBUS__EVENT__INIT;
+    Touchbus__Event event;
+    touchbus__event__init(&event);
     char id[200];
     memset(id, 'a', sizeof(id));
     id[sizeof(id) - 1] = '\0';
@@ -234,7 +235,8 @@ static void test_an_event_has_its_own_rules(void **state) {
     static uint8_t bad_body[] = {0x81, 0xa1};
     EVENT_REFUSED((event.data.data = bad_body, event.data.len = 2), REASON_BAD_FRAME,
                   "a count beyond the end");
-    Touchbus__Identity identity = TOUCHBUS__IDENTITY__INIT;
+    Touchbus__Identity identity;
+    touchbus__identity__init(&identity);
     Touchbus__Identity *identities[EVENT_IDENTITIES_MAX + 1];
     for (size_t i = 0; i < EVENT_IDENTITIES_MAX + 1; i++) {
         identities[i] = &identity;
@@ -245,7 +247,8 @@ static void test_an_event_has_its_own_rules(void **state) {
     identity.kind = x;
     EVENT_REFUSED((event.identities = identities, event.n_identities = EVENT_IDENTITIES_MAX + 1),
                   REASON_TOO_LARGE, "too many identities");
-    Touchbus__Extension extension = TOUCHBUS__EXTENSION__INIT;
+    Touchbus__Extension extension;
+    touchbus__extension__init(&extension);
     Touchbus__Extension *extensions[2] = {&extension, &extension};
     extension.name = x;
     EVENT_REFUSED((event.extensions = extensions, event.n_extensions = 1), REASON_BAD_FRAME,
@@ -278,9 +281,11 @@ static void test_lengths_are_limited_by_field(void **state) {
 static void test_clients_do_not_stamp(void **state) {
     (void)state;
     static const char stamped[] = "an attribute that only the broker stamps is set";
-    Touchbus__Reference reference = TOUCHBUS__REFERENCE__INIT;
+    Touchbus__Reference reference;
+    touchbus__reference__init(&reference);
     Touchbus__Reference *references[] = {&reference};
-    Touchbus__Identity identity = TOUCHBUS__IDENTITY__INIT;
+    Touchbus__Identity identity;
+    touchbus__identity__init(&identity);
     Touchbus__Identity *keys[] = {&identity};
     uint64_t lanes[] = {1};
     EVENT_REFUSED(event.sequence = 1, REASON_BAD_FRAME, stamped);

@@ -214,6 +214,10 @@ static void mark(bool seen[N_MESSAGES][64], const ProtobufCMessage *root) {
     struct visits visits = {.list = {root}, .n = 1};
     while (visits.n > 0) {
         const ProtobufCMessage *message = visits.list[--visits.n];
+        if (message == NULL) {
+            fail(); // a member that was counted but is not there
+            return;
+        }
         size_t index = 0;
         while (messages[index] != message->descriptor) {
             index++;

@@ -82,7 +82,9 @@ enum { ARGUMENTS_MAX = 16 };
 // Writes a configuration file below the test's own folder and returns its path.
 static char *write_file(const char *text, mode_t mode) {
     static char path[] = "/tmp/touchbus-options-XXXXXX";
-    memcpy(path + sizeof(path) - 7, "XXXXXX", 6);
+    for (size_t i = sizeof(path) - 7; i < sizeof(path) - 1; i++) {
+        path[i] = 'X';
+    }
     int file = mkstemp(path);
     assert_true(file >= 0);
     assert_int_equal(write(file, text, strlen(text)), (ssize_t)strlen(text));
@@ -233,7 +235,7 @@ static void test_help_shows_every_row(void **state) {
                                         "SYNOPSIS\n       demo --state DIR [options]\n",
                                         "DESCRIPTION\n",
                                         "OPTIONS\n",
-                                        "-p, --port=N\n           Where to listen.\n"
+                                        "-p, --port=N\n           Where to listen.\n",
                                         "           Default: 7400.\n",
                                         "--config=FILE",
                                         "EXIT STATUS\n       0  done\n"};
