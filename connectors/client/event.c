@@ -35,7 +35,6 @@ static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
 
 static void outline_note(struct event_outline *outline, uint64_t field, uint64_t value,
                          const uint8_t *bytes, size_t size) {
-    const uint8_t *end = bytes + size;
     switch (field) {
     case 1:
         outline->has_id = size > 0;
@@ -51,7 +50,7 @@ static void outline_note(struct event_outline *outline, uint64_t field, uint64_t
         outline->stamped = true;
         break;
     case 14: // lanes, packed or not
-        if ((bytes == NULL || read_varint(&bytes, end, &value)) && outline->lane == 0) {
+        if ((bytes == NULL || read_varint(&bytes, bytes + size, &value)) && outline->lane == 0) {
             outline->lane = value;
         }
         outline->stamped = true;
