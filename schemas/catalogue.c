@@ -87,8 +87,8 @@ struct word {
     unsigned value;
 };
 
-static const struct word direction_words[] = {{"inbound", DIRECTION_MAY_INBOUND},
-                                              {"outbound", DIRECTION_MAY_OUTBOUND},
+static const struct word direction_words[] = {{"in", DIRECTION_MAY_INBOUND},
+                                              {"out", DIRECTION_MAY_OUTBOUND},
                                               {"decided", DIRECTION_MAY_DECIDED},
                                               {NULL, 0}};
 static const struct word need_words[] = {

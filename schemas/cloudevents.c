@@ -263,7 +263,7 @@ static const struct attribute attributes[] = {
     {"received", read_received, 0, "received is not RFC 3339"},
     {"customer", read_customer, 0, "customer is not of the form c42"},
     TEXT("channel", channel),
-    {"direction", read_direction, 0, "direction is not inbound, outbound or decided"},
+    {"direction", read_direction, 0, "direction is not in, out or decided"},
     TEXT("actor", actor),
     TEXT("case", case_id),
     {"cause", read_cause, 0, "cause is not a number above 0"},

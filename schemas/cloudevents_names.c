@@ -9,7 +9,7 @@
 #include "schemas/cloudevents.h"
 #include "schemas/limits.h"
 
-const char *const cloudevents_directions[4] = {"", "inbound", "outbound", "decided"};
+const char *const cloudevents_directions[4] = {"", "in", "out", "decided"};
 
 static const char type_prefix[] = "org.touchbus.";
 static const char type_suffix[] = ".v1";

@@ -247,9 +247,8 @@ static void test_a_detail_never_shows_a_value(void **state) {
 static void test_an_operator_adds_rows(void **state) {
     (void)state;
     char path[] = "/tmp/touchbus-catalogue-XXXXXX";
-    static const char text[] =
-        "type loyalty.joined # a comment\n direction inbound\n channel shop\n"
-        " need crm\n field card text required personal\n";
+    static const char text[] = "type loyalty.joined # a comment\n direction in\n channel shop\n"
+                               " need crm\n field card text required personal\n";
     int file = mkstemp(path);
     assert_int_equal(write(file, text, sizeof(text) - 1), sizeof(text) - 1);
     close(file);
@@ -272,7 +271,7 @@ static void test_wrong_rows_are_named_with_their_line(void **state) {
     static const struct {
         const char *text, *error;
     } rows[] = {
-        {"direction inbound\n", "x:1: expected 'type NAME' first"},
+        {"direction in\n", "x:1: expected 'type NAME' first"},
         {"type a\n\nfield b strange\n", "x:3: expected 'field NAME TYPE ...' with a known type"},
         {"type a\nfield b\n", "x:2: expected 'field NAME TYPE ...' with a known type"},
         {"type a\nfield b text mandatory\n", "x:2: unknown word 'mandatory' behind field b"},
@@ -285,7 +284,7 @@ static void test_wrong_rows_are_named_with_their_line(void **state) {
         {"type a\ncolour red\n", "x:2: unknown word 'colour'"},
         {"type a\none_of b|c\n", "x:2: one_of names 'b', which is no field above"},
         {"type a\nfield b text\n", "x:3: type a has no direction"},
-        {"type a\ndirection inbound\ntype a\n", "x:3: type a is there already"},
+        {"type a\ndirection in\ntype a\n", "x:3: type a is there already"},
         {"type\n", "x:1: expected 'type NAME'"},
         {"type a b\n", "x:1: expected 'type NAME'"},
         {"type \xff\n", "x: too large, or not UTF-8 text"},
@@ -304,7 +303,7 @@ static void test_wrong_rows_are_named_with_their_line(void **state) {
 static void test_a_type_may_not_be_defined_twice(void **state) {
     (void)state;
     char path[] = "/tmp/touchbus-catalogue-XXXXXX";
-    static const char text[] = "type order.placed\n direction inbound\n";
+    static const char text[] = "type order.placed\n direction in\n";
     int file = mkstemp(path);
     assert_int_equal(write(file, text, sizeof(text) - 1), sizeof(text) - 1);
     close(file);

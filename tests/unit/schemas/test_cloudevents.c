@@ -65,7 +65,7 @@ static void test_json_comes_back_as_it_was(void **state) {
         "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"urn:web\",\"type\":"
         "\"org.touchbus.order.placed.v1\",\"time\":\"2026-11-21T19:19:35.123456Z\",\"sequence\":"
         "\"17\",\"received\":\"2026-11-21T19:19:36Z\",\"customer\":\"c42\",\"channel\":\"web\","
-        "\"direction\":\"inbound\",\"actor\":\"agent-7\",\"case\":\"case-1\",\"cause\":\"12\","
+        "\"direction\":\"in\",\"actor\":\"agent-7\",\"case\":\"case-1\",\"cause\":\"12\","
         "\"cost\":\"1.20 EUR\",\"traceparent\":"
         "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\",\"keys\":"
         "\"user_id=u-42&email=ana%40klant.example&phone!=%2B31612345678\",\"data\":{}}",
@@ -85,7 +85,7 @@ static void test_attributes_land_where_they_belong(void **state) {
     Touchbus__Event *event = read_text(
         "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"urn:web\",\"type\":"
         "\"org.touchbus.order.placed.v1\",\"time\":\"1970-01-01T01:00:01+01:00\",\"direction\":"
-        "\"outbound\",\"case\":\"k\",\"cause\":12,\"keys\":\"phone!=%2B31+6&user_id=u\",\"x\":-5}",
+        "\"out\",\"case\":\"k\",\"cause\":12,\"keys\":\"phone!=%2B31+6&user_id=u\",\"x\":-5}",
         false);
     assert_string_equal(event->type, "order.placed");
     assert_true(event->has_time);
@@ -171,7 +171,7 @@ static void test_what_the_spec_rules_out_is_refused(void **state) {
         {"{" REQUIRED ",\"data_base64\":5}", "data_base64 is not base64"},
         {"{" REQUIRED ",\"data\":\"a\\u0000\"}",
          "data is over a limit of bodies, or its text holds a NUL"},
-        {"{" REQUIRED ",\"direction\":\"up\"}", "direction is not inbound, outbound or decided"},
+        {"{" REQUIRED ",\"direction\":\"up\"}", "direction is not in, out or decided"},
         {"{" REQUIRED ",\"cause\":\"0\"}", "cause is not a number above 0"},
         {"{" REQUIRED ",\"cause\":\"-1\"}", "cause is not a number above 0"},
         {"{" REQUIRED ",\"cause\":\"18446744073709551616\"}", "cause is not a number above 0"},
