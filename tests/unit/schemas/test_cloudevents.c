@@ -443,6 +443,58 @@ static void test_any_event_survives_the_round_trip(void **state) {
     }
 }
 
+// ---- memory that ends at every point there is
+
+static const char rich[] =
+    "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"org.touchbus.a.b.v1\","
+    "\"time\":\"2026-11-21T19:19:35Z\",\"subject\":\"u\",\"keys\":\"email=x&phone!=%2B1\",\"x\":"
+    "\"y\",\"n\":5,\"data\":{\"a\":[1,2.5,{\"b\":\"c\"}],\"d\":{\"$binary\":\"Zm9v\"}}}";
+
+static void test_an_arena_that_ends_anywhere_is_a_refusal(void **state) {
+    (void)state;
+    json_t *json = load(rich);
+    size_t n_refused = 0;
+    Touchbus__Event *event = NULL;
+    for (size_t bytes = 0; event == NULL; bytes += 16) {
+        struct arena *small = arena_new(bytes);
+        const char *why = NULL;
+        int r = cloudevents_from_json(json, false, small, &event, &why);
+        assert_true((r == 0) == (event != NULL) && (r == 0) == (why == NULL));
+        n_refused += r != 0;
+        arena_free(small);
+    }
+    assert_true(n_refused > 20);
+    json_decref(json);
+}
+
+static size_t allocations_left;
+
+static void *failing_malloc(size_t size) {
+    if (allocations_left == 0) {
+        return NULL;
+    }
+    allocations_left--;
+    return malloc(size);
+}
+
+static void test_json_that_cannot_be_allocated_is_none(void **state) {
+    (void)state;
+    Touchbus__Event *event = read_text(rich, false);
+    json_t *expected = cloudevents_to_json(event);
+    size_t n_refused = 0;
+    for (bool done = false; !done; n_refused++) {
+        allocations_left = n_refused;
+        json_set_alloc_funcs(failing_malloc, free);
+        json_t *json = cloudevents_to_json(event);
+        json_set_alloc_funcs(malloc, free);
+        done = json != NULL;
+        assert_true(json == NULL || json_equal(json, expected));
+        json_decref(json);
+    }
+    assert_true(n_refused > 20);
+    json_decref(expected);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -455,6 +507,8 @@ int main(void) {
         TEST(test_keys_are_form_encoded),
         TEST(test_types_have_one_form_inside_and_one_outside),
         TEST(test_any_event_survives_the_round_trip),
+        TEST(test_an_arena_that_ends_anywhere_is_a_refusal),
+        TEST(test_json_that_cannot_be_allocated_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

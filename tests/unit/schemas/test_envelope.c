@@ -361,6 +361,26 @@ static void fill_all(Touchbus__Event *event) {
     event->n_extensions = 1;
 }
 
+static void test_an_arena_that_ends_anywhere_is_a_refusal(void **state) {
+    (void)state;
+    Touchbus__Event event;
+    const uint8_t *bytes;
+    size_t size;
+    size_t n_refused = 0;
+    Touchbus__Event *back = NULL;
+    fill_all(&event);
+    assert_int_equal(envelope_pack(&event.base, arena, &bytes, &size), 0);
+    for (size_t limit = 0; back == NULL; limit += 16) {
+        struct arena *small = arena_new(limit);
+        const char *why = NULL;
+        int r = envelope_unpack_event(bytes, size, false, small, &back, &why);
+        assert_true(r == 0 || r == REASON_TOO_LARGE);
+        n_refused += r != 0;
+        arena_free(small);
+    }
+    assert_true(n_refused > 20);
+}
+
 static bool is_set(const Touchbus__Event *event, const ProtobufCFieldDescriptor *field) {
     const char *member = (const char *)event + field->offset;
     uint64_t word = 0;
@@ -480,6 +500,7 @@ int main(void) {
         TEST(test_lengths_are_limited_by_field),
         TEST(test_clients_do_not_stamp),
         TEST(test_an_event_over_its_size_is_refused),
+        TEST(test_an_arena_that_ends_anywhere_is_a_refusal),
         TEST(test_halves_split_by_number_and_join_again),
         TEST(test_unknown_fields_of_an_event_are_sealed),
         TEST(test_globs),
