@@ -50,8 +50,9 @@ static void outline_note(struct event_outline *outline, uint64_t field, uint64_t
         outline->stamped = true;
         break;
     case 14: // lanes, packed or not
-        if ((bytes == NULL || read_varint(&bytes, bytes + size, &value)) && outline->lane == 0) {
+        if (!outline->has_lane && (bytes == NULL || read_varint(&bytes, bytes + size, &value))) {
             outline->lane = value;
+            outline->has_lane = true;
         }
         outline->stamped = true;
         break;

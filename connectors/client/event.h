@@ -23,7 +23,7 @@ struct event_outline {
     uint64_t sequence;
     uint64_t lane; // the first one
     int64_t received_us;
-    bool has_id, has_source, has_type;
+    bool has_id, has_source, has_type, has_lane;
     bool stamped; // carries any field that only the broker may set
 };
 
