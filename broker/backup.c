@@ -12,57 +12,9 @@
 #include <unistd.h>
 
 #include "broker/verbs_all.h"
-#include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
 
-enum { PATH_BYTES_MAX = 4096, COPY_ROWS_PER_TXN = 10000 };
-
-// ---- the base, row by row (it changes only while retention trims, which is paused)
-
-struct copy {
-    struct view *to;
-    struct view_txn *txn;
-    enum view_table table;
-    unsigned n_rows;
-};
-
-static int copy_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
-    struct copy *copy = user;
-    int r = view_put(copy->txn, copy->table, key, key_size, value, size);
-    if (r == 0 && ++copy->n_rows % COPY_ROWS_PER_TXN == 0) {
-        r = view_commit(STEAL(copy->txn));
-        r = r == 0 ? view_begin(copy->to, true, &copy->txn) : r;
-    }
-    return r;
-}
-
-static int copy_tables(struct view_txn *from, struct copy *copy) {
-    for (int table = 0; table < VIEW_N_TABLES; table++) {
-        copy->table = (enum view_table)table;
-        int r = view_scan(from, copy->table, NULL, 0, false, copy_row, copy);
-        if (r != 0) {
-            return r < 0 ? r : -EIO;
-        }
-    }
-    return 0;
-}
-
-static int copy_base(struct broker *broker, const char *dir) {
-    struct view_txn *from = NULL;
-    struct copy copy = {0};
-    int r =
-        view_open(dir, VIEW_BASE, (size_t)broker->configuration.view_map_bytes, false, &copy.to);
-    r = r == 0 ? view_begin(broker->base, false, &from) : r;
-    r = r == 0 ? view_begin(copy.to, true, &copy.txn) : r;
-    r = r == 0 ? copy_tables(from, &copy) : r;
-    if (r == 0) {
-        r = view_commit(STEAL(copy.txn));
-    }
-    view_abort(copy.txn);
-    view_abort(from);
-    view_close(copy.to);
-    return r;
-}
+enum { PATH_BYTES_MAX = 4096 };
 
 // ---- the folder
 
@@ -91,15 +43,13 @@ static int sub_folder(const char *part, const char *name, char ret[static PATH_B
 }
 
 static int copy_stores(struct broker *broker, const char *part) {
-    char path[PATH_BYTES_MAX];
-    int r = sub_folder(part, "log", path);
-    r = r == 0 && mkdir(path, 0700) != 0 ? -errno : r;
-    r = r == 0 ? log_copy(broker->log, path) : r;
-    r = r == 0 ? sub_folder(part, "keys", path) : r;
-    r = r == 0 && mkdir(path, 0700) != 0 ? -errno : r;
-    r = r == 0 ? keys_copy(broker->keys, path) : r;
-    r = r == 0 ? sub_folder(part, "base", path) : r;
-    r = r == 0 ? copy_base(broker, path) : r;
+    char log[PATH_BYTES_MAX], keys[PATH_BYTES_MAX], base[PATH_BYTES_MAX];
+    int r = sub_folder(part, "log", log);
+    r = r == 0 ? sub_folder(part, "keys", keys) : r;
+    r = r == 0 ? sub_folder(part, "base", base) : r;
+    r = r == 0 ? log_copy(broker->log, log) : r;
+    r = r == 0 ? keys_copy(broker->keys, keys) : r;
+    r = r == 0 ? view_copy(broker->base, base) : r;
     return r == 0 ? sync_folder(part) : r;
 }
 

@@ -63,8 +63,8 @@ static bool parse_rate(const char *text, uint64_t *ret) {
 
 static int replay_out(struct stream *stream, const struct replay_conf *conf) {
     uint64_t head;
-    int status = tool_head(stream->tool, &head);
-    status = status == TOOL_DONE ? stream_options(stream, &conf->stream, "beginning") : status;
+    int status = stream_options(stream, &conf->stream, "beginning");
+    status = status == TOOL_DONE ? tool_head(stream->tool, &head) : status;
     if (status != TOOL_DONE) {
         return status;
     }

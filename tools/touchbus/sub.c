@@ -49,9 +49,7 @@ void stream_stats(const struct stream *stream) {
 static int run(struct tool *tool, const void *conf_data, int argc, char **argv) {
     const struct sub_conf *conf = conf_data;
     struct stream stream = {.tool = tool, .count = (uint64_t)conf->count, .event = print_event};
-    uint64_t head;
-    int status = tool_head(tool, &head); // says at once where the broker is not there
-    status = status == TOOL_DONE ? stream_options(&stream, &conf->stream, "end") : status;
+    int status = stream_options(&stream, &conf->stream, "end");
     if (status != TOOL_DONE) {
         return status;
     }
@@ -61,8 +59,10 @@ static int run(struct tool *tool, const void *conf_data, int argc, char **argv) 
         tool_complain("--until is for a sub without a name; a named one has a cursor");
         return TOOL_USAGE;
     }
-    status = stream_run(&stream);
-    if (conf->stats) {
+    uint64_t head;
+    status = tool_head(tool, &head); // says at once where the broker is not there
+    status = status == TOOL_DONE ? stream_run(&stream) : status;
+    if (status == TOOL_DONE && conf->stats) {
         stream_stats(&stream);
     }
     return status;
