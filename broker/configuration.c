@@ -153,6 +153,11 @@ static const struct option_row rows[] = {
      .type = OPTION_BOOL,
      .offset = ROW(verify_view),
      .help = "Rebuild the view beside the live one, compare both, print the verdict and leave."},
+    {.name = "check",
+     .type = OPTION_BOOL,
+     .offset = ROW(check),
+     .help = "Judge the configuration and leave, without touching anything; --state is not needed "
+             "then."},
 };
 
 const struct option_page configuration_page = {

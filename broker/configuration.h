@@ -26,6 +26,7 @@ struct configuration {
     int64_t retry_min_us, retry_max_us, retry_attempts; // delivery: back-off and when a lane parks
     int64_t member_lapse_us;
     bool verify_view; // --verify-view: the child of `view verify`
+    bool check;       // --check: judge the configuration and leave
 };
 
 extern const struct option_page configuration_page;

@@ -43,7 +43,8 @@ static bool is_loopback(const char *address) {
 
 static bool check_configuration(const struct configuration *configuration) {
     enum logging_level level;
-    if (configuration->state == NULL || *configuration->state == '\0') {
+    bool has_state = configuration->state != NULL && *configuration->state != '\0';
+    if (!has_state && !configuration->check) {
         fprintf(stderr, "touchbusd: --state DIR is required; see 'touchbusd --help'\n");
     } else if (!is_loopback(configuration->bind)) {
         fprintf(stderr,
@@ -162,6 +163,13 @@ static int open_catalogue(struct broker *broker) {
     return r;
 }
 
+// What --check says beyond the options: whether the catalogue can be read.
+static int check_only(struct broker *broker) {
+    int r = open_catalogue(broker);
+    broker->catalogue = catalogue_free(broker->catalogue);
+    return r == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
+}
+
 static int daemon_open(struct daemon *daemon) {
     struct broker *broker = &daemon->broker;
     broker->started_us = clock_now_us();
@@ -243,8 +251,9 @@ int main(int argc, char **argv) {
     int status = r == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;
     if (r == 0 && check_configuration(configuration)) {
         block_signals();
-        status = configuration->verify_view ? verify_run(configuration->state, stdout)
-                                            : daemon_run(daemon);
+        status = configuration->check         ? check_only(&daemon->broker)
+                 : configuration->verify_view ? verify_run(configuration->state, stdout)
+                                              : daemon_run(daemon);
     }
     options_clear(&configuration_page, configuration);
     free(daemon);

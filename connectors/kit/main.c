@@ -93,6 +93,10 @@ int kit_main(const struct kit_connector *connector, int argc, char **argv) {
     if (r != 0) {
         return r == OPTIONS_DONE ? EXIT_DONE : EXIT_USAGE;
     }
+    if (kit.settings.kit->check) {
+        settings_clear(&kit.settings);
+        return EXIT_DONE;
+    }
     r = start(&kit);
     bool opened = r == 0;
     if (opened) {

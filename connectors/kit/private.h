@@ -25,6 +25,7 @@ struct kit_conf {
     char *broker, *state, *name, *from, *log_level;
     struct option_list types;
     int64_t spool_bytes;
+    bool check; // judge the configuration and leave
 };
 
 struct settings {

@@ -75,6 +75,12 @@ static const struct {
       .argument = "error|warning|info|debug",
       .help = "What is logged on stderr.",
       .reloadable = true}},
+    {FOR_ALL,
+     {.name = "check",
+      .type = OPTION_BOOL,
+      .offset = offsetof(struct kit_conf, check),
+      .help = "Judge the configuration and leave, without touching anything; --state is not needed "
+              "then."}},
 };
 
 static bool applies(int who, const struct kit_connector *connector) {
@@ -119,7 +125,7 @@ static int check(const struct kit_connector *connector, const struct settings *s
     char error[ERROR_BYTES] = "";
     enum logging_level level;
     const char *name = conf->name != NULL ? conf->name : connector->name;
-    if (conf->state == NULL || conf->state[0] == '\0') {
+    if (!conf->check && (conf->state == NULL || conf->state[0] == '\0')) {
         snprintf(error, sizeof(error), "--state DIR is missing");
     } else if (name[0] == '\0' || name[0] == '.' || strlen(name) > NAME_BYTES_MAX - 10 ||
                strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
