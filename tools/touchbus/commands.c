@@ -36,6 +36,7 @@ static const struct command *const rows[] = {
     &command_connector_reload,
     &command_status,
     &command_top,
+    &command_bench,
     &command_backup,
     &command_restore,
     &command_check_config,
