@@ -81,8 +81,10 @@ static int set_identity(struct view *view, const struct view_identity *identity)
 
 static int build_anew(struct broker *broker, const char *dir, const struct view_identity *identity,
                       const char *why) {
-    logging_info("view=rebuilding from=base events=%" PRIu64 " why=\"%s\"",
-                 log_next(broker->log) - 1, why);
+    if (log_next(broker->log) > 1) {
+        logging_info("view=rebuilding from=base last=%" PRIu64 " why=\"%s\"",
+                     log_next(broker->log) - 1, why);
+    }
     int r = store_remove_folder(dir);
     if (r == 0) {
         r = view_copy(broker->base, dir);

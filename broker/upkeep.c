@@ -78,7 +78,11 @@ void upkeep_point(struct upkeep *upkeep, bool now) {
     struct upkeep_request request = {.after = begin_snapshot};
     upkeep_ask(upkeep, &request);
     if (request.snapshot != NULL) {
+        int64_t began_us = clock_monotonic_us();
+        uint64_t applied = view_snapshot_applied(request.snapshot);
         int r = view_snapshot_finish(broker->view, request.snapshot);
+        logging_debug("restore_point=%" PRIu64 " result=%d took_ms=%" PRId64, applied, r,
+                      (clock_monotonic_us() - began_us) / CLOCK_US_PER_MS);
         if (r < 0) {
             broker_fatal("view-sync", r); // what of it is on disk, nobody knows
         }
