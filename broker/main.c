@@ -16,6 +16,7 @@
 
 #include "broker/bounds.h"
 #include "broker/broker.h"
+#include "broker/delivery.h"
 #include "broker/state.h"
 #include "broker/tick.h"
 #include "broker/verify.h"
@@ -101,18 +102,29 @@ static int thread_start(struct thread *thread) {
 struct daemon {
     struct broker broker;
     struct tick *tick;
-    struct thread threads[1];
+    struct thread threads[3];
     size_t n_threads;
 };
 
+static void add_thread(struct daemon *daemon, const char *name, void *(*run)(void *),
+                       void *object) {
+    assert(daemon->n_threads < sizeof(daemon->threads) / sizeof(daemon->threads[0]));
+    daemon->threads[daemon->n_threads++] =
+        (struct thread){.name = name, .run = run, .object = object};
+}
+
 // The threads beside the tick.
 static int open_threads(struct daemon *daemon) {
-    (void)daemon;
-    return 0;
+    struct broker *broker = &daemon->broker;
+    int r = delivery_new(broker, &broker->delivery);
+    if (r == 0) {
+        add_thread(daemon, "delivery", delivery_run, broker->delivery);
+    }
+    return r;
 }
 
 static void close_threads(struct daemon *daemon) {
-    (void)daemon;
+    daemon->broker.delivery = delivery_free(daemon->broker.delivery);
 }
 
 static bool any_running(struct daemon *daemon) {

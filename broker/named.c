@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+// A named subscription at work: reads ahead for its state machine, as far as that wants, and puts
+// what it hands out into its members' frames. Live and catching up are the same path. Released
+// lanes are looked up by the customer's index, other lanes by reading the log from where they
+// parked; history that goes out again is read like the log, before what follows in it.
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/delivery_internal.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
+#include "schemas/reasons.h"
+
+enum { DRAIN_BLOCKS = 64 }; // read in one turn for a lane without an index
+
+static const uint64_t lane_of_subject = UINT64_C(1) << 63; // else it is a customer's number
+
+struct named *named_find(const struct delivery *delivery, const char *name) {
+    struct named *named = delivery->named;
+    while (named && strcmp(named->name, name) != 0)
+        named = named->next;
+    return named;
+}
+
+struct named *named_new(struct delivery *delivery, const char *name, struct filter *filter) {
+    struct named *named = calloc(1, sizeof *named);
+    if (!named) {
+        filter_clear(filter);
+        return NULL;
+    }
+    snprintf(named->name, sizeof named->name, "%s", name);
+    named->filter = *filter;
+    *filter = (struct filter){0};
+    named->created_us = clock_now_us();
+    named->creating = true;
+    named->floor = UINT64_MAX;
+    named->next = delivery->named;
+    if (named->next)
+        named->next->previous = named;
+    delivery->named = named;
+    delivery->n_named++;
+    return named;
+}
+
+struct named *named_free(struct delivery *delivery, struct named *named) {
+    assert(!named->peers);
+    if (named->previous)
+        named->previous->next = named->next;
+    else
+        delivery->named = named->next;
+    if (named->next)
+        named->next->previous = named->previous;
+    delivery->n_named--;
+    record_abandon(named);
+    subscription_free(named->subscription);
+    filter_clear(&named->filter);
+    filter_names_clear(&named->names);
+    filter_clear(&named->again_filter);
+    filter_names_clear(&named->again_names);
+    free(named);
+    return NULL;
+}
+
+void named_add_peer(struct named *named, struct peer *peer) {
+    peer->named = named;
+    peer->named_previous = NULL;
+    peer->named_next = named->peers;
+    if (named->peers)
+        named->peers->named_previous = peer;
+    named->peers = peer;
+}
+
+void named_remove_peer(struct named *named, struct peer *peer) {
+    if (peer->named_previous)
+        peer->named_previous->named_next = peer->named_next;
+    else
+        named->peers = peer->named_next;
+    if (peer->named_next)
+        peer->named_next->named_previous = peer->named_previous;
+    peer->named_previous = peer->named_next = NULL;
+    peer->named = NULL;
+}
+
+int subscription_make(struct delivery *delivery, uint64_t cursor,
+                      const struct settled_range *ranges, size_t n_ranges,
+                      struct subscription **ret) {
+    const struct configuration *configuration = &delivery->broker->configuration;
+    struct subscription_options options = {
+        .retry_us_min = configuration->retry_min_us,
+        .retry_us_max = configuration->retry_max_us,
+        .retry_attempts = (uint32_t)configuration->retry_attempts,
+        .parked_lanes_max = PARKED_LANES_MAX,
+    };
+    uint64_t seed;
+    randombytes_buf(&seed, sizeof seed);
+    return subscription_new(&options, &delivery->budget, cursor, ranges, n_ranges, seed, ret);
+}
+
+static struct peer *peer_of(struct member *member) {
+    return (struct peer *)(void *)((uint8_t *)member - offsetof(struct peer, member));
+}
+
+// ---- telling the members
+
+static void tell_progress(struct delivery *delivery, struct named *named) {
+    named->told_us = delivery->now_us;
+    for (struct peer *peer = named->peers, *next; peer; peer = next) {
+        next = peer->named_next;
+        Touchbus__Progress progress = TOUCHBUS__PROGRESS__INIT;
+        Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+        progress.position = subscription_cursor(named->subscription);
+        progress.head = feed_visible(delivery->feed);
+        progress.blocks_read = named->blocks_read;
+        progress.lost_first = named->lost_first;
+        progress.lost_last = named->lost_last;
+        message.body_case = TOUCHBUS__BROKER_MESSAGE__BODY_PROGRESS;
+        message.progress = &progress;
+        if (!peer->waits)
+            peer_say(delivery, peer, &message);
+    }
+    if (named->peers)
+        named->lost_first = named->lost_last = 0;
+}
+
+static void note_lost(struct delivery *delivery, struct named *named, uint64_t first,
+                      uint64_t last) {
+    if (!named->lost_first || first < named->lost_first)
+        named->lost_first = first;
+    if (last > named->lost_last)
+        named->lost_last = last;
+    atomic_fetch_add(&delivery->broker->counters.lost, last - first + 1);
+    logging_warning("event=lost subscription=%s first=%" PRIu64 " last=%" PRIu64, named->name,
+                    first, last);
+    tell_progress(delivery, named);
+}
+
+// A damaged block is never skipped in silence: reading stops there until an operator moves it on.
+static void stop_at_damage(struct delivery *delivery, struct named *named, uint64_t sequence) {
+    if (named->damaged == sequence)
+        return;
+    named->damaged = sequence;
+    logging_error("event=delivery-stopped subscription=%s sequence=%" PRIu64 " reason=damaged",
+                  named->name, sequence);
+    snprintf(delivery->detail, sizeof delivery->detail, "the log is damaged at %" PRIu64, sequence);
+    for (struct peer *peer = named->peers, *next; peer; peer = next) {
+        next = peer->named_next;
+        peer_refuse(delivery, peer, REASON_DAMAGED, 0, delivery->detail);
+    }
+}
+
+static void memory_short(const struct named *named) {
+    logging_error("event=delivery-stopped subscription=%s reason=out-of-memory", named->name);
+    _Exit(EXIT_FATAL); // what is on disk is whole; the next start recovers
+}
+
+// ---- reading ahead
+
+// One block's events above `after`, at most n_max that pass. Returns the last sequence looked at.
+static uint64_t offer_block(struct delivery *delivery, struct named *named,
+                            const struct block_head *block, uint64_t after, size_t n_max) {
+    struct block_entry entry;
+    uint64_t lanes[EVENT_LANES_MAX];
+    if (filter_judge(&named->filter, block, &named->names) < 0)
+        memory_short(named);
+    uint32_t i = after >= block->first ? (uint32_t)(after - block->first) + 1 : 0;
+    for (; i < block->n_events && n_max > 0; i++) {
+        if (block_entry_get(block, i, &entry) < 0) {
+            stop_at_damage(delivery, named, block->first + i);
+            break;
+        }
+        if (!filter_passes(&named->filter, &named->names, &entry))
+            continue;
+        unsigned n = feed_lanes(&entry, lanes);
+        if (subscription_offer(named->subscription, entry.sequence, lanes, n, delivery->now_us) < 0)
+            memory_short(named);
+        n_max--;
+    }
+    return block->first + i - 1;
+}
+
+// True where something was read and there may be more.
+static bool read_ahead(struct delivery *delivery, struct named *named) {
+    struct subscription *subscription = named->subscription;
+    size_t room = subscription_room(subscription);
+    if (room == 0 || named->again || subscription->position >= feed_visible(delivery->feed))
+        return false;
+    if (room > PUMP_EVENTS)
+        room = PUMP_EVENTS;
+    const struct block_head *block;
+    bool was_read = false;
+    int r = feed_block(delivery->feed, subscription->position + 1, &block, &was_read);
+    named->blocks_read += was_read;
+    if (r == -EBADMSG)
+        stop_at_damage(delivery, named, subscription->position + 1);
+    if (r != 0)
+        return false;
+    named->damaged = 0;
+    subscription_pass(subscription,
+                      offer_block(delivery, named, block, subscription->position, room));
+    return !named->damaged;
+}
+
+// ---- released lanes
+
+static void feed_one(struct delivery *delivery, struct named *named, struct parked *parked,
+                     const struct block_head *block, const struct block_entry *entry) {
+    uint64_t lanes[EVENT_LANES_MAX];
+    if (filter_judge(&named->filter, block, &named->names) < 0)
+        memory_short(named);
+    if (!filter_passes(&named->filter, &named->names, entry))
+        return;
+    unsigned n = feed_lanes(entry, lanes);
+    unsigned i = 0;
+    while (i < n && lanes[i] != parked->lane)
+        i++;
+    if (i < n && parking_feed(named->subscription, parked, entry->sequence, lanes, n) < 0)
+        memory_short(named);
+    (void)delivery;
+}
+
+static size_t merge_extra(const struct parked *parked, uint64_t *sequences, size_t n,
+                          size_t n_max) {
+    for (size_t i = 0; i < parked->n_extra && n < n_max; i++) {
+        uint64_t extra = parked->extra[i];
+        if (extra <= parked->looked)
+            continue;
+        size_t k = n;
+        while (k > 0 && sequences[k - 1] > extra)
+            k--;
+        if (k > 0 && sequences[k - 1] == extra)
+            continue;
+        memmove(&sequences[k + 1], &sequences[k], (n - k) * sizeof *sequences);
+        sequences[k] = extra;
+        n++;
+    }
+    return n;
+}
+
+// By the customer's index: a bounded batch.
+static void drain_by_index(struct delivery *delivery, struct named *named, struct parked *parked) {
+    uint64_t sequences[PARKED_DRAIN_SLOTS / 2 + PARKED_EXTRA_MAX], upto;
+    size_t n = 0, n_max = PARKED_DRAIN_SLOTS / 2;
+    uint64_t last = parked->last, looked = parked->looked;
+    if (feed_customer(delivery->feed, parked->lane, looked, sequences, n_max, &n, &upto) < 0) {
+        logging_error("event=index-unreadable subscription=%s", named->name);
+        parked->scan = true; // the log itself says the same, slower
+        return;
+    }
+    if (upto > last)
+        upto = last;
+    n = merge_extra(parked, sequences, n, sizeof sequences / sizeof *sequences);
+    for (size_t i = 0; i < n && sequences[i] <= upto; i++) {
+        const struct block_head *block;
+        struct block_entry entry;
+        bool was_read = false;
+        int r = feed_entry(delivery->feed, sequences[i], &block, &entry, &was_read);
+        named->blocks_read += was_read;
+        if (r == -EBADMSG) {
+            stop_at_damage(delivery, named, sequences[i]);
+            return;
+        }
+        if (r == 0)
+            feed_one(delivery, named, parked, block, &entry);
+    }
+    parking_looked(named->subscription, parked, upto);
+}
+
+// A lane that has no index: everything since it parked is looked at.
+static void drain_by_reading(struct delivery *delivery, struct named *named,
+                             struct parked *parked) {
+    uint64_t at = parked->looked, last = parked->last;
+    for (unsigned n = 0;
+         n < DRAIN_BLOCKS && at < last && parked->n_drain_slots < PARKED_DRAIN_SLOTS; n++) {
+        const struct block_head *block;
+        bool was_read = false;
+        int r = feed_block(delivery->feed, at + 1, &block, &was_read);
+        named->blocks_read += was_read;
+        if (r == -EBADMSG)
+            stop_at_damage(delivery, named, at + 1);
+        if (r != 0)
+            return;
+        uint32_t i = at >= block->first ? (uint32_t)(at - block->first) + 1 : 0;
+        for (; i < block->n_events && block->first + i <= last &&
+               parked->n_drain_slots < PARKED_DRAIN_SLOTS;
+             i++) {
+            struct block_entry entry;
+            if (block_entry_get(block, i, &entry) < 0)
+                return;
+            at = entry.sequence;
+            if (entry.lane == parked->lane || (entry.flags & ENTRY_MANY_LANES))
+                feed_one(delivery, named, parked, block, &entry);
+        }
+    }
+    parking_looked(named->subscription, parked, at < last ? at : last);
+}
+
+static bool drain(struct delivery *delivery, struct named *named) {
+    struct parked *parked = parking_wants(named->subscription);
+    if (!parked || named->damaged)
+        return false;
+    if (parked->scan || (parked->lane & lane_of_subject))
+        drain_by_reading(delivery, named, parked);
+    else
+        drain_by_index(delivery, named, parked);
+    return true;
+}
+
+// ---- history again
+
+static size_t again_allowance(const struct delivery *delivery, const struct named *named) {
+    size_t room = subscription_again_room(named->subscription);
+    if (!named->again_rate)
+        return room;
+    uint64_t due =
+        (uint64_t)((delivery->now_us - named->again_since_us) / 1000) * named->again_rate / 1000 +
+        1;
+    uint64_t allowed = due > named->again_sent ? due - named->again_sent : 0;
+    return allowed < room ? (size_t)allowed : room;
+}
+
+static bool read_again(struct delivery *delivery, struct named *named) {
+    struct subscription *subscription = named->subscription;
+    uint64_t at = subscription->again_looked;
+    if (!named->again)
+        return false;
+    if (!named->again_since_us)
+        named->again_since_us = delivery->now_us;
+    if (at >= named->again_until) {
+        if (!subscription->again_first) {
+            named->again = false;
+            subscription->dirty = true;
+            logging_info("event=replay-done subscription=%s", named->name);
+        }
+        return !named->again;
+    }
+    size_t allowed = again_allowance(delivery, named);
+    const struct block_head *block;
+    if (allowed == 0 || feed_block(delivery->feed, at + 1, &block, NULL) != 0 ||
+        filter_judge(&named->filter, block, &named->names) < 0 ||
+        filter_judge(&named->again_filter, block, &named->again_names) < 0)
+        return false;
+    uint32_t i = at >= block->first ? (uint32_t)(at - block->first) + 1 : 0;
+    for (; i < block->n_events && block->first + i <= named->again_until && allowed > 0; i++) {
+        struct block_entry entry;
+        uint64_t lanes[EVENT_LANES_MAX];
+        if (block_entry_get(block, i, &entry) < 0)
+            return false;
+        if (!filter_passes(&named->filter, &named->names, &entry) ||
+            !filter_passes(&named->again_filter, &named->again_names, &entry))
+            continue;
+        unsigned n = feed_lanes(&entry, lanes);
+        if (subscription_again_offer(subscription, entry.sequence, lanes, n) < 0)
+            memory_short(named);
+        named->again_sent++;
+        allowed--;
+    }
+    uint64_t looked = block->first + i - 1;
+    if (looked > named->again_until)
+        looked = named->again_until;
+    if (looked > subscription->again_looked)
+        subscription->again_looked = looked;
+    subscription->dirty = true;
+    return true;
+}
+
+// ---- handing out
+
+static void refresh_members(struct named *named) {
+    for (struct peer *peer = named->peers; peer; peer = peer->named_next)
+        peer->member.blocked = !peer_can_take(peer);
+}
+
+static void hand_out(struct delivery *delivery, struct named *named, struct slot *slot,
+                     struct peer *peer) {
+    const struct block_head *block;
+    struct block_entry entry;
+    bool was_read = false;
+    int r = feed_entry(delivery->feed, slot->sequence, &block, &entry, &was_read);
+    named->blocks_read += was_read;
+    if (r == 0)
+        r = feed_write(delivery->feed, block, &entry, slot->handed, &peer->frame);
+    if (r == -ENOMEM)
+        memory_short(named);
+    if (r == 1) { // retention was faster
+        uint64_t sequence = slot->sequence;
+        subscription_lose(named->subscription, slot);
+        note_lost(delivery, named, sequence, sequence);
+        return;
+    }
+    if (r < 0) {
+        stop_at_damage(delivery, named, slot->sequence); // the member leaves: it stays owed
+        return;
+    }
+    if (frame_is_full(&peer->frame) && !peer_flush(delivery, peer))
+        peer->member.blocked = true;
+}
+
+static bool take_some(struct delivery *delivery, struct named *named) {
+    struct member *member;
+    struct slot *slot;
+    unsigned n = 0;
+    while (n < PUMP_EVENTS && !named->damaged &&
+           (slot = subscription_take(named->subscription, delivery->now_us, &member))) {
+        hand_out(delivery, named, slot, peer_of(member));
+        n++;
+    }
+    return n > 0;
+}
+
+static void look_at_floor(struct delivery *delivery, struct named *named) {
+    uint64_t first, last;
+    if (named->floor < feed_first(delivery->feed) &&
+        subscription_floor(named->subscription) < feed_first(delivery->feed) &&
+        subscription_trim(named->subscription, feed_first(delivery->feed), &first, &last))
+        note_lost(delivery, named, first, last);
+}
+
+void named_pump(struct delivery *delivery, struct named *named, int64_t until_us) {
+    if (named->creating || !named->subscription)
+        return;
+    look_at_floor(delivery, named);
+    refresh_members(named);
+    bool more = true;
+    while (more && clock_monotonic_us() < until_us) {
+        more = read_again(delivery, named);
+        more |= read_ahead(delivery, named);
+        more |= drain(delivery, named);
+        more |= take_some(delivery, named);
+    }
+    delivery->more |= more;
+    for (struct peer *peer = named->peers, *next; peer; peer = next) {
+        next = peer->named_next;
+        peer_flush(delivery, peer);
+    }
+    bool moves = named->subscription->passed || named->subscription->dirty;
+    if (moves && delivery->now_us - named->told_us >= PROGRESS_MS * CLOCK_US_PER_MS)
+        tell_progress(delivery, named);
+}
+
+// ---- settling
+
+void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__Settle *settle) {
+    struct named *named = peer->named;
+    struct subscription *subscription = named->subscription;
+    size_t n_parked = subscription->n_parked;
+    bool outage = subscription->outage;
+    for (size_t i = 0; i < settle->n_delivered; i++)
+        subscription_settle(subscription, &peer->member, settle->delivered[i], SETTLE_DELIVERED, "",
+                            delivery->now_us);
+    for (size_t i = 0; i < settle->n_failures; i++) {
+        const Touchbus__Failure *failure = settle->failures[i];
+        subscription_settle(subscription, &peer->member, failure->sequence,
+                            failure->reject ? SETTLE_REJECT : SETTLE_RETRY, failure->detail,
+                            delivery->now_us);
+    }
+    atomic_fetch_add(&delivery->broker->counters.retried, settle->n_failures);
+    if (subscription->n_parked > n_parked) {
+        atomic_fetch_add(&delivery->broker->counters.parked, subscription->n_parked - n_parked);
+        logging_warning("event=parked subscription=%s lanes=%zu", named->name,
+                        subscription->n_parked);
+    }
+    if (subscription->outage != outage)
+        logging_warning("event=outage subscription=%s state=%s", named->name,
+                        subscription->outage ? "begins" : "over");
+}
+
+int64_t named_due(const struct delivery *delivery, const struct named *named) {
+    const struct subscription *subscription = named->subscription;
+    int64_t due_us = subscription_due(subscription);
+    if (!named->job && (subscription->dirty || subscription->passed)) {
+        int64_t record_us = named->recorded_us +
+                            (subscription->dirty ? RECORD_MS : RECORD_PASSED_MS) * CLOCK_US_PER_MS;
+        due_us = record_us < due_us ? record_us : due_us;
+    }
+    if (named->again && named->again_rate) {
+        int64_t again_us = delivery->now_us + RETRY_SEND_MS * CLOCK_US_PER_MS;
+        due_us = again_us < due_us ? again_us : due_us;
+    }
+    return due_us;
+}
