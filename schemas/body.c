@@ -152,13 +152,12 @@ bool body_read(const void *data, size_t size, struct body_value *ret) {
     if (size == 0 || body_cursor_read(data, size, &outer, &at) != NULL) {
         return false;
     }
-    // Values owed: each takes a byte at least, so it can never be more than the bytes left.
+    // Values owed: each takes a byte at least, so this ends with the bytes.
     size_t owed = outer.kind == BODY_MAP ? outer.count * 2 : outer.count;
     while (owed > 0) {
         struct body_value inner;
         size_t inner_size;
-        if (owed > size - at ||
-            body_cursor_read((const uint8_t *)data + at, size - at, &inner, &inner_size) != NULL) {
+        if (body_cursor_read((const uint8_t *)data + at, size - at, &inner, &inner_size) != NULL) {
             return false;
         }
         at += inner_size;

@@ -152,15 +152,11 @@ static const struct field_limit *limit_of(const struct level *level,
     return limits->fields[field->id].name == NULL ? NULL : &limits->fields[field->id];
 }
 
-// Counts n more elements of a repeated field, and n more fields of the frame.
-static int count_elements(struct scan *scan, const struct level *level,
-                          const ProtobufCFieldDescriptor *field, size_t n) {
-    scan->n_fields += n;
-    if (scan->n_fields > WIRE_FIELDS_MAX) {
-        return refuse(scan, REASON_TOO_LARGE, "too many fields");
-    }
+// One more element of a repeated field; every such field has a row with its bound.
+static int count_element(struct scan *scan, const struct level *level,
+                         const ProtobufCFieldDescriptor *field) {
     uint32_t *count = &scan->counts[scan->depth - 1][field - level->message->fields];
-    *count += (uint32_t)n;
+    *count += 1;
     const struct field_limit *limit = limit_of(level, field);
     if (limit != NULL && limit->count_max > 0 && *count > limit->count_max) {
         return refuse(scan, REASON_TOO_LARGE, limit->why_not);
@@ -190,7 +186,7 @@ static int mark_singular(struct scan *scan, struct level *level,
 static int scan_packed(struct scan *scan, const struct level *level,
                        const ProtobufCFieldDescriptor *field, const uint8_t *end) {
     while (scan->at < end) {
-        int r = count_elements(scan, level, field, 1);
+        int r = count_element(scan, level, field);
         if (r == 0) {
             r = scan_number(scan, field, end);
         }
@@ -259,7 +255,7 @@ static int check_known(struct scan *scan, struct level *level,
     if (!repeated) {
         return mark_singular(scan, level, field);
     }
-    return packed ? 0 : count_elements(scan, level, field, 1);
+    return packed ? 0 : count_element(scan, level, field);
 }
 
 static int scan_field(struct scan *scan, struct level *level) {

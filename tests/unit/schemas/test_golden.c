@@ -13,6 +13,7 @@
 #include "schemas/body.h"
 #include "schemas/cloudevents.h"
 #include "schemas/envelope.h"
+#include "schemas/envelope_scan.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
 #include "tests/unit/schemas/cmocka_all.h"
@@ -252,6 +253,26 @@ static void test_every_field_of_every_message_stands_in_a_sample(void **state) {
     arena_reset(arena);
 }
 
+static void test_every_repeated_field_has_a_bound(void **state) {
+    (void)state;
+    size_t n_rows;
+    const struct message_limits *rows = envelope_limits(&n_rows);
+    for (size_t i = 0; i < N_MESSAGES; i++) {
+        for (unsigned k = 0; k < messages[i]->n_fields; k++) {
+            const ProtobufCFieldDescriptor *field = &messages[i]->fields[k];
+            size_t row = 0;
+            while (row < n_rows && rows[row].message != messages[i]) {
+                row++;
+            }
+            if (field->label == PROTOBUF_C_LABEL_REPEATED &&
+                (row == n_rows || field->id >= rows[row].n_fields ||
+                 rows[row].fields[field->id].count_max == 0)) {
+                fail_msg("%s.%s may stand without end", messages[i]->name, field->name);
+            }
+        }
+    }
+}
+
 static void test_the_list_of_messages_is_the_file_s(void **state) {
     (void)state;
     FILE *file = fopen(TOUCHBUS_GOLDEN "/../touchbus.proto", "re");
@@ -355,6 +376,7 @@ int main(void) {
         cmocka_unit_test(test_samples_are_read_and_written_byte_for_byte),
         cmocka_unit_test(test_body_samples_survive_json),
         cmocka_unit_test(test_every_field_of_every_message_stands_in_a_sample),
+        cmocka_unit_test(test_every_repeated_field_has_a_bound),
         cmocka_unit_test(test_the_list_of_messages_is_the_file_s),
         cmocka_unit_test(test_a_cut_sample_is_refused_or_a_message_of_its_own),
         cmocka_unit_test(test_a_flipped_bit_does_no_harm),
