@@ -3,10 +3,12 @@
 // the broker every few seconds by a thread of its own, since a query may wait for its answer.
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "connectors/kit/private.h"
 #include "schemas/base/cleanup.h"
@@ -91,7 +93,7 @@ char *kit_metrics(struct kit *kit) {
     return text;
 }
 
-char *kit_health(struct kit *kit) {
+static json_t *counters_of(const struct kit *kit) {
     json_t *counters = json_object();
     for (size_t i = 0; i < N_METRICS; i++) {
         json_object_set_new(counters, rows[i].name,
@@ -101,9 +103,14 @@ char *kit_health(struct kit *kit) {
         json_object_set_new(counters, kit->connector->counters[i],
                             json_integer((json_int_t)atomic_load(&kit->metrics.own[i])));
     }
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", kit_name(kit), "kind",
-                             kind_of(kit->connector), "connector", kit->connector->name, "state",
-                             state_names[atomic_load(&kit->metrics.state)], "counters", counters);
+    return counters;
+}
+
+char *kit_health(struct kit *kit) {
+    json_t *json =
+        json_pack("{s:s, s:s, s:s, s:s, s:o?}", "name", kit_name(kit), "connector",
+                  kit->connector->name, "kind", kind_of(kit->connector), "state",
+                  state_names[atomic_load(&kit->metrics.state)], "counters", counters_of(kit));
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -137,19 +144,35 @@ static bool sleep_until_due(struct report *report) {
     return !stop;
 }
 
+// The answer may carry an operator's wish: reload works as it does by signal.
+static void take_wishes(const touchbus_answer *answer) {
+    json_t *json = json_loads(touchbus_answer_json(answer), 0, NULL);
+    if (json_is_true(json_object_get(json, "reload"))) {
+        kill(getpid(), SIGHUP);
+    }
+    json_decref(json);
+}
+
 static void tell(struct report *report) {
     struct kit *kit = report->kit;
     const touchbus_argument arguments[] = {
         {"name", kit_name(kit)},
         {"kind", kind_of(kit->connector)},
         {"state", state_names[atomic_load(&kit->metrics.state)]},
+        {"instance", kit->folder.producer},
     };
-    _cleanup_free_ char *body = kit_health(kit);
+    json_t *counters = counters_of(kit);
+    _cleanup_free_ char *body = json_dumps(counters, JSON_COMPACT);
+    json_decref(counters);
     touchbus_answer *answer = NULL;
-    int r = touchbus_client_query(report->client, "connector.report", arguments,
-                                  sizeof(arguments) / sizeof(arguments[0]), body, 0,
-                                  REPORT_ANSWER_MS, NULL, NULL, &answer);
-    if (r == 0 && touchbus_answer_code(answer) != 0) {
+    if (touchbus_client_query(report->client, "connector.report", arguments,
+                              sizeof(arguments) / sizeof(arguments[0]), body, 0, REPORT_ANSWER_MS,
+                              NULL, NULL, &answer) != 0) {
+        return; // the state says that it is away
+    }
+    if (touchbus_answer_code(answer) == 0) {
+        take_wishes(answer);
+    } else {
         logging_debug("report=refused reason=%s", touchbus_answer_reason(answer));
     }
     touchbus_answer_free(answer);
