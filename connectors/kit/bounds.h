@@ -4,7 +4,6 @@
 #pragma once
 
 enum {
-    SUBMIT_ANSWER_MS = 1500, // no ack by then: the event goes to the spool, its caller is told
     SUBMIT_QUEUE_EVENTS_MAX = 32768,   // submitted, not yet taken over by the loop or in flight
     SUBMIT_QUEUE_BYTES_MAX = 64 << 20, // the same, serialised
 

@@ -82,8 +82,8 @@ typedef void kit_done(void *user, const struct kit_ack *acks, size_t n_acks);
 // Publishes from any thread, for servers with threads of their own (the descriptor must say
 // spools): all n_events or none. Takes the events when 0 is returned. KIT_FULL: neither queue nor
 // spool has room, tell the caller to come again; -ESHUTDOWN while the connector ends. An ack comes
-// within SUBMIT_ANSWER_MS (kit/bounds.h) and a sync of the disk: either the broker's, or spooled,
-// or a refusal. contact.requested is always KIT_NEVER_SPOOL.
+// within --spool-after and a sync of the disk: either the broker's, or spooled, or a refusal.
+// contact.requested is always KIT_NEVER_SPOOL.
 int kit_submit(struct kit *kit, touchbus_event *const *events, size_t n_events, unsigned flags,
                kit_done *done, void *user);
 

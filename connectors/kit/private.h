@@ -24,7 +24,7 @@
 struct kit_conf {
     char *broker, *state, *name, *from, *log_level;
     struct option_list types;
-    int64_t spool_bytes;
+    int64_t spool_bytes, spool_after_us;
     bool check; // judge the configuration and leave
 };
 

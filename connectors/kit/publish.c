@@ -266,7 +266,7 @@ int kit_publish(struct kit *kit, touchbus_event *event, void *item) {
     }
     entry->item = item;
     if (publishing->spool != NULL) {
-        entry->deadline_us = clock_monotonic_us() + SUBMIT_ANSWER_MS * CLOCK_US_PER_MS;
+        entry->deadline_us = clock_monotonic_us() + kit->settings.kit->spool_after_us;
     }
     entries_push(&publishing->waiting, entry);
     eventfd_write(kit->wake_fd, 1);

@@ -9,6 +9,7 @@
 
 #include "connectors/kit/private.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
 
 enum { ERROR_BYTES = 512, CONF_ALIGN = 16 };
@@ -67,6 +68,16 @@ static const struct {
       .argument = "SIZE",
       .help = "What may wait on disk while the broker is away; beyond it callers are told to come "
               "again."}},
+    {FOR_SPOOLERS,
+     {.name = "spool-after",
+      .type = OPTION_DURATION,
+      .offset = offsetof(struct kit_conf, spool_after_us),
+      .default_text = "1500ms",
+      .min = 10 * CLOCK_US_PER_MS,
+      .max = 60 * CLOCK_US_PER_S,
+      .argument = "TIME",
+      .help = "How long the broker has to answer before an event goes to the spool and its sender "
+              "is told that it is safe there."}},
     {FOR_ALL,
      {.name = "log-level",
       .type = OPTION_STRING,

@@ -179,7 +179,7 @@ int kit_submit(struct kit *kit, touchbus_event *const *events, size_t n_events, 
     submission->done = done;
     submission->user = user;
     submission->never_spool = (flags & KIT_NEVER_SPOOL) != 0;
-    submission->deadline_us = clock_monotonic_us() + SUBMIT_ANSWER_MS * CLOCK_US_PER_MS;
+    submission->deadline_us = clock_monotonic_us() + kit->settings.kit->spool_after_us;
     int r = prepare(kit->publishing, submission, events);
     r = r != 0 ? r : enqueue(kit->publishing, submission);
     if (r != 0) {

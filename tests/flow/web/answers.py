@@ -11,6 +11,7 @@ import time
 import webhouse
 from webhouse import batch, harness, track
 
+PATIENT = ("--spool-after", "20s")  # on a busy machine the broker may be slow: that is not what is tested here
 HEAD = b"POST /v1/batch HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -73,7 +74,7 @@ def clocks(house):
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     house.post("/v1/batch", {"batch": [track("ahead", timestamp=stamp(now + 3600 - 5))], "sentAt": stamp(now + 3600)})
     house.post("/v1/batch", {"batch": [track("right", timestamp=stamp(now - 20))], "sentAt": stamp(now - 10)})
-    events = {e["id"]: e["time"] for e in house.events()}
+    events = {e["id"]: e.get("time") for e in house.events()}
     expected = {stamp(now - 5 + d) for d in (-2, -1, 0, 1, 2)}
     assert events["m-ahead"] in expected, (events["m-ahead"], expected)
     check(events["m-right"], stamp(now - 20), "a clock that is right")
@@ -87,8 +88,7 @@ def bad_items(house):
         b'{"type":"track","event":"deep","properties":' + b"[" * 99 + b"]" * 99 + b"}",
         json.dumps(track("large", properties={"x": "y" * (1 << 20)})).encode()]) + b"]}"
     status, answer = house.post("/v1/batch", body)
-    check((status, [q["index"] for q in answer["quarantined"]]), (200, [8, 1, 2, 3, 4, 5, 6, 7]) if answer["quarantined"][0]["index"] == 8
-          else (200, [1, 2, 3, 4, 5, 6, 7, 8]), "bad items")
+    check((status, [q["index"] for q in answer["quarantined"]]), (200, [1, 2, 3, 4, 5, 6, 7, 8]), "bad items")
     assert any(e["id"] == "m-good" for e in house.events())
     kept = house.quarantine()[before:]
     check(len(kept), 8, "put aside")
@@ -195,7 +195,7 @@ def keys(house):
     check(done.returncode, 2, "a secret that others may read")
     assert "web.conf" in done.stderr, done.stderr
     os.chmod(config, 0o600)
-    house.start_web("--config", config)
+    house.start_web("--config", config, *PATIENT)
     basic = {"Authorization": "Basic " + __import__("base64").b64encode(b"right:").decode()}
     check(house.post("/v1/batch", batch(["key-1"]), basic)[0], 200, "Basic")
     check(house.post("/v1/batch", batch(["key-2"]), {"Authorization": "Bearer other"})[0], 200, "Bearer")
@@ -231,7 +231,7 @@ def privacy(house):
 def main():
     with webhouse.WebHouse() as house:
         house.start_broker()
-        house.start_web("--headers-timeout", "1s", "--body-timeout", "1s")
+        house.start_web("--headers-timeout", "1s", "--body-timeout", "1s", *PATIENT)
         harness.wait_for("the broker answers", lambda: house.health()["state"] == "up")
         for rule in (single_calls, repeats, made_ids, clocks, bad_items, bad_bodies, paths, compressed, sizes, smuggling, slowness,
                      cloudevents, keys, privacy):

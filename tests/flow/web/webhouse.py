@@ -72,9 +72,12 @@ class WebHouse(harness.House):
             return received
 
     def events(self):
-        """Everything in the log, as CloudEvents, from whatever source but the broker."""
-        lines = self.touchbus("log", "export").stdout.splitlines()
-        return [event for event in map(json.loads, lines) if event.get("id") and not event["source"].startswith("/touchbus")]
+        """Everything in the log that came from outside, as CloudEvents."""
+        info = self.ask("--timeout", "60s", "log", "info")
+        if not info["events"]:
+            return []
+        lines = self.touchbus("-j", "--timeout", "60s", "log", "get", str(info["first"]), "--count", str(info["events"])).stdout.splitlines()
+        return [event for event in map(json.loads, lines) if not event["source"].startswith("/touchbus")]
 
     def health(self):
         return json.loads(self.http("GET", "/health")[2])
