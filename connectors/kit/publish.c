@@ -98,9 +98,14 @@ static void on_ack(const touchbus_ack *acked, void *user) {
 static void place(struct publishing *publishing, struct submission *submission) {
     struct entry **entries = submission->entries;
     size_t n = submission->n_entries;
+    // Nobody wants a verdict later: without a broker it is not even asked for.
+    bool away = submission->never_spool && !touchbus_publisher_connected(publishing->publisher);
     submission->entries = NULL; // they answer for themselves; it may be gone when they did
     for (size_t i = 0; i < n; i++) {
         struct entry *entry = entries[i];
+        if (entry->code == 0 && away) {
+            entry->code = REASON_UNAVAILABLE;
+        }
         if (entry->code == 0) {
             entries_push(&publishing->waiting, entry);
             continue;
