@@ -82,8 +82,8 @@ static void run_on_delivery(struct job *job, void *context) {
     struct call *call = (struct call *)(void *)job;
     json_t *answer = NULL;
     const char *detail = NULL;
-    int r = delivery_command(context, call->verb->name, call->arguments, call->n_arguments, &answer,
-                             &detail);
+    const char *verb = call->verb->option != NULL ? call->verb->option : call->verb->name;
+    int r = delivery_command(context, verb, call->arguments, call->n_arguments, &answer, &detail);
     call->code = r >= 0 ? (uint32_t)r : REASON_INTERNAL;
     if (detail != NULL) {
         snprintf(call->detail, sizeof(call->detail), "%s", detail);
@@ -356,8 +356,10 @@ void call_read_child(struct call *call) {
 // ---- starting
 
 void call_slice(struct call *call) {
+    // A list that came from another thread goes out in parts by its `then`.
+    bool is_here = call->verb->place == VERB_SLICED || call->verb->place == VERB_READ;
     arena_reset(call->query->reads.arena);
-    call_judge(call, call->verb->run(call));
+    call_judge(call, is_here ? call->verb->run(call) : call->verb->then(call));
 }
 
 void call_start(struct call *call) {

@@ -86,7 +86,7 @@ static struct connector *add(struct registry *registry, const char *name, int64_
     connector->first_us = now_us;
     size_t at = place(registry, name);
     memmove(registry->connectors + at + 1, registry->connectors + at,
-            (registry->n_connectors - at) * sizeof(connector));
+            (registry->n_connectors - at) * sizeof(registry->connectors[0]));
     registry->connectors[at] = connector;
     registry->n_connectors++;
     return connector;

@@ -77,7 +77,7 @@ static json_t *counters_json(struct broker_counters *counters) {
 int verb_status(struct call *call) {
     struct broker *broker = call_broker(call);
     int64_t now_us = clock_now_us();
-    json_t *subscriptions = json_incref(json_object_get(call_answer_borrow(call), "rows"));
+    json_t *subscriptions = json_incref(json_object_get(call_answer_borrow(call), "subscriptions"));
     json_t *log = NULL;
     int r = verb_log_info(call);
     if (r != 0) {

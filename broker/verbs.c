@@ -22,8 +22,12 @@
 #define ONE_CUSTOMER OPTIONAL("customer"), OPTIONAL("key"), OPTIONAL("reference")
 
 static const struct verb rows[] = {
-    // Lists of delivery answer {"rows": [...]}; status adds what delivery does not know.
-    {.name = "status", .place = VERB_DELIVERY, .arguments = ARGUMENTS(), .then = verb_status},
+    // Begins with delivery's list, adds what delivery does not know.
+    {.name = "status",
+     .place = VERB_DELIVERY,
+     .arguments = ARGUMENTS(),
+     .then = verb_status,
+     .option = "subscription.ls"},
 
     {.name = "log.info", .place = VERB_READ, .arguments = ARGUMENTS(), .run = verb_log_info},
     {.name = "log.get",
@@ -56,7 +60,10 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(ONE_CUSTOMER),
      .run = verb_customer_export},
 
-    {.name = "subscription.ls", .place = VERB_DELIVERY, .arguments = ARGUMENTS()},
+    {.name = "subscription.ls",
+     .place = VERB_DELIVERY,
+     .arguments = ARGUMENTS(),
+     .then = verb_delivery_rows},
     {.name = "subscription.show", .place = VERB_DELIVERY, .arguments = ARGUMENTS(REQUIRED("name"))},
     {.name = "subscription.pause",
      .place = VERB_DELIVERY,
@@ -69,11 +76,11 @@ static const struct verb rows[] = {
     // from: beginning, end, a sequence (the first to deliver), or RFC 3339.
     {.name = "subscription.reset",
      .place = VERB_DELIVERY,
-     .arguments = ARGUMENTS(REQUIRED("name"), REQUIRED("from"), ACTOR),
+     .arguments = ARGUMENTS(REQUIRED("name"), REQUIRED("from"), OPTIONAL("force"), ACTOR),
      .acts = true},
     {.name = "subscription.rm",
      .place = VERB_DELIVERY,
-     .arguments = ARGUMENTS(REQUIRED("name"), ACTOR),
+     .arguments = ARGUMENTS(REQUIRED("name"), OPTIONAL("force"), ACTOR),
      .acts = true},
     // from and until as above; customer: c42; rate: events a second, 0: as fast as it goes.
     {.name = "subscription.replay",
@@ -83,7 +90,10 @@ static const struct verb rows[] = {
                    DEFAULT("from", "beginning"), OPTIONAL("until"), DEFAULT("rate", "0"), ACTOR),
      .acts = true},
 
-    {.name = "parked.ls", .place = VERB_DELIVERY, .arguments = ARGUMENTS(OPTIONAL("name"))},
+    {.name = "parked.ls",
+     .place = VERB_DELIVERY,
+     .arguments = ARGUMENTS(OPTIONAL("name")),
+     .then = verb_delivery_rows},
     {.name = "parked.show",
      .place = VERB_DELIVERY,
      .arguments = ARGUMENTS(REQUIRED("name"), REQUIRED("lane"))},

@@ -54,12 +54,13 @@ struct verb {
     enum verb_place place;
     const struct verb_argument *arguments; // the last has no name
     // 0: the answer (or refusal) stands in the call; VERB_AGAIN; a negative errno: REASON_INTERNAL.
+    // then may return VERB_AGAIN, too.
     int (*run)(struct call *call);
     int (*write)(struct call *call, struct tick *tick); // 0 or a reason code; negative: fatal
     int (*on_upkeep)(struct call *call, struct upkeep *upkeep); // as write
     int (*then)(struct call *call);                             // on the query thread again; as run
-    const char *option;                                         // VERB_CHILD: e.g. "--verify-view"
-    bool acts; // an administrative act: logged as admin.acted when it worked
+    const char *option; // VERB_CHILD: e.g. "--verify-view"; VERB_DELIVERY: its name there
+    bool acts;          // an administrative act: logged as admin.acted when it worked
 };
 
 // NULL where there is none.

@@ -34,6 +34,9 @@ int verb_connector_ls(struct call *call);
 int verb_connector_show(struct call *call);
 int verb_connector_reload(struct call *call);
 
+// then, of delivery's lists: its one array as parts of rows.
+int verb_delivery_rows(struct call *call);
+
 int verb_backup(struct call *call);
 
 // buffer holds 2 * size + 1 bytes; returns it.

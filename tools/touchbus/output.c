@@ -108,7 +108,7 @@ static void print_cell(const char *text, int width, bool is_last) {
 struct table {
     const char *names[COLUMNS_MAX], *headings[COLUMNS_MAX];
     int widths[COLUMNS_MAX];
-    int n_columns;
+    size_t n_columns;
     json_t *waiting; // rows that were not printed yet; NULL: the heading is out
 };
 
@@ -128,7 +128,7 @@ struct table *table_new(const char *const *columns) {
 }
 
 static void print_row(const struct table *table, const json_t *row) {
-    for (int i = 0; i < table->n_columns; i++) {
+    for (size_t i = 0; i < table->n_columns; i++) {
         _cleanup_free_ char *text = cell_text(json_object_get(row, table->names[i]));
         print_cell(text != NULL ? text : "?", table->widths[i], i == table->n_columns - 1);
     }
@@ -136,7 +136,7 @@ static void print_row(const struct table *table, const json_t *row) {
 }
 
 static void measure_row(struct table *table, const json_t *row) {
-    for (int i = 0; i < table->n_columns; i++) {
+    for (size_t i = 0; i < table->n_columns; i++) {
         _cleanup_free_ char *text = cell_text(json_object_get(row, table->names[i]));
         int width = text != NULL ? text_width(text) : 0;
         width = width > CELL_WIDTH_MAX ? CELL_WIDTH_MAX : width;
@@ -150,7 +150,7 @@ static void print_waiting(struct table *table) {
     json_array_foreach(table->waiting, i, row) {
         measure_row(table, row);
     }
-    for (int column = 0; column < table->n_columns; column++) {
+    for (size_t column = 0; column < table->n_columns; column++) {
         print_cell(table->headings[column], table->widths[column], column == table->n_columns - 1);
     }
     putchar('\n');
@@ -212,7 +212,7 @@ static void print_members(const json_t *object, int indent) {
 // A list of objects as a table with the first one's plain members.
 static void print_list(const json_t *list) {
     const char *columns[2 * COLUMNS_MAX + 2] = {0};
-    int n = 0;
+    size_t n = 0;
     const char *name;
     json_t *value;
     json_object_foreach(json_array_get(list, 0), name, value) {

@@ -9,8 +9,9 @@ struct drop_conf {
 
 static int run_ls(struct tool *tool, const void *conf, int argc, char **argv) {
     static const char *const columns[] = {
-        "name",  "NAME",     "lane",     "LANE",  "first", "FIRST",  "waiting", "WAITING", "state",
-        "STATE", "failures", "FAILURES", "since", "SINCE", "detail", "DETAIL",  NULL};
+        "subscription", "SUBSCRIPTION", "lane",   "LANE",   "first",    "FIRST",
+        "waiting",      "WAITING",      "state",  "STATE",  "failures", "FAILURES",
+        "since",        "SINCE",        "detail", "DETAIL", NULL};
     (void)conf;
     const touchbus_argument argument = {"name", argc > 0 ? argv[0] : ""};
     return tool_list(

@@ -5,6 +5,7 @@
 struct reset_conf {
     struct globals globals;
     char *to;
+    bool force;
 };
 
 static int run_ls(struct tool *tool, const void *conf, int argc, char **argv) {
@@ -87,11 +88,18 @@ static int run_reset(struct tool *tool, const void *conf_data, int argc, char **
     if (!tool_confirm(tool, &status, "Move the cursor of '%s' to %s?", argv[0], conf->to)) {
         return status;
     }
-    const touchbus_argument arguments[] = {{"name", argv[0]}, {"from", conf->to}};
+    const touchbus_argument arguments[] = {
+        {"name", argv[0]}, {"from", conf->to}, {"force", conf->force ? "true" : "false"}};
     return tool_show(
         tool,
-        &(struct ask){.verb = "subscription.reset", .arguments = arguments, .n_arguments = 2});
+        &(struct ask){.verb = "subscription.reset", .arguments = arguments, .n_arguments = 3});
 }
+
+#define FORCE_ROW                                                                                  \
+    {                                                                                              \
+        .name = "force", .type = OPTION_BOOL, .offset = offsetof(struct reset_conf, force),        \
+        .help = "Also while members are connected."                                                \
+    }
 
 static const struct option_row reset_rows[] = {
     {.name = "to",
@@ -99,13 +107,14 @@ static const struct option_row reset_rows[] = {
      .offset = offsetof(struct reset_conf, to),
      .argument = "START",
      .help = "beginning, end, the first sequence to hand out, or a time (RFC 3339, by receipt)."},
+    FORCE_ROW,
 };
 
 const struct command command_subscription_reset = {
     .name = "subscription reset",
-    .synopsis = "NAME --to START",
+    .synopsis = "NAME --to START [--force]",
     .description = "Move the cursor. Backwards hands events out again; a sink with a fence takes "
-                   "none of them twice. Refused while members are connected.",
+                   "none of them twice. Refused while members are connected, unless --force.",
     TOOL_ROWS(reset_rows),
     .conf_size = sizeof(struct reset_conf),
     .n_operands_min = 1,
@@ -113,21 +122,28 @@ const struct command command_subscription_reset = {
     .run = run_reset,
 };
 
-static int run_rm(struct tool *tool, const void *conf, int argc, char **argv) {
-    (void)conf;
+static int run_rm(struct tool *tool, const void *conf_data, int argc, char **argv) {
     (void)argc;
+    const struct reset_conf *conf = conf_data;
     int status;
     if (!tool_confirm(tool, &status, "Remove '%s' with its cursor and parked lanes?", argv[0])) {
         return status;
     }
-    return ask_name(tool, "subscription.rm", argv[0]);
+    const touchbus_argument arguments[] = {{"name", argv[0]},
+                                           {"force", conf->force ? "true" : "false"}};
+    return tool_show(
+        tool, &(struct ask){.verb = "subscription.rm", .arguments = arguments, .n_arguments = 2});
 }
+
+static const struct option_row rm_rows[] = {FORCE_ROW};
 
 const struct command command_subscription_rm = {
     .name = "subscription rm",
-    .synopsis = "NAME",
+    .synopsis = "NAME [--force]",
     .description = "Remove a subscription with its cursor and parked lanes. Refused while members "
-                   "are connected.",
+                   "are connected, unless --force.",
+    TOOL_ROWS(rm_rows),
+    .conf_size = sizeof(struct reset_conf),
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_rm,
