@@ -17,8 +17,10 @@
 #include "broker/bounds.h"
 #include "broker/broker.h"
 #include "broker/delivery.h"
+#include "broker/query.h"
 #include "broker/state.h"
 #include "broker/tick.h"
+#include "broker/upkeep.h"
 #include "broker/verify.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
@@ -102,6 +104,8 @@ static int thread_start(struct thread *thread) {
 struct daemon {
     struct broker broker;
     struct tick *tick;
+    struct upkeep *upkeep;
+    struct query *query;
     struct thread threads[3];
     size_t n_threads;
 };
@@ -119,11 +123,21 @@ static int open_threads(struct daemon *daemon) {
     int r = delivery_new(broker, &broker->delivery);
     if (r == 0) {
         add_thread(daemon, "delivery", delivery_run, broker->delivery);
+        r = upkeep_new(broker, &daemon->upkeep);
+    }
+    if (r == 0) {
+        add_thread(daemon, "upkeep", upkeep_run, daemon->upkeep);
+        r = query_new(broker, &daemon->query);
+    }
+    if (r == 0) {
+        add_thread(daemon, "query", query_run, daemon->query);
     }
     return r;
 }
 
 static void close_threads(struct daemon *daemon) {
+    daemon->query = query_free(daemon->query);
+    daemon->upkeep = upkeep_free(daemon->upkeep);
     daemon->broker.delivery = delivery_free(daemon->broker.delivery);
 }
 
