@@ -32,7 +32,7 @@ size_t outlets_unsent(const struct outlets *outlets);
 struct outlet;
 struct outlet *outlet_new(struct outlets *outlets);
 void outlet_leave(struct outlet *outlet);         // takes NULL
-bool outlet_is_full(const struct outlet *outlet); // hand it nothing more for now
+bool outlet_is_full(const struct outlet *outlet); // hand it nothing more yet
 size_t outlet_unsent(const struct outlet *outlet);
 
 struct frame {

@@ -116,6 +116,29 @@ static struct parked *parked_get(struct subscription *subscription, uint64_t num
     return parked;
 }
 
+// Stops a release: its slots go, its next try starts at its first event.
+static void parked_stop(struct subscription *subscription, struct parked *parked) {
+    struct lane *lane = lanes_find(&subscription->lanes, parked->lane);
+    for (struct lane_link *link = lane->last, *previous; link; link = previous) {
+        previous = link->previous;
+        struct slot *slot = link->slot;
+        if (slot->kind != SLOT_DRAIN)
+            continue;
+        slot_unlink(&subscription->lanes, slot, (unsigned)(link - slot->links));
+        bool linked = false;
+        for (unsigned i = 0; i < slot->n_links; i++)
+            linked |= slot->links[i].lane != NULL;
+        if (!linked)
+            subscription_discard(subscription, slot);
+    }
+    parked->n_drain_slots = 0;
+    subscription->n_draining -= parked->state == PARKED_DRAINING;
+    parked->state = PARKED_WAITING;
+    parked->dirty = true;
+    list_remove(subscription, parked);
+    parking_list(subscription, parked);
+}
+
 // Counts the event in each of its lanes. fresh: it was in the window, so no row has it yet.
 static int lanes_swallow(struct subscription *subscription, uint64_t sequence,
                          const uint64_t *lanes, unsigned n_lanes, uint64_t behind, bool fresh,
@@ -125,8 +148,12 @@ static int lanes_swallow(struct subscription *subscription, uint64_t sequence,
             parked_get(subscription, lanes[i], sequence, lanes[i] == behind ? 0 : behind, now_us);
         if (!parked)
             return -ENOMEM;
-        if (sequence < parked->first)
-            parking_advance(parked, sequence); // backwards: an earlier event of the lane failed
+        if (sequence < parked->first) { // an earlier event of the lane is held back now
+            if (parked_under_way(parked))
+                parked_stop(subscription, parked);
+            parking_advance(parked, sequence);
+            parked->behind = lanes[i] == behind ? 0 : behind;
+        }
         if (fresh || sequence > parked->last)
             parked->waiting++;
         if (sequence > parked->last)
@@ -164,29 +191,6 @@ static unsigned slot_numbers(const struct slot *slot, uint64_t ret[static EVENT_
     for (unsigned i = 0; i < slot->n_links; i++)
         ret[i] = slot->links[i].number;
     return slot->n_links;
-}
-
-// Stops a release: its slots go, its next try starts at its first event.
-static void parked_stop(struct subscription *subscription, struct parked *parked) {
-    struct lane *lane = lanes_find(&subscription->lanes, parked->lane);
-    for (struct lane_link *link = lane->last, *previous; link; link = previous) {
-        previous = link->previous;
-        struct slot *slot = link->slot;
-        if (slot->kind != SLOT_DRAIN)
-            continue;
-        slot_unlink(&subscription->lanes, slot, (unsigned)(link - slot->links));
-        bool linked = false;
-        for (unsigned i = 0; i < slot->n_links; i++)
-            linked |= slot->links[i].lane != NULL;
-        if (!linked)
-            subscription_discard(subscription, slot);
-    }
-    parked->n_drain_slots = 0;
-    subscription->n_draining -= parked->state == PARKED_DRAINING;
-    parked->state = PARKED_WAITING;
-    parked->dirty = true;
-    list_remove(subscription, parked);
-    parking_list(subscription, parked);
 }
 
 static void parked_fail(struct parked *parked, const struct slot *slot, bool rejected,
@@ -242,11 +246,6 @@ bool parking_park(struct subscription *subscription, struct slot *slot, bool rej
                 continue;
             behind = parked->lane;
             assert(each->state != SLOT_HELD && each->state != SLOT_RESTING);
-        }
-        for (unsigned i = 0; i < n; i++) {
-            struct parked *parked = parking_find(subscription, numbers[i]);
-            if (parked && parked_under_way(parked) && parked->first > each->sequence)
-                parked_stop(subscription, parked);
         }
         if (lanes_swallow(subscription, each->sequence, numbers, n, behind, true, now_us) < 0)
             memory_fatal();
@@ -381,9 +380,10 @@ struct parked *parking_wants(struct subscription *subscription) {
     for (struct parked *parked = subscription->parked; parked; parked = parked->next) {
         if (parked->state == PARKED_WAITING || parked->state == PARKED_RELEASED)
             break; // those under way stand in front
-        // What of the lane comes before its first event must stand in its queue already.
+        // Read anew after a start, the log must have been passed as far as the row reaches: what
+        // comes before its first event stands in the queue then, and no event is missing here.
         if (parked->state == PARKED_DRAINING && parked->looked < parked->last &&
-            parked->first <= subscription->position + 1 &&
+            parked->last <= subscription->position &&
             parked->n_drain_slots < PARKED_DRAIN_SLOTS / 2)
             return parked;
     }

@@ -165,7 +165,7 @@ bool peer_can_take(const struct peer *peer) {
     return !peer->gone && !peer->waits && !peer->has_unsent && !outlet_is_full(peer->outlet);
 }
 
-// Sends, or keeps it where the queue is full. False: the peer can take no more for now.
+// Sends, or keeps it where the queue is full. False: the peer can take no more yet.
 static bool send_or_keep(struct delivery *delivery, struct peer *peer, zmq_msg_t *message) {
     switch (send_to(delivery, peer, message)) {
     case 0:
