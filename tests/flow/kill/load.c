@@ -112,7 +112,7 @@ static int collect(const char *broker, const char *name) {
         char *data = touchbus_event_data_json(event);
         const char *last = data ? strrchr(data, '/') : NULL;
         printf("%s\t%s\t%" PRIu64 "\t%" PRIu64 "\tok\n", touchbus_event_get(event, "source"),
-               touchbus_event_get(event, "id"), last ? strtoull(last + 1, NULL, 10) : 0,
+               touchbus_event_get(event, "id"), last ? (uint64_t)strtoull(last + 1, NULL, 10) : 0,
                touchbus_event_sequence(event));
         fflush(stdout);
         free(data);
