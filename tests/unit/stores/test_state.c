@@ -2,6 +2,7 @@
 // A state folder comes up the same after a clean end, a kill, a lost view, a trim; and what was put
 // together wrongly is refused. Events are made as the tick makes them: stamped, halved, sealed.
 #include "support.h"
+#include "ticks.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,16 +16,9 @@
 #include "broker/base.h"
 #include "broker/fold.h"
 #include "broker/query.h"
-#include "broker/rebuild.h"
 #include "broker/state.h"
 #include "broker/store.h"
 #include "broker/verify.h"
-#include "schemas/base/arena.h"
-#include "schemas/envelope.h"
-
-enum { CUSTOMERS = 20, EVENTS_MAX = 64 };
-
-static const uint8_t run[BLOCK_RUN_BYTES] = {5, 5, 5};
 
 static struct broker *new_broker(const char *dir) {
     struct broker *broker = calloc(1, sizeof(*broker));
@@ -54,87 +48,18 @@ static void expect_refused(const char *dir, int reason) {
     free_broker(broker, false);
 }
 
-static void make_event(struct keys_reader *keys, struct arena *arena, uint64_t sequence,
-                       struct block_record *ret) {
-    Touchbus__Event event;
-    Touchbus__Identity key, *key_list[1] = {&key};
-    touchbus__event__init(&event);
-    touchbus__identity__init(&key);
-    key.kind = arena_strdup(arena, "user_id");
-    key.value = arena_printf(arena, "u-%" PRIu64, sequence % CUSTOMERS);
-    event.id = arena_printf(arena, "e-%" PRIu64, sequence);
-    event.source = arena_strdup(arena, "test");
-    event.type = arena_strdup(arena, sequence % 3 == 0 ? "page.viewed" : "call.received");
-    event.channel = arena_strdup(arena, "web");
-    event.sequence = sequence;
-    event.received_us = (int64_t)sequence * 1000;
-    event.customer = 1 + sequence % CUSTOMERS;
-    event.keys = key_list;
-    event.n_keys = 1;
-    const uint8_t *open = NULL, *plain = NULL;
-    size_t open_size = 0, size = 0;
-    assert_int_equal(envelope_pack_open(&event, arena, &open, &open_size), 0);
-    assert_int_equal(envelope_pack_sealed(&event, arena, &plain, &size), 0);
-    uint8_t *sealed = arena_alloc(arena, size + KEYS_SEAL_OVERHEAD);
-    assert_int_equal(keys_seal(keys, event.customer, run, sequence, plain, size, sealed), 0);
-    *ret = (struct block_record){.customer = event.customer,
-                                 .lane = event.customer,
-                                 .received_us = event.received_us,
-                                 .time_us = event.received_us,
-                                 .type = event.type,
-                                 .channel = event.channel,
-                                 .open = open,
-                                 .open_size = open_size,
-                                 .sealed = sealed,
-                                 .sealed_size = size + KEYS_SEAL_OVERHEAD};
-}
-
-// One tick: logged, and folded into the live view.
-static void tick(struct broker *broker, size_t n) {
-    struct block_record records[EVENTS_MAX];
-    struct keys_reader *keys = NULL;
-    struct arena *arena = arena_new(1 << 22);
-    struct log_txn *txn = NULL;
-    struct rebuild *fold = NULL;
-    void *block = NULL;
-    size_t size = 0;
-    uint64_t first = log_next(broker->log), applied = 0;
-    assert_int_equal(keys_ensure(broker->keys, CUSTOMERS), 0);
-    assert_int_equal(keys_reader_new(broker->keys, &keys), 0);
-    assert_int_equal(keys_reader_begin(keys), 0);
-    for (size_t i = 0; i < n; i++) {
-        make_event(keys, arena, first + i, &records[i]);
-    }
-    keys_reader_free(keys);
-    assert_int_equal(block_build(first, run, records, n, &block, &size), 0);
-    assert_int_equal(log_begin(broker->log, &txn), 0);
-    assert_int_equal(log_append(txn, first, block, size), 0);
-    assert_int_equal(log_commit(txn), 0);
-    assert_int_equal(rebuild_new(broker->log, broker->keys, broker->view, &fold), 0);
-    assert_int_equal(rebuild_step(fold, first + n - 1, &applied), 0);
-    assert_int_equal(applied, first + n - 1);
-    rebuild_free(fold);
-    free(block);
-    arena_free(arena);
-}
-
 static void ticks(struct broker *broker, int n) {
     for (int i = 0; i < n; i++) {
-        tick(broker, 1 + (size_t)i % 7);
+        ticks_one(broker, 1 + (size_t)i % 7);
     }
 }
 
 static void hash(struct view *view, char ret[65]) {
-    struct view_txn *txn = NULL;
-    assert_int_equal(view_begin(view, false, &txn), 0);
-    assert_int_equal(view_hash(txn, ret), 0);
-    view_abort(txn);
+    ticks_hash(view, ret);
 }
 
 static void take_point(struct broker *broker) {
-    struct view_snapshot *snapshot = NULL;
-    assert_int_equal(view_snapshot_begin(broker->view, &snapshot), 0);
-    assert_int_equal(view_snapshot_finish(broker->view, snapshot), 0);
+    ticks_point(broker);
 }
 
 static void restart_and_expect(const char *dir, const char *expected) {
@@ -227,23 +152,8 @@ static void test_the_marker_of_an_operator_is_obeyed_once(void **state) {
     assert_int_not_equal(access(support_path(*state, "state/" VIEW_REBUILD_MARKER), F_OK), 0);
 }
 
-// What retention does: folds into the base, then trims.
 static void trim(struct broker *broker, uint64_t floor) {
-    struct rebuild *rebuild = NULL;
-    struct log_txn *txn = NULL;
-    uint64_t applied = 0;
-    unsigned n = 0;
-    int r = 1;
-    assert_int_equal(rebuild_new(broker->log, broker->keys, broker->base, &rebuild), 0);
-    while (r == 1) {
-        r = rebuild_step(rebuild, floor - 1, &applied);
-    }
-    assert_int_equal(r, 0);
-    rebuild_free(rebuild);
-    assert_int_equal(log_begin(broker->log, &txn), 0);
-    assert_int_equal(log_trim(txn, floor, 1000, &n), 0);
-    assert_int_equal(log_commit(txn), 0);
-    assert_true(n > 0);
+    assert_true(ticks_trim(broker, floor) > 0);
 }
 
 static void test_a_rebuild_goes_from_the_base(void **state) {
@@ -318,8 +228,8 @@ static void test_a_second_broker_is_refused(void **state) {
 
 static void test_a_damaged_block_is_not_folded(void **state) {
     struct broker *broker = start(*state);
-    tick(broker, EVENTS_MAX); // large: its block lies in pages of its own
-    tick(broker, 1);
+    ticks_one(broker, TICKS_EVENTS_MAX); // large: its block lies in pages of its own
+    ticks_one(broker, 1);
     free_broker(broker, true);
     size_t size = 0;
     const char *path = support_path(*state, "state/log/data.mdb");
