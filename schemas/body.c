@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A body is walked, never recursed into: the check keeps its open containers on a stack of
-// BODY_DEPTH_MAX, and skipping a value counts what is still owed. Nothing here allocates.
+// BODY_DEPTH_MAX, and skipping a value counts what is still owed (body_cursor.c). Nothing here
+// allocates.
 #include "schemas/body.h"
 
 #include <errno.h>
@@ -147,24 +148,16 @@ int body_check(const void *data, size_t size, bool must_be_map, const char **ret
 }
 
 bool body_read(const void *data, size_t size, struct body_value *ret) {
-    struct body_value outer;
-    size_t at;
-    if (size == 0 || body_cursor_read(data, size, &outer, &at) != NULL) {
+    struct body_value value;
+    size_t own_size;
+    if (body_cursor_read(data, size, &value, &own_size) != NULL) {
         return false;
     }
-    // Values owed: each takes a byte at least, so this ends with the bytes.
-    size_t owed = outer.kind == BODY_MAP ? outer.count * 2 : outer.count;
-    while (owed > 0) {
-        struct body_value inner;
-        size_t inner_size;
-        if (body_cursor_read((const uint8_t *)data + at, size - at, &inner, &inner_size) != NULL) {
-            return false;
-        }
-        at += inner_size;
-        owed += (inner.kind == BODY_MAP ? inner.count * 2 : inner.count) - 1;
+    value.raw_size = value.count == 0 ? own_size : body_cursor_span(data, size);
+    if (value.raw_size == 0) {
+        return false;
     }
-    outer.raw_size = at;
-    *ret = outer;
+    *ret = value;
     return true;
 }
 
@@ -209,9 +202,9 @@ bool body_find(const void *data, size_t size, const char *name, struct body_valu
     }
     map.raw_size = size; // enough to iterate: the walk below stops at the map's own count
     size_t position = 0;
+    struct body_value key = {0};
+    struct body_value value;
     for (size_t i = 0; i < map.count; i++) {
-        struct body_value key;
-        struct body_value value;
         if (!body_next(&map, &position, &key, &value)) {
             return false;
         }

@@ -154,3 +154,37 @@ const char *body_cursor_read(const uint8_t *data, size_t left, struct body_value
     }
     return "not a msgpack value";
 }
+
+size_t body_cursor_span(const uint8_t *data, size_t size) {
+    size_t at = 0;
+    // Values owed: each takes a byte at least, so this ends with the bytes.
+    for (size_t owed = 1; owed > 0; owed--) {
+        if (at == size) {
+            return 0;
+        }
+        uint8_t first = data[at++];
+        uint64_t length = 0;
+        uint64_t members = 0;
+        if (first >= 0x80 && first < 0xa0) {
+            members = first < 0x90 ? 2 * (first & 0x0fU) : first & 0x0fU;
+        } else if (first >= 0xa0 && first < 0xc0) {
+            length = first & 0x1f;
+        } else if (first >= 0xc0 && first < 0xe0) {
+            enum form form = forms[first - 0xc0].form;
+            size_t width = forms[first - 0xc0].width;
+            if (form == FORM_BAD || form == FORM_EXTENSION || size - at < width) {
+                return 0;
+            }
+            uint64_t bits = form < FORM_TEXT ? 0 : big_endian(data + at, width);
+            length = form == FORM_TEXT || form == FORM_BINARY ? bits : 0;
+            members = form == FORM_MAP ? 2 * bits : form == FORM_LIST ? bits : 0;
+            at += width;
+        }
+        if (length > size - at || members > size - at) {
+            return 0;
+        }
+        at += (size_t)length;
+        owed += (size_t)members;
+    }
+    return at;
+}

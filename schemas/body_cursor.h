@@ -15,3 +15,6 @@
 // integer beyond int64, a number that is none, a count that the bytes left cannot hold.
 const char *body_cursor_read(const uint8_t *data, size_t left, struct body_value *ret,
                              size_t *ret_size);
+// How many bytes the value at data takes, with all that stands in it; 0 where they are not there or
+// not msgpack. Reads nothing else of them: for skipping.
+size_t body_cursor_span(const uint8_t *data, size_t size);

@@ -54,16 +54,46 @@ static bool is_number(const struct body_value *value) {
     return value->kind == BODY_INTEGER || value->kind == BODY_REAL;
 }
 
+static bool is_text(const struct body_value *value) {
+    return value->kind == BODY_TEXT;
+}
+
+static bool is_name_or_nil(const struct body_value *value) {
+    return value->kind == BODY_TEXT || value->kind == BODY_NIL;
+}
+
+// Every line of an order passes here: one walk over its members.
 static bool is_line(const struct body_value *line) {
-    struct body_value value;
-    if (line->kind != BODY_MAP || !body_find(line->raw, line->raw_size, "sku", &value) ||
-        value.kind != BODY_TEXT || !body_find(line->raw, line->raw_size, "quantity", &value) ||
-        !is_number(&value) || !body_find(line->raw, line->raw_size, "price", &value) ||
-        !is_decimal(&value)) {
+    static const struct {
+        const char *name;
+        size_t length;
+        bool (*fits)(const struct body_value *value);
+        bool required;
+    } members[] = {
+        {"sku", 3, is_text, true},
+        {"quantity", 8, is_number, true},
+        {"price", 5, is_decimal, true},
+        {"name", 4, is_name_or_nil, false},
+    };
+    if (line->kind != BODY_MAP) {
         return false;
     }
-    return !body_find(line->raw, line->raw_size, "name", &value) || value.kind == BODY_TEXT ||
-           value.kind == BODY_NIL;
+    unsigned n_required = 0;
+    struct body_value name;
+    struct body_value value;
+    for (size_t position = 0; body_next(line, &position, &name, &value);) {
+        for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+            if (name.text_size == members[i].length &&
+                memcmp(name.text, members[i].name, members[i].length) == 0) {
+                if (!members[i].fits(&value)) {
+                    return false;
+                }
+                n_required += members[i].required;
+                break;
+            }
+        }
+    }
+    return n_required == 3;
 }
 
 static bool is_lines(const struct body_value *value) {
@@ -83,10 +113,6 @@ static bool is_lines(const struct body_value *value) {
 static bool is_any(const struct body_value *value) {
     (void)value;
     return true;
-}
-
-static bool is_text(const struct body_value *value) {
-    return value->kind == BODY_TEXT;
 }
 
 static bool is_integer(const struct body_value *value) {

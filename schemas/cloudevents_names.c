@@ -130,6 +130,7 @@ static ssize_t form_decode(const char *at, size_t length, char *text) {
 // One kind=value or kind!=value; NULL where it is malformed or too long.
 static Touchbus__Identity *parse_pair(const char *pair, size_t length, struct arena *arena) {
     char value[3 * IDENTITY_VALUE_BYTES_MAX];
+    value[0] = '\0';
     const char *equals = memchr(pair, '=', length);
     if (equals == NULL) {
         return NULL;

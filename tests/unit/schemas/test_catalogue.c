@@ -199,6 +199,35 @@ static void test_bodies_are_judged_by_their_row(void **state) {
           "order.changed: revision is not a whole number");
 }
 
+static void test_lines_are_maps_of_their_own_kind(void **state) {
+    (void)state;
+    static const char *const wrong[] = {
+        "{}",
+        "[[1,2]]",
+        "[1]",
+        "[{}]",
+        "[{\"sku\":\"a\",\"quantity\":1}]",
+        "[{\"sku\":1,\"quantity\":1,\"price\":\"1\"}]",
+        "[{\"sku\":\"a\",\"quantity\":\"1\",\"price\":\"1\"}]",
+        "[{\"sku\":\"a\",\"quantity\":1,\"price\":1}]",
+        "[{\"sku\":\"a\",\"quantity\":1,\"price\":\"1\",\"name\":7}]",
+        "[{\"sku\":\"a\",\"quantity\":1,\"price\":\"1\"},null]",
+    };
+    static const char *const right[] = {
+        "[]", "[{\"sku\":\"a\",\"quantity\":1,\"price\":\"1\",\"name\":null,\"more\":[{}]}]"};
+    char text[256];
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(text, sizeof(text), "{\"cart_id\":\"c\",\"lines\":%s}", wrong[i]);
+        judge("cart.changed", text,
+              "cart.changed: lines is not a list of {sku: text, quantity: number, price: decimal "
+              "as text}");
+    }
+    for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
+        snprintf(text, sizeof(text), "{\"cart_id\":\"c\",\"lines\":%s}", right[i]);
+        judge("cart.changed", text, "");
+    }
+}
+
 static void test_money_is_a_decimal_text(void **state) {
     (void)state;
     static const char *const wrong[] = {"1.9",       "\"\"",    "\"-\"",      "\"1.\"",
@@ -321,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_ids_refer_to_what_they_name),
         cmocka_unit_test(test_rows_carry_need_direction_and_channel),
         cmocka_unit_test(test_bodies_are_judged_by_their_row),
+        cmocka_unit_test(test_lines_are_maps_of_their_own_kind),
         cmocka_unit_test(test_money_is_a_decimal_text),
         cmocka_unit_test(test_a_detail_never_shows_a_value),
         cmocka_unit_test(test_an_operator_adds_rows),
