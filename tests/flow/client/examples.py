@@ -30,6 +30,8 @@ def main():
         (shown,) = run("example-query", house.address, "email=ana@klant.example")
         assert json.loads(shown)["customer"].startswith("c"), shown
         run("example-query", house.address, "email=nobody@klant.example", status=1)
+        run("example-publish", f"ipc://{house.state}", "1")  # the same over a socket of the state folder
+        run("example-query", f"ipc://{house.state}", "email=ana@klant.example")
         assert house.broker.stop() == 0
         run("example-query", house.address, "email=ana@klant.example", status=3)
     print("the examples publish, subscribe and query")

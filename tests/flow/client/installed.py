@@ -40,6 +40,7 @@ def main():
             out = os.path.join(prefix, name)
             run("gcc", "-std=c11", "-Wall", "-Werror", f"{SOURCE}/connectors/client/examples/{name}.c", "-o", out, *flags)
             assert "libtouchbus.so.0" in run("ldd", out, env={**os.environ, "LD_LIBRARY_PATH": libraries})
+        run("g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *flags[:1], "-x", "c++", "-", input="#include <touchbus.h>\n")
         clash = os.path.join(prefix, "clash.c")
         with open(clash, "w", encoding="utf-8") as file:
             file.write(CLASH)
