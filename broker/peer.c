@@ -220,7 +220,8 @@ void peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMess
 
 void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, uint64_t floor,
                  const char *detail) {
-    Touchbus__Refusal refusal = TOUCHBUS__REFUSAL__INIT;
+    Touchbus__Refusal refusal;
+    touchbus__refusal__init(&refusal);
     Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
     refusal.code = code;
     refusal.floor = floor;
@@ -234,7 +235,8 @@ void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, ui
 }
 
 void peer_subscribed(struct delivery *delivery, struct peer *peer, uint64_t cursor, bool created) {
-    Touchbus__Subscribed subscribed = TOUCHBUS__SUBSCRIBED__INIT;
+    Touchbus__Subscribed subscribed;
+    touchbus__subscribed__init(&subscribed);
     Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
     subscribed.name = peer->named ? peer->named->name : (char *)(uintptr_t) "";
     subscribed.cursor = cursor;
@@ -263,7 +265,8 @@ static void refuse_unknown(struct delivery *delivery, const void *id, size_t id_
                            const char *detail) {
     struct peer peer = {.id_size = id_size};
     memcpy(peer.id, id, id_size);
-    Touchbus__Refusal refusal = TOUCHBUS__REFUSAL__INIT;
+    Touchbus__Refusal refusal;
+    touchbus__refusal__init(&refusal);
     Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
     refusal.code = code;
     refusal.detail = (char *)(uintptr_t)detail;

@@ -96,7 +96,8 @@ static int pack(const ProtobufCMessage *message, void **ret, size_t *ret_size) {
 }
 
 static int pack_parked(const struct parked *parked, struct record_row *ret) {
-    Delivery__ParkedRecord record = DELIVERY__PARKED_RECORD__INIT;
+    Delivery__ParkedRecord record;
+    delivery__parked_record__init(&record);
     record.first = parked->first;
     record.last = parked->last;
     record.waiting = parked->waiting;
