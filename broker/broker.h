@@ -15,6 +15,7 @@
 #include "schemas/catalogue.h"
 
 struct delivery;
+struct guard;
 
 struct broker_counters {
     atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, ticks, bad_frames,
@@ -36,6 +37,7 @@ struct broker {
     int lock;                     // descriptor of STATE/lock, -1
     int64_t started_us;
     struct delivery *delivery;
+    struct guard *guard; // of every endpoint's connections
     struct mailbox *to_tick, *to_delivery, *to_query, *to_upkeep;
     struct broker_counters counters;
 };

@@ -16,7 +16,9 @@
 
 #include "broker/bounds.h"
 #include "broker/broker.h"
+#include "broker/dedup.h"
 #include "broker/delivery.h"
+#include "broker/guard.h"
 #include "broker/query.h"
 #include "broker/state.h"
 #include "broker/tick.h"
@@ -106,7 +108,7 @@ struct daemon {
     struct tick *tick;
     struct upkeep *upkeep;
     struct query *query;
-    struct thread threads[3];
+    struct thread threads[4];
     size_t n_threads;
 };
 
@@ -131,6 +133,7 @@ static int open_threads(struct daemon *daemon) {
     }
     if (r == 0) {
         add_thread(daemon, "query", query_run, daemon->query);
+        add_thread(daemon, "guard", guard_run, broker->guard);
     }
     return r;
 }
@@ -160,6 +163,7 @@ static void stop_threads(struct daemon *daemon) {
     for (size_t i = 0; i < sizeof(mailboxes) / sizeof(mailboxes[0]); i++) {
         mailbox_wake(mailboxes[i]);
     }
+    guard_stop(broker->guard);
     while (any_running(daemon)) {
         tick_drain(daemon->tick, DRAIN_MS);
     }
@@ -196,11 +200,18 @@ static int check_only(struct broker *broker) {
     return r == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
 }
 
+// What the process may hold before connections are cut (guard.h); README.md sums it up.
+static size_t memory_max(const struct broker *broker) {
+    return GUARD_MEMORY_BYTES + dedup_bytes((uint64_t)broker->configuration.dedup_events);
+}
+
 static int daemon_open(struct daemon *daemon) {
     struct broker *broker = &daemon->broker;
     broker->started_us = clock_now_us();
     broker->zmq = zmq_ctx_new();
     int r = broker->zmq == NULL ? -errno : limit_connections(broker->zmq);
+    broker->guard = r == 0 ? guard_new(broker->zmq, memory_max(broker)) : NULL;
+    r = r == 0 && broker->guard == NULL ? -ENOMEM : r;
     r = r != 0 ? r : open_catalogue(broker);
     r = r != 0 ? r : open_mailboxes(broker);
     r = r != 0 ? r : state_open(broker);
@@ -229,6 +240,7 @@ static void daemon_close(struct daemon *daemon, bool clean) {
     drop_jobs(broker->to_query);
     drop_jobs(broker->to_upkeep);
     catalogue_free(broker->catalogue);
+    broker->guard = guard_free(broker->guard);
     if (broker->zmq != NULL) {
         zmq_ctx_term(broker->zmq);
     }

@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "broker/delivery_internal.h"
+#include "broker/guard.h"
 #include "schemas/base/arena.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
@@ -63,6 +64,8 @@ int peer_open_socket(struct delivery *delivery) {
     if (!delivery->socket)
         return -errno;
     int r = set_options(delivery->socket);
+    if (r == 0)
+        r = guard_watch(delivery->broker->guard, delivery->socket);
     if (r == 0 && v6 && zmq_setsockopt(delivery->socket, ZMQ_IPV6, &on, sizeof on) != 0)
         r = -errno;
     snprintf(tcp, sizeof tcp, v6 ? "tcp://[%s]:%d" : "tcp://%s:%d", configuration->bind,
@@ -359,10 +362,12 @@ static int receive_one(struct delivery *delivery) {
     size_t more_size = sizeof more;
     while (zmq_getsockopt(delivery->socket, ZMQ_RCVMORE, &more, &more_size) == 0 && more) {
         zmq_msg_init(&rest);
-        if (zmq_msg_recv(n_frames == 0 ? &body : &rest, delivery->socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_t *frame = n_frames == 0 ? &body : &rest;
+        if (zmq_msg_recv(frame, delivery->socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&rest);
             break;
         }
+        guard_taken(delivery->broker->guard, frame);
         zmq_msg_close(&rest);
         n_frames++;
     }

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <zmq.h>
 
+#include "broker/guard.h"
 #include "schemas/base/logging.h"
 #include "schemas/base/utf8.h"
 #include "schemas/envelope.h"
@@ -19,7 +20,7 @@
 
 enum {
     PUBLISH_BAD_MAX = 64,      // malformed messages answered in one call
-    PUBLISH_QUEUE_FRAMES = 64, // requests (and replies) of one peer that ZeroMQ holds
+    PUBLISH_REPLIES_MAX = 256, // towards one peer that ZeroMQ holds
     HANDSHAKE_MS = 3000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 20000,
@@ -36,14 +37,10 @@ static int set_options(void *socket) {
     static const struct {
         int name, value;
     } rows[] = {
-        {ZMQ_ROUTER_MANDATORY, 1},
-        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
-        {ZMQ_LINGER, LINGER_MS},
-        {ZMQ_RCVHWM, PUBLISH_QUEUE_FRAMES},
-        {ZMQ_SNDHWM, PUBLISH_QUEUE_FRAMES},
-        {ZMQ_BACKLOG, CONNECTIONS_WAITING_MAX},
+        {ZMQ_ROUTER_MANDATORY, 1},         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS}, {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
+        {ZMQ_LINGER, LINGER_MS},           {ZMQ_RCVHWM, GUARD_QUEUE_FRAMES},
+        {ZMQ_SNDHWM, PUBLISH_REPLIES_MAX}, {ZMQ_BACKLOG, CONNECTIONS_WAITING_MAX},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (zmq_setsockopt(socket, rows[i].name, &rows[i].value, sizeof(rows[i].value)) != 0) {
@@ -95,6 +92,7 @@ int publish_new(struct broker *broker, struct publish **ret) {
     publish->broker = broker;
     publish->socket = zmq_socket(broker->zmq, ZMQ_ROUTER);
     int r = publish->socket == NULL ? -errno : set_options(publish->socket);
+    r = r != 0 ? r : guard_watch(broker->guard, publish->socket);
     r = r != 0 ? r : bind_tcp(publish->socket, &broker->configuration);
     r = r != 0 ? r : bind_ipc(publish->socket, &broker->configuration);
     if (r != 0) {
@@ -121,8 +119,9 @@ void *publish_socket(struct publish *publish) {
 
 // Receives the frames of one message: the peer, one body, and anything behind it, which is only
 // counted. 0, 1 nothing waits, or a negative errno.
-static int receive_frames(void *socket, struct request *request, zmq_msg_t *body,
+static int receive_frames(struct publish *publish, struct request *request, zmq_msg_t *body,
                           unsigned *ret_n_frames) {
+    void *socket = publish->socket;
     int n = zmq_recv(socket, request->peer, sizeof(request->peer), ZMQ_DONTWAIT);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 1 : -errno;
@@ -136,10 +135,12 @@ static int receive_frames(void *socket, struct request *request, zmq_msg_t *body
     while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &more_size) == 0 && more != 0) {
         zmq_msg_t frame;
         zmq_msg_init(&frame);
-        if (zmq_msg_recv(n_frames == 0 ? body : &frame, socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_t *to = n_frames == 0 ? body : &frame;
+        if (zmq_msg_recv(to, socket, ZMQ_DONTWAIT) < 0) {
             zmq_msg_close(&frame);
             return -errno;
         }
+        guard_taken(publish->broker->guard, to);
         zmq_msg_close(&frame);
         n_frames++;
     }
@@ -231,7 +232,7 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
         zmq_msg_t body;
         unsigned n_frames = 0;
         zmq_msg_init(&body);
-        int r = receive_frames(publish->socket, request, &body, &n_frames);
+        int r = receive_frames(publish, request, &body, &n_frames);
         if (r == 0) {
             r = read_request(request, &body, n_frames, arena);
         } else if (r == 1) {

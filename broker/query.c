@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "broker/guard.h"
 #include "broker/query_call.h"
 #include "broker/registry.h"
 #include "broker/verbs_names.h"
@@ -64,6 +65,7 @@ static int socket_open(struct query *query) {
     snprintf(ipc, sizeof(ipc), "ipc://%s/query", conf->state);
     int r = zmq_setsockopt(query->socket, ZMQ_MAXMSGSIZE, &size_max, sizeof(size_max)) != 0 ? -errno
                                                                                             : 0;
+    r = r == 0 ? guard_watch(query->broker->guard, query->socket) : r;
     r = r == 0 ? endpoint_bind(query, tcp) : r;
     return r == 0 ? endpoint_bind(query, ipc) : r;
 }
@@ -135,12 +137,16 @@ static int receive(struct query *query, zmq_msg_t *peer, zmq_msg_t *payload) {
     if (zmq_msg_recv(payload, query->socket, ZMQ_DONTWAIT) < 0) {
         return -EBADMSG;
     }
+    guard_taken(query->broker->guard, payload);
     if (!zmq_msg_more(payload)) {
         return 1;
     }
     zmq_msg_t rest;
     zmq_msg_init(&rest);
-    while (zmq_msg_recv(&rest, query->socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_more(&rest)) {
+    bool more = true;
+    while (more && zmq_msg_recv(&rest, query->socket, ZMQ_DONTWAIT) >= 0) {
+        guard_taken(query->broker->guard, &rest);
+        more = zmq_msg_more(&rest);
     }
     zmq_msg_close(&rest);
     return -EBADMSG;
