@@ -211,7 +211,9 @@ static void model_feed(struct model *model) {
 static void judge_hand_out(struct model *model, uint64_t sequence, struct member *member) {
     struct model_event *event = &model->events[sequence];
     CHECK(model, event->matches && !event->holder);
-    CHECK(model, !event->settled_since); // what was given up may still come with its lane
+    // Never twice; but what was given up in one of its lanes may still come with another.
+    CHECK(model,
+          !event->settled_since || event->given_up[0] || event->given_up[1] || event->given_up[2]);
     for (uint64_t earlier = 1; earlier < sequence; earlier++) {
         const struct model_event *other = &model->events[earlier];
         for (unsigned i = 0; other->matches && i < event->n_lanes; i++) {
