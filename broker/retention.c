@@ -22,38 +22,45 @@ static uint64_t events_of(const struct retention_log *log, uint64_t bytes) {
     return log->bytes == 0 ? 0 : (uint64_t)((double)bytes / (double)log->bytes * (double)n);
 }
 
-// What would go if nobody needed it.
-static uint64_t wanted_floor(const struct retention_rule *rule, const struct retention_log *log) {
+// What would go if nobody needed it. By size the last block is taken whole: a limit is a limit. By
+// age none goes that has younger events.
+static uint64_t wanted_floor(const struct retention_rule *rule, const struct retention_log *log,
+                             uint64_t *ret_max) {
     uint64_t floor = log->first;
     if (rule->age_us > 0 && log->age_floor > floor) {
         floor = least(log->age_floor, log->next);
     }
+    *ret_max = floor;
     if (rule->bytes > 0 && log->bytes > (uint64_t)rule->bytes) {
         uint64_t by_size = log->first + events_of(log, log->bytes - (uint64_t)rule->bytes) + 1;
-        floor = floor > by_size ? floor : least(by_size, log->next);
+        if (by_size > floor) {
+            floor = least(by_size, log->next);
+            *ret_max = log->next;
+        }
     }
     return floor;
 }
 
 struct retention_verdict retention_judge(const struct retention_rule *rule,
                                          const struct retention_log *log) {
-    struct retention_verdict verdict = {.floor = log->first};
+    struct retention_verdict verdict = {.floor = log->first, .floor_max = log->first};
     if (log->next <= log->first) {
         return verdict;
     }
-    uint64_t wanted = wanted_floor(rule, log);
+    uint64_t wanted_max = 0, wanted = wanted_floor(rule, log, &wanted_max);
     uint64_t needed = log->needed < log->first ? log->first : log->needed;
     if (wanted <= needed) {
         verdict.floor = wanted;
+        verdict.floor_max = least(wanted_max, needed);
         return verdict;
     }
-    verdict.floor = needed;
+    verdict.floor = verdict.floor_max = needed;
     // Subscriptions alone hold back needed to wanted.
     double each = (double)log->bytes / (double)(log->next - log->first);
     double held = each * (double)(wanted - needed), cap = (double)rule->subscription_bytes;
     if (rule->subscription_bytes > 0 && held > cap) {
         uint64_t n = events_of(log, (uint64_t)(held - cap + cap / LOSE_SHARE)) + 1;
-        verdict.floor = least(needed + n, wanted);
+        verdict.floor = verdict.floor_max = least(needed + n, wanted);
         verdict.lost_first = needed;
         verdict.lost_last = verdict.floor - 1;
     }

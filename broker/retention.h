@@ -20,6 +20,7 @@ struct retention_log {
 
 struct retention_verdict {
     uint64_t floor;                 // what ends below may go; first: nothing
+    uint64_t floor_max;             // the block that holds floor may go whole where it ends below
     uint64_t lost_first, lost_last; // of it, what a subscription still needed; 0: nothing
 };
 

@@ -31,6 +31,7 @@ struct upkeep {
     struct log_reader *log;
     struct rebuild *base; // folds into broker->base
     struct retention_pace pace;
+    uint64_t announced;      // losses up to here stand in the log
     int64_t point_due_us;    // monotonic
     int64_t trim_halted_us;  // monotonic; retention failed then, and waits; 0: it did not
     uint64_t oldest_reader;  // the oldest read transaction of the view at the last look,

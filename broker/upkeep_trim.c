@@ -37,21 +37,28 @@ static int write_lost(struct upkeep_request *request, struct tick *tick) {
 
 // ---- one floor
 
-// Down to where a block starts, and never the last one.
-static int round_down(struct upkeep *upkeep, uint64_t *floor) {
+// To where a block starts: the one that holds floor goes whole where it ends below floor_max, else
+// it stays. The last one always does. Never above what the restore point needs.
+static int round_to_block(struct upkeep *upkeep, uint64_t *floor, uint64_t floor_max) {
+    uint64_t restorable = view_restorable(upkeep->broker->view);
+    *floor = *floor < restorable + 1 ? *floor : restorable + 1;
+    floor_max = floor_max < restorable + 1 ? floor_max : restorable + 1;
     struct block_head block;
     int r = log_reader_begin(upkeep->log);
     if (r < 0) {
         return r;
     }
-    uint64_t last = log_reader_next(upkeep->log) - 1;
-    r = last == 0 ? 1 : log_reader_block(upkeep->log, *floor < last ? *floor : last, &block);
+    uint64_t next = log_reader_next(upkeep->log);
+    r = next == 1 ? 1 : log_reader_block(upkeep->log, *floor < next ? *floor : next - 1, &block);
     log_reader_end(upkeep->log);
-    if (r == 0 || r == -EBADMSG) { // a damaged one still says where it starts
-        *floor = block.first < *floor ? block.first : *floor;
-        return 0;
+    if (r < 0 && r != -EBADMSG) {
+        return r;
     }
-    return r;
+    if (r != 1 && *floor > block.first) { // a damaged one still says where it starts and ends
+        uint64_t end = block.first + block.n_events;
+        *floor = end < next && end <= floor_max ? end : block.first;
+    }
+    return r == 1 ? 1 : 0;
 }
 
 static uint64_t base_applied(struct upkeep *upkeep) {
@@ -159,18 +166,40 @@ static int judge(struct upkeep *upkeep, struct retention_verdict *ret, int64_t *
     return r;
 }
 
-// Not before the loss is in the log, and never above what the restore point needs.
-static int announce_loss(struct upkeep *upkeep, const struct retention_verdict *verdict) {
-    struct upkeep_request lost = {
-        .write = write_lost, .lost_first = verdict->lost_first, .lost_last = verdict->lost_last};
+// The loss stands in the log before it happens, and once.
+static int announce_loss(struct upkeep *upkeep, uint64_t first, uint64_t last) {
+    first = first > upkeep->announced ? first : upkeep->announced + 1;
+    if (first > last) {
+        return 0;
+    }
+    struct upkeep_request lost = {.write = write_lost, .lost_first = first, .lost_last = last};
     int r = upkeep_ask(upkeep, &lost);
     if (r == 0) {
-        uint64_t n = verdict->lost_last - verdict->lost_first + 1;
-        atomic_fetch_add(&upkeep->broker->counters.lost, n);
+        upkeep->announced = last;
+        atomic_fetch_add(&upkeep->broker->counters.lost, last - first + 1);
         logging_warning("retention=lost first=%" PRIu64 " last=%" PRIu64
                         " why=\"a subscription is further behind than its cap\"",
-                        verdict->lost_first, verdict->lost_last);
+                        first, last);
     }
+    return r;
+}
+
+// 0 and the floor to trim to; 1: nothing to do now.
+static int pick_floor(struct upkeep *upkeep, uint64_t *ret, int64_t *ret_oldest_us) {
+    struct retention_verdict verdict = {.floor = 0};
+    int r = judge(upkeep, &verdict, ret_oldest_us);
+    uint64_t first = log_first(upkeep->broker->log), floor = verdict.floor;
+    if (r < 0 || floor <= first) {
+        return r < 0 ? r : 1;
+    }
+    r = round_to_block(upkeep, &floor, verdict.floor_max);
+    if (r != 0 || floor <= first) {
+        return r < 0 ? r : 1;
+    }
+    if (verdict.lost_first != 0 && floor > verdict.lost_first) {
+        r = announce_loss(upkeep, verdict.lost_first, floor - 1);
+    }
+    *ret = floor;
     return r;
 }
 
@@ -182,22 +211,10 @@ bool upkeep_retain(struct upkeep *upkeep) {
         !has_room(configuration)) {
         return false;
     }
-    struct retention_verdict verdict = {.floor = 0};
+    uint64_t floor = 0;
     int64_t oldest_us = 0, began_us = clock_monotonic_us();
-    int r = judge(upkeep, &verdict, &oldest_us);
-    uint64_t first = log_first(broker->log), restorable = view_restorable(broker->view);
-    uint64_t floor = verdict.floor;
-    if (r == 0 && floor > restorable + 1) {
-        floor = restorable + 1;
-    }
-    if (r == 0 && floor > first) {
-        r = round_down(upkeep, &floor);
-    }
-    if (r == 0 && floor > first && verdict.lost_first != 0 && floor > verdict.lost_first) {
-        verdict.lost_last = floor - 1;
-        r = announce_loss(upkeep, &verdict);
-    }
-    if (r > 0 || (r == 0 && floor <= first)) {
+    int r = pick_floor(upkeep, &floor, &oldest_us);
+    if (r > 0) {
         return false;
     }
     for (r = r == 0 ? 1 : r;
@@ -232,11 +249,8 @@ int upkeep_trim_before(struct upkeep *upkeep, uint64_t sequence, uint64_t *ret_f
     if (view_restorable(broker->view) + 1 < sequence) {
         upkeep_point(upkeep, true);
     }
-    uint64_t floor = sequence, restorable = view_restorable(broker->view);
-    if (floor > restorable + 1) {
-        floor = restorable + 1;
-    }
-    int r = round_down(upkeep, &floor);
+    uint64_t floor = sequence;
+    int r = round_to_block(upkeep, &floor, floor);
     for (r = r == 0 && floor > log_first(broker->log) ? 1 : r; r == 1;) {
         r = trim_some(upkeep, floor);
         upkeep_point(upkeep, false);

@@ -39,6 +39,19 @@ static void test_age_and_size_take_the_further_one(void **state) {
     expect((struct retention_rule){.age_us = 1}, log, 1001, 0, 0);
 }
 
+static void test_by_size_a_block_goes_whole_and_by_age_it_stays(void **state) {
+    (void)state;
+    struct retention_log log = thousand;
+    struct retention_rule by_size = {.bytes = 60000}, by_age = {.age_us = 1};
+    log.age_floor = 300;
+    assert_int_equal(retention_judge(&by_size, &log).floor_max, 1001);
+    assert_int_equal(retention_judge(&by_age, &log).floor_max, 300);
+    log.needed = 450;
+    assert_int_equal(retention_judge(&by_size, &log).floor_max, 450);
+    log.needed = 200;
+    assert_int_equal(retention_judge(&by_size, &log).floor_max, 200);
+}
+
 static void test_a_subscription_holds_back_what_it_needs(void **state) {
     (void)state;
     struct retention_log log = thousand;
@@ -89,6 +102,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_a_rule_nothing_goes),
         cmocka_unit_test(test_age_and_size_take_the_further_one),
+        cmocka_unit_test(test_by_size_a_block_goes_whole_and_by_age_it_stays),
         cmocka_unit_test(test_a_subscription_holds_back_what_it_needs),
         cmocka_unit_test(test_beyond_its_cap_a_subscription_loses),
         cmocka_unit_test(test_a_clock_that_jumps_takes_little_an_hour),

@@ -232,7 +232,7 @@ static void test_restore_points_follow_the_work(void **state) {
 
 static bool is_small(void *user) {
     struct broker *broker = user;
-    return log_bytes(broker->log) < (uint64_t)broker->configuration.retention_bytes + 65536;
+    return log_bytes(broker->log) <= (uint64_t)broker->configuration.retention_bytes;
 }
 
 static uint64_t base_applied(struct broker *broker) {
