@@ -25,7 +25,7 @@ struct level {
 struct scan {
     const uint8_t *at;
     unsigned depth;
-    size_t n_fields; // over the whole frame
+    size_t n_unknown; // over the whole frame
     const char *why;
     struct level levels[WIRE_DEPTH_MAX];
     uint32_t counts[WIRE_DEPTH_MAX][FIELDS_PER_MESSAGE_MAX]; // elements, by the field's index
@@ -267,12 +267,12 @@ static int scan_field(struct scan *scan, struct level *level) {
     if (tag > UINT32_MAX || tag >> FIELD_NUMBER_SHIFT == 0) {
         return refuse(scan, REASON_BAD_FRAME, "a field number out of range");
     }
-    if (++scan->n_fields > WIRE_FIELDS_MAX) {
-        return refuse(scan, REASON_TOO_LARGE, "too many fields");
-    }
     unsigned wire_type = tag & 7;
     const ProtobufCFieldDescriptor *field =
         find_field(level, (uint32_t)(tag >> FIELD_NUMBER_SHIFT));
+    if (field == NULL && ++scan->n_unknown > WIRE_UNKNOWN_MAX) {
+        return refuse(scan, REASON_TOO_LARGE, "too many unknown fields");
+    }
     if (field != NULL) {
         r = check_known(scan, level, field, wire_type);
         if (r != 0) {
@@ -298,7 +298,7 @@ int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data
     struct scan scan; // levels and counts are set up as they are entered
     scan.at = data;
     scan.depth = 0;
-    scan.n_fields = 0;
+    scan.n_unknown = 0;
     scan.why = NULL;
     int r = push(&scan, message, data + size);
     while (r == 0 && scan.depth > 0) {

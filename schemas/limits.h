@@ -31,7 +31,7 @@ enum {
     BODY_DEPTH_MAX = 16,       // nesting of a msgpack or JSON body
     BODY_ITEMS_MAX = 65536,    // values in one body, map keys included
     BODY_OPEN_KEYS_MAX = 2048, // keys of one map and of the maps it stands in
-    WIRE_FIELDS_MAX = 65536,   // protobuf fields in one frame
+    WIRE_UNKNOWN_MAX = 16,     // unknown fields in one frame: each takes 50 bytes for 2 of wire
     WIRE_DEPTH_MAX = 16,       // nesting of protobuf messages
 
     INCARNATION_BYTES = 16,

@@ -99,6 +99,15 @@ static void test_a_singular_field_stands_once(void **state) {
 static void test_unknown_fields_pass_where_well_formed(void **state) {
     (void)state;
     const char *why = NULL;
+    char many[2 + 3 * (WIRE_UNKNOWN_MAX + 1)] = "\x08\x01";
+    for (size_t i = 0; i <= WIRE_UNKNOWN_MAX; i++) {
+        many[2 + 3 * i] = '\xf8'; // field 31
+        many[3 + 3 * i] = 1;
+        many[4 + 3 * i] = 5;
+    }
+    assert_int_equal(unpack(&touchbus__query__descriptor, many, sizeof(many) - 3, &why), 0);
+    assert_int_equal(unpack(&touchbus__query__descriptor, many, sizeof(many), &why),
+                     REASON_TOO_LARGE);
     static const char bytes[] = "\x08\x01\xf8\x01\x05\xfa\x01\x02xx\xfd\x01"
                                 "abcd\xf9\x01"
                                 "abcdefgh";
@@ -126,7 +135,15 @@ static void test_amplification_is_refused_before_unpacking(void **state) {
         bytes[i] = 0x78; // unknown field 15
     }
     assert_int_equal(unpack(&touchbus__query__descriptor, bytes, size, &why), REASON_TOO_LARGE);
-    assert_string_equal(why, "too many fields");
+    assert_string_equal(why, "too many unknown fields");
+    _cleanup_free_ char *events = malloc(2 * (REQUEST_EVENTS_MAX + 2));
+    for (size_t i = 0; i < REQUEST_EVENTS_MAX + 2; i++) {
+        memcpy(events + 2 * i, "\x32", 2); // PublishRequest.events, all empty
+    }
+    assert_int_equal(unpack(&touchbus__publish_request__descriptor, events,
+                            2 * ((size_t)REQUEST_EVENTS_MAX + 2), &why),
+                     REASON_TOO_LARGE);
+    assert_string_equal(why, "events: too many or too long");
     // a packed field: one byte an element, eight in memory
     memcpy(bytes, "\x0a\x80\x80\x3f", 4); // Settle.delivered, 1,032,192 bytes
     memset(bytes + 4, 1, size - 4);
