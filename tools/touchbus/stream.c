@@ -69,13 +69,18 @@ static bool set_until(touchbus_subscriber_options *options, const char *until) {
     return false;
 }
 
-// The client wants NULL-terminated lists; made once, freed by the end of the process.
-static const char *const *terminated(const struct option_list *list) {
-    const char **copy = calloc(list->n_values + 1, sizeof(*copy));
-    for (size_t i = 0; copy != NULL && i < list->n_values; i++) {
-        copy[i] = list->values[i];
+// The client wants a NULL-terminated list, NULL where there is no filter.
+static bool set_patterns(const char *name, const struct option_list *list, const char **patterns,
+                         const char *const **ret) {
+    if (list->n_values > FILTER_PATTERNS_MAX) {
+        tool_complain("--%s: more than %d", name, FILTER_PATTERNS_MAX);
+        return false;
     }
-    return list->n_values > 0 ? copy : (free(copy), NULL);
+    for (size_t i = 0; i < list->n_values; i++) {
+        patterns[i] = list->values[i];
+    }
+    *ret = list->n_values > 0 ? patterns : NULL;
+    return true;
 }
 
 int stream_options(struct stream *stream, const struct stream_conf *conf, const char *from) {
@@ -93,8 +98,10 @@ int stream_options(struct stream *stream, const struct stream_conf *conf, const 
         options->start = TOUCHBUS_START_TIME;
         options->start_time_us = clock_now_us() - conf->since_us;
     }
-    options->types = terminated(&conf->types);
-    options->channels = terminated(&conf->channels);
+    if (!set_patterns("type", &conf->types, stream->types, &options->types) ||
+        !set_patterns("channel", &conf->channels, stream->channels, &options->channels)) {
+        return TOOL_USAGE;
+    }
     return conf->customer != NULL
                ? tool_find_customer(stream->tool, conf->customer, &options->customer)
                : TOOL_DONE;

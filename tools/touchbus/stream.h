@@ -4,6 +4,7 @@
 #pragma once
 
 #include "connectors/client/touchbus.h"
+#include "schemas/limits.h"
 #include "tools/touchbus/tool.h"
 
 struct stream_conf {
@@ -50,9 +51,10 @@ struct stream_conf {
 struct stream {
     struct tool *tool;
     touchbus_subscriber_options options; // filled by stream_options
-    uint64_t count;                      // end after that many events; 0: no such end
-    uint64_t rate;                       // events a second; 0: as fast as it goes
-    uint64_t progress_total;             // sequences, for progress; 0: none is shown
+    const char *types[FILTER_PATTERNS_MAX + 1], *channels[FILTER_PATTERNS_MAX + 1]; // options'
+    uint64_t count;          // end after that many events; 0: no such end
+    uint64_t rate;           // events a second; 0: as fast as it goes
+    uint64_t progress_total; // sequences, for progress; 0: none is shown
     // What is done with an event. False: it failed, the stream ends.
     bool (*event)(struct stream *stream, const touchbus_event *event);
     void *user;
