@@ -19,11 +19,11 @@
 #include "schemas/envelope.h"
 
 enum {
-    REQUESTS_MAX = 64,  // taken in one turn
-    IDLE_MS = 1000,     // how often the thread looks at broker->stop by itself
-    WAITING_MS = 1,     // while a call waits for a sequence or for a slow peer
-    ENDING_MS = 5000,   // what calls that are away get at the end
-    QUEUE_FRAMES = 256, // ZeroMQ's high-water marks, a peer
+    REQUESTS_MAX = 64,        // taken in one turn
+    IDLE_MS = 1000,           // how often the thread looks at broker->stop by itself
+    WAITING_MS = 1,           // while a call waits for a sequence or for a slow peer
+    ENDING_MS = 5000,         // what calls that are away get at the end
+    ANSWERS_QUEUED_MAX = 512, // a peer that does not read: ZeroMQ keeps so many, then we wait
     HANDSHAKE_MS = 3000,
     ARENA_BYTES = 16 << 20,
 };
@@ -42,8 +42,8 @@ static int socket_open(struct query *query) {
         int name, value;
     } settings[] = {
         {ZMQ_LINGER, 0},
-        {ZMQ_SNDHWM, QUEUE_FRAMES},
-        {ZMQ_RCVHWM, QUEUE_FRAMES},
+        {ZMQ_SNDHWM, ANSWERS_QUEUED_MAX},
+        {ZMQ_RCVHWM, GUARD_QUEUE_FRAMES},
         {ZMQ_ROUTER_MANDATORY, 1},
         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
         {ZMQ_HEARTBEAT_IVL, 5 * BEAT_MS},
@@ -153,7 +153,8 @@ static int receive(struct query *query, zmq_msg_t *peer, zmq_msg_t *payload) {
 }
 
 static void keep_or_free(struct query *query, struct call *call) {
-    if (call->state == CALL_ENDED) {
+    // Where there is no room for it, an answer that does not go out at once is lost.
+    if (call->state == CALL_ENDED || query->n_calls == CALLS_MAX) {
         call_free(call);
     } else {
         query->calls[query->n_calls++] = call;

@@ -16,7 +16,8 @@
 #include "schemas/body.h"
 
 enum {
-    UNSENT_US_MAX = 10 * 1000000, // a peer that reads nothing for so long is given up
+    UNSENT_US_MAX = 10 * 1000000, // a peer that reads nothing of a stream for so long is given up
+    ANSWER_US_MAX = 1000000,      // the same for a plain answer
     ARGUMENT_BYTES_MAX = 2048,
 };
 
@@ -248,8 +249,7 @@ static bool pack_answer(struct call *call) {
                            r == -E2BIG ? REASON_TOO_LARGE : REASON_INTERNAL,
                            r == -E2BIG ? "the answer is over a size limit" : "");
     }
-    // Who asks without reading loses a plain answer; who reads slowly what was streamed does not.
-    call->deadline_us = call->streamed ? clock_monotonic_us() + UNSENT_US_MAX : 0;
+    call->deadline_us = clock_monotonic_us() + (call->streamed ? UNSENT_US_MAX : ANSWER_US_MAX);
     return r == 0;
 }
 

@@ -16,9 +16,9 @@
 
 enum {
     TIMELINE_LIMIT_MAX = 1000,
-    EXPORT_EVENTS_MAX = 50,            // in one part
-    EXPORT_PART_BYTES_MAX = 256 << 10, // as JSON text, before the part ends
-    EXPORT_ARENA_BYTES = 4 << 20,      // one event, unsealed and parsed
+    EXPORT_EVENTS_MAX = 50,           // in one part
+    EXPORT_PART_BYTES_MAX = 64 << 10, // as JSON text, before the part ends
+    EXPORT_ARENA_BYTES = 4 << 20,     // one event, unsealed and parsed
 };
 
 // Runs one verb inside a read transaction of the view.

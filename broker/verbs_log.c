@@ -15,7 +15,7 @@
 enum {
     GET_EVENTS_MAX = 1000,
     GET_PART_EVENTS_MAX = 50,
-    GET_PART_BYTES_MAX = 256 << 10,
+    GET_PART_BYTES_MAX = 64 << 10,
     GET_ARENA_BYTES = 4 << 20,
     VERIFY_DAMAGED_MAX = 1000, // named in the answer
     VERIFY_PART_US = 500000,   // between two reports of progress
