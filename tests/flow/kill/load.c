@@ -78,7 +78,7 @@ static int publish(const char *broker, const char *name) {
             fail("publish", r);
         if (number % 200 == 0) {
             touchbus_publisher_run(publisher, 0);
-            nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = 5L * 1000 * 1000}, NULL);
         }
     }
     r = touchbus_publisher_flush(publisher, FLUSH_MS_MAX);
