@@ -18,98 +18,9 @@ enum {
     EVENT_ARENA_BYTES_COMPACT = 1 << 20, // an event changed that often is packed and unpacked again
 };
 
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LENGTH = 2, WIRE_32 = 5 };
-
-static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
-        uint8_t byte = *(*at)++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if ((byte & 0x80) == 0) {
-            *ret = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void outline_note(struct event_outline *outline, uint64_t field, uint64_t value,
-                         const uint8_t *bytes, size_t size) {
-    switch (field) {
-    case 1:
-        outline->has_id = size > 0;
-        break;
-    case 2:
-        outline->has_source = size > 0;
-        break;
-    case 3:
-        outline->has_type = size > 0;
-        break;
-    case 9:
-        outline->sequence = value;
-        outline->stamped = true;
-        break;
-    case 14: // lanes, packed or not
-        if (!outline->has_lane && (bytes == NULL || read_varint(&bytes, bytes + size, &value))) {
-            outline->lane = value;
-            outline->has_lane = true;
-        }
-        outline->stamped = true;
-        break;
-    case 10: // received_us, zigzag
-        outline->received_us = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
-        outline->stamped = true;
-        break;
-    case 11: // customer
-    case 15: // rank
-    case 24: // keys
-    case 25: // references
-    case 40: // created
-        outline->stamped = true;
-        break;
-    default:
-        break;
-    }
-}
-
-// Walks the outermost fields, without looking into any.
-static bool outline_read(const uint8_t *at, size_t size, struct event_outline *ret) {
-    struct event_outline outline = {0};
-    const uint8_t *end = at + size;
-    while (at < end) {
-        uint64_t tag, value = 0;
-        const uint8_t *bytes = NULL;
-        size_t skip = 0;
-        if (!read_varint(&at, end, &tag)) {
-            return false;
-        }
-        unsigned wire_type = tag & 7;
-        if (wire_type == WIRE_VARINT || wire_type == WIRE_LENGTH) {
-            if (!read_varint(&at, end, &value)) {
-                return false;
-            }
-            if (wire_type == WIRE_LENGTH) {
-                bytes = at;
-                skip = (size_t)value;
-            }
-        } else if (wire_type == WIRE_64 || wire_type == WIRE_32) {
-            skip = wire_type == WIRE_64 ? 8 : 4;
-        } else {
-            return false;
-        }
-        if (skip > (size_t)(end - at)) {
-            return false;
-        }
-        outline_note(&outline, tag >> 3, value, bytes, bytes != NULL ? skip : 0);
-        at += skip;
-    }
-    *ret = outline;
-    return true;
-}
-
 int event_from_bytes(const void *bytes, size_t size, touchbus_event **ret) {
     struct event_outline outline;
-    if (!outline_read(bytes, size, &outline)) {
+    if (!event_outline_read(bytes, size, &outline)) {
         return -EBADMSG;
     }
     touchbus_event *event = malloc(sizeof(*event) + size);
@@ -212,7 +123,7 @@ int event_pack(const touchbus_event *event) {
         return -ENOMEM;
     }
     touchbus__event__pack(self->message, bytes);
-    if (!outline_read(bytes, size, &self->outline)) {
+    if (!event_outline_read(bytes, size, &self->outline)) {
         free(bytes);
         return -EINVAL;
     }
@@ -284,83 +195,6 @@ int touchbus_event_parse(const void *bytes, size_t size, touchbus_event **ret) {
     event->arena = arena_free(event->arena);
     event->message = NULL;
     *ret = event;
-    return 0;
-}
-
-// ---- publishing
-
-static size_t append_text(uint8_t *at, uint8_t tag, const char *text, size_t length) {
-    static_assert(ID_BYTES_MAX < 1 << 14, "the length fits two bytes");
-    assert(length <= ID_BYTES_MAX);
-    size_t n = 0;
-    at[n++] = tag;
-    if (length < 0x80) {
-        at[n++] = (uint8_t)length;
-    } else {
-        at[n++] = (uint8_t)(length | 0x80);
-        at[n++] = (uint8_t)(length >> 7);
-    }
-    memcpy(at + n, text, length);
-    return n + length;
-}
-
-static int pack_without_stamps(const touchbus_event *event, touchbus_event **ret) {
-    const Touchbus__Event *message = event_message(event);
-    if (message == NULL) {
-        return -EINVAL;
-    }
-    Touchbus__Event bare = *message;
-    bare.sequence = bare.customer = 0;
-    bare.received_us = 0;
-    bare.rank = 0;
-    bare.created = false;
-    bare.n_lanes = bare.n_keys = bare.n_references = 0;
-    _cleanup_free_ uint8_t *bytes = malloc(touchbus__event__get_packed_size(&bare) + 1);
-    if (bytes == NULL) {
-        return -ENOMEM;
-    }
-    return event_from_bytes(bytes, touchbus__event__pack(&bare, bytes), ret);
-}
-
-int event_pack_to_publish(const touchbus_event *event, const char *id, const char *source,
-                          uint8_t **ret, size_t *ret_size) {
-    int r = event_pack(event);
-    if (r != 0) {
-        return r;
-    }
-    if (event->outline.stamped) {
-        touchbus_event *bare;
-        r = pack_without_stamps(event, &bare);
-        if (r == 0) {
-            r = event_pack_to_publish(bare, id, source, ret, ret_size);
-            touchbus_event_free(bare);
-        }
-        return r;
-    }
-    if (!event->outline.has_type) {
-        return -EINVAL;
-    }
-    size_t id_length = event->outline.has_id ? 0 : strlen(id);
-    size_t source_length = event->outline.has_source ? 0 : strlen(source);
-    size_t size_max = event->packed_size + id_length + source_length + 6; // and two headers of 3
-    uint8_t *bytes = malloc(size_max);
-    if (bytes == NULL) {
-        return -ENOMEM;
-    }
-    size_t size = event->packed_size;
-    memcpy(bytes, event->packed, size);
-    if (id_length > 0) {
-        size += append_text(bytes + size, 1 << 3 | WIRE_LENGTH, id, id_length);
-    }
-    if (source_length > 0) {
-        size += append_text(bytes + size, 2 << 3 | WIRE_LENGTH, source, source_length);
-    }
-    if (size > EVENT_BYTES_MAX) {
-        free(bytes);
-        return -E2BIG;
-    }
-    *ret = bytes;
-    *ret_size = size;
     return 0;
 }
 

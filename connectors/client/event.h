@@ -42,6 +42,8 @@ struct touchbus_event {
     uint8_t tail[];      // the bytes of a delivered or parsed event
 };
 
+// False where the bytes are no message.
+bool event_outline_read(const void *data, size_t size, struct event_outline *ret);
 // A copy of the bytes of one event from the broker; unpacked later. 0; -EBADMSG; -ENOMEM.
 int event_from_bytes(const void *bytes, size_t size, touchbus_event **ret);
 // The message, unpacked where needed. NULL where the bytes are no event or memory is short.

@@ -25,3 +25,12 @@ struct phase {
     int (*run)(struct bench *bench); // 0; negative errno, said on stderr
 };
 const struct phase *phases_rows(size_t *ret_n);
+
+// What the phases share: when this one ends (monotonic microseconds); how many a second; a line on
+// stderr and -EIO.
+int64_t phase_end(const struct bench *bench);
+double phase_rate(uint64_t n, int64_t from_us, int64_t to_us);
+int phase_complain(const char *what);
+// phases_out.c
+int phase_deliver(struct bench *bench);
+int phase_replay(struct bench *bench);
