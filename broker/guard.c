@@ -26,6 +26,7 @@ enum {
     FRAME_SHORT_MAX = 255, // ZMTP: a frame has 2 bytes before it, a longer one 9
     // Given up at each look: more than heartbeats and greetings, which nobody takes, add up to.
     DRIFT_BYTES = 16,
+    TRIM_LOOKS = 8, // ZeroMQ takes a while to free what a connection held
 };
 
 struct account {
@@ -35,25 +36,25 @@ struct account {
 };
 
 struct guard {
-    void *context;
+    const struct broker *broker;
     void *monitors[GUARD_SOCKETS_MAX];
     size_t n_monitors;
     int stop;   // eventfd
     int memory; // /proc/self/statm
     size_t memory_max;
-    bool trim; // a connection was cut: what it held goes back to the system
+    unsigned n_trims; // looks at which free memory still goes back to the system, after a cut
     size_t n_open;
     int descriptor_end; // accounts at and behind it were never used
     struct account accounts[DESCRIPTORS_MAX];
     atomic_int_fast64_t taken[DESCRIPTORS_MAX]; // bytes, ever
 };
 
-struct guard *guard_new(void *context, size_t memory_max) {
+struct guard *guard_new(const struct broker *broker, size_t memory_max) {
     struct guard *guard = calloc(1, sizeof(*guard));
     if (guard == NULL) {
         return NULL;
     }
-    guard->context = context;
+    guard->broker = broker;
     guard->memory_max = memory_max;
     guard->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     guard->memory = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -86,7 +87,7 @@ int guard_watch(struct guard *guard, void *socket) {
         return -ENOSPC;
     }
     snprintf(endpoint, sizeof(endpoint), "inproc://guard-%zu", guard->n_monitors);
-    void *monitor = zmq_socket(guard->context, ZMQ_PAIR);
+    void *monitor = zmq_socket(guard->broker->zmq, ZMQ_PAIR);
     if (monitor == NULL) {
         return -errno;
     }
@@ -147,10 +148,12 @@ static void cut(struct guard *guard, int descriptor) {
     logging_warning("event=connection-cut descriptor=%d held_bytes=%lld reason=\"a message without "
                     "end, or requests faster than they are taken\"",
                     descriptor, (long long)account->held);
-    shutdown(descriptor, SHUT_RDWR);
+    // Disconnects at once, with a reset. A shutdown would go on taking in what the peer sends.
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    connect(descriptor, &nowhere, sizeof(nowhere));
     account->open = false;
     guard->n_open--;
-    guard->trim = true;
+    guard->n_trims = TRIM_LOOKS;
 }
 
 // Anonymous memory: what is resident and not a file's.
@@ -172,11 +175,19 @@ static bool memory_is_over(struct guard *guard) {
            (resident - shared) * (unsigned long long)sysconf(_SC_PAGESIZE) > guard->memory_max;
 }
 
+// ZeroMQ frees what a cut connection held when the socket's thread next comes by.
+static void give_back(const struct guard *guard) {
+    mailbox_wake(guard->broker->to_tick);
+    mailbox_wake(guard->broker->to_delivery);
+    mailbox_wake(guard->broker->to_query);
+    malloc_trim(0);
+}
+
 // One look at every connection.
 static void look(struct guard *guard) {
-    if (guard->trim) {
-        malloc_trim(0);
-        guard->trim = false;
+    if (guard->n_trims > 0) {
+        give_back(guard);
+        guard->n_trims--;
     }
     int64_t sum = 0;
     int most = -1;
@@ -226,8 +237,8 @@ void *guard_run(void *object) {
         items[i + 1] = (zmq_pollitem_t){.socket = guard->monitors[i], .events = ZMQ_POLLIN};
     }
     for (;;) {
-        int r =
-            zmq_poll(items, (int)guard->n_monitors + 1, guard->n_open > 0 ? GUARD_INTERVAL_MS : -1);
+        bool waits = guard->n_open == 0 && guard->n_trims == 0;
+        int r = zmq_poll(items, (int)guard->n_monitors + 1, waits ? -1 : GUARD_INTERVAL_MS);
         if (r < 0 && errno != EINTR) {
             logging_error("event=guard-ended error=\"%s\"", zmq_strerror(errno));
             return NULL;

@@ -3,10 +3,13 @@
 // of its frames are there, so a peer that never ends one makes the process grow unseen
 // (ZMQ_MAXMSGSIZE bounds a frame only). The kernel counts what came in on a connection, the
 // endpoints tell what they took; where the difference is beyond what the queues may hold, the
-// connection is shut down. tcp only: ipc peers are this user's own.
+// connection is reset. tcp only: ipc peers are this user's own.
 #pragma once
 
+#include <stddef.h>
 #include <zmq.h>
+
+#include "broker/broker.h"
 
 struct guard;
 
@@ -23,9 +26,9 @@ enum {
     GUARD_INTERVAL_MS = 250, // between two looks, while there are connections
 };
 
-// NULL where memory is short. context is borrowed. memory_max: bytes of anonymous memory beyond
-// which connections are cut.
-struct guard *guard_new(void *context, size_t memory_max);
+// NULL where memory is short. The broker is borrowed, its ZeroMQ context made. memory_max: bytes of
+// anonymous memory beyond which connections are cut.
+struct guard *guard_new(const struct broker *broker, size_t memory_max);
 struct guard *guard_free(struct guard *guard); // after its thread was joined; takes NULL
 // Watches a listening socket, before it is bound. On the socket's thread, before the guard runs.
 // 0, or a negative errno. Without a guard (NULL) this and guard_taken do nothing.

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -210,7 +211,7 @@ static int daemon_open(struct daemon *daemon) {
     broker->started_us = clock_now_us();
     broker->zmq = zmq_ctx_new();
     int r = broker->zmq == NULL ? -errno : limit_connections(broker->zmq);
-    broker->guard = r == 0 ? guard_new(broker->zmq, memory_max(broker)) : NULL;
+    broker->guard = r == 0 ? guard_new(broker, memory_max(broker)) : NULL;
     r = r == 0 && broker->guard == NULL ? -ENOMEM : r;
     r = r != 0 ? r : open_catalogue(broker);
     r = r != 0 ? r : open_mailboxes(broker);
@@ -277,7 +278,15 @@ static void block_signals(void) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+// What a burst took goes back to the system: glibc would otherwise raise its thresholds with use.
+static void bound_heap(void) {
+    enum { KEPT_BYTES = 4 << 20, MAPPED_BYTES = 1 << 20 };
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+}
+
 int main(int argc, char **argv) {
+    bound_heap();
     struct daemon *daemon = calloc(1, sizeof(*daemon));
     if (daemon == NULL) {
         return EXIT_REFUSED;

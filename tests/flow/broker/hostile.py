@@ -156,8 +156,13 @@ def raw_peer(house):
     """A ZMTP 3.0 DEALER by hand, past its handshake."""
     connection = socket.create_connection(("127.0.0.1", house.port))
     ready = b"\x05READY" + b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+    connection.settimeout(10)
     connection.sendall(GREETING)
+    greeting = b""
+    while len(greeting) < len(GREETING):
+        greeting += connection.recv(len(GREETING) - len(greeting))
     connection.sendall(b"\x04" + bytes([len(ready)]) + ready)
+    assert connection.recv(4096)  # its own READY
     return connection
 
 
@@ -172,8 +177,8 @@ def endless(house, frame):
                 peer.sendall(frames)
                 sent += len(frames)
                 peak = max(peak, memory_mib(house)) if sent % (5 * len(frames)) == 0 else peak
-        except OSError:
-            print(f"  {len(frame)}-byte frames: cut off after {sent >> 20} MiB, memory up to {peak:.0f} MiB")
+        except OSError as error:
+            print(f"  {len(frame)}-byte frames: cut off after {sent >> 20} MiB, memory up to {peak:.0f} MiB: {error}")
             return peak
     raise AssertionError(f"{sent >> 20} MiB of one message were taken")
 
