@@ -62,6 +62,16 @@ static void print_row(const struct option_row *row) {
     putchar('\n');
 }
 
+// Up to a full stop that ends a sentence: "UBL 2.1" is in the middle of one.
+static int first_sentence(const char *text) {
+    size_t length = strcspn(text, ".\n");
+    while (text[length] == '.' && text[length + 1] != '\0' &&
+           strchr(" \n", text[length + 1]) == NULL) {
+        length += 1 + strcspn(text + length + 1, ".\n");
+    }
+    return (int)length;
+}
+
 void options_help(const struct option_page *page) {
     static const struct option_row own[] = {
         {.name = "config",
@@ -74,7 +84,7 @@ void options_help(const struct option_page *page) {
     };
     // The description's first sentence says what the program is: the NAME line of a manual page.
     const char *description = page->description != NULL ? page->description : "";
-    int length = (int)strcspn(description, ".\n");
+    int length = first_sentence(description);
     printf("NAME\n%*s%s - %.*s\n\n", INDENT, "", page->program, length, description);
     printf("SYNOPSIS\n%*s%s %s\n\n", INDENT, "", page->program,
            page->synopsis != NULL ? page->synopsis : "[options]");
