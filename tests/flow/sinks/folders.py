@@ -104,6 +104,21 @@ def reports_in(house, erp):
     assert "o%2F1.json" not in names(f"{erp}/outbox"), "the ERP's own report was handed back to it"
 
 
+def reports_survive(house, erp, processes):
+    """A file waits while the broker is away, and is in the log once though the connector is killed while it takes it."""
+    many = [{"type": "order.changed", "order_id": "o/2", "status": f"s{n}", "revision": n} for n in range(1, 3001)]
+    before = house.ask("log", "info")["events"]
+    house.broker.stop()
+    drop(f"{erp}/inbox", "many.json", json.dumps(many))
+    time.sleep(0.3)
+    house.start_broker()
+    wait_for("some reports are in the log", lambda: house.ask("log", "info")["events"] > before)
+    assert processes["erp"].kill() == -9
+    processes["erp"] = start(house, "erp")
+    wait_for("the file is done", lambda: "many.json" in names(f"{erp}/done"))
+    assert house.ask("log", "info")["events"] == before + len(many)
+
+
 def answers_in(house, scm):
     drop(f"{scm}/inbox", "r-1.xml", answer("o/1", "2026-03-09"))
     wait_for("the answer is done", lambda: names(f"{scm}/done") == ["r-1.xml"])
@@ -133,6 +148,7 @@ def main():
         orders_out(house, erp, scm)
         repeats_change_nothing(house, erp, scm, processes)
         reports_in(house, erp)
+        reports_survive(house, erp, processes)
         answers_in(house, scm)
         changes_out(house, erp, scm)
         for process in processes.values():
