@@ -7,6 +7,9 @@ A file after a cut: what was synced, and of every page written since any one of 
 512 bytes (the first sector of a page is whole). The folder's changes come back in order, up to any point at or after the last that was
 synced, as journals do it. The controls leave syncs out of the record, and must fail: a campaign whose controls pass proves nothing.
 
+Then writes fail for want of space, and syncs for a broken disk, from the N-th on, for many N: the worker gives up, and the next start
+has everything that was acked.
+
 Usage: crash.py [--states N] [--seed N] [--keep]
 """
 import argparse
@@ -229,6 +232,36 @@ def controls(began):
     }
 
 
+def work(state, trace, seed, ticks, **settings):
+    environment = {**os.environ, "LD_PRELOAD": os.path.join(BIN, "libcrash-record.so"), "CRASH_ROOT": state, "CRASH_TRACE": trace, **settings}
+    return subprocess.run([os.path.join(BIN, "crash-work"), state, str(seed), str(ticks)], env=environment, capture_output=True, text=True,
+                          timeout=120, check=False)
+
+
+def failing(folder, rng, every):
+    """The complaints; every: how many operations apart the failures begin."""
+    start, state, trace = (os.path.join(folder, name) for name in ("start", "state", "trace"))
+    os.mkdir(start)
+    assert work(start, trace, 7, 12).returncode == 0
+    wrong, n_runs, n_gave_up = [], 0, 0
+    for setting in ("CRASH_FAIL_WRITE", "CRASH_FAIL_SYNC"):
+        n, finished = 1, False
+        while not finished:
+            shutil.rmtree(state, ignore_errors=True)
+            shutil.copytree(start, state)
+            done = work(state, trace, rng.getrandbits(40), 12, **{setting: str(n)})
+            finished = done.returncode == 0
+            n_gave_up += not finished
+            acks = [0] + [int(line) for line in done.stdout.split("\n")[:-1]]
+            check = subprocess.run([os.path.join(BIN, "crash-work"), "--check", state, str(max(acks))], capture_output=True, text=True,
+                                   errors="replace", timeout=120, check=False)
+            if check.returncode or done.returncode not in (0, 2, -6):
+                wrong.append(f"{setting}={n}: worker {done.returncode} {done.stderr[-200:]}, then {check.returncode} {check.stderr[-200:]}")
+            n, n_runs = n + rng.randint(1, 2 * every), n_runs + 1
+    print(f"{n_runs} runs with failing writes or syncs, {n_gave_up} gave up, {len(wrong)} wrong")
+    return wrong
+
+
 def main():
     global KEEP
     options = argparse.ArgumentParser()
@@ -267,7 +300,9 @@ def main():
                 return 1
             print(f"control fails, as it must: {name}: {wrong[0].splitlines()[-1][-120:]}")
         print(f"{n_states} states, none wrong")
-        return 0
+        wrong = failing(folder, rng, every=1 if SLOW else 2)
+        print("\n".join(wrong[:10]))
+        return 1 if wrong else 0
     finally:
         if not KEEP:
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,8 @@
 //   CRASH_KILL_DSYNC=N  the N-th write through a synchronous descriptor reaches the page cache
 //   only,
 //                       then SIGKILL: what a kill within such a write leaves
+//   CRASH_FAIL_WRITE=N  from the N-th write on there is no space (ENOSPC)
+//   CRASH_FAIL_SYNC=N   from the N-th sync on the disk fails (EIO)
 // A write to standard output is a mark: what was acked.
 // A record: operation u8, path length u16, second path's or data's length u32, offset u64, path,
 // data. One lock makes the order of the records the order of the operations.
@@ -31,7 +33,7 @@ enum { RECORD_BYTES_MAX = 16 << 20, HEAD_BYTES = 15 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];
 static int trace = -1;
-static long kill_op, kill_dsync;
+static long kill_op, kill_dsync, fail_write, fail_sync;
 
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -76,6 +78,8 @@ __attribute__((constructor)) static void start(void) {
         snprintf(root, sizeof(root), "%s", folder);
         kill_op = number("CRASH_KILL_OP");
         kill_dsync = number("CRASH_KILL_DSYNC");
+        fail_write = number("CRASH_FAIL_WRITE");
+        fail_sync = number("CRASH_FAIL_SYNC");
         trace = real_open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     }
 }
@@ -132,6 +136,15 @@ static void enter(void) {
     }
 }
 
+// Counts down to 1 and stays there: what has begun to fail goes on failing.
+static bool fails(long *count, int error) {
+    if (*count == 0 || (*count > 1 && --*count > 1)) {
+        return false;
+    }
+    errno = error;
+    return true;
+}
+
 static void leave(void) {
     int kept = errno;
     pthread_mutex_unlock(&lock);
@@ -166,7 +179,7 @@ ssize_t pwrite(int descriptor, const void *data, size_t size, off_t offset) {
     if (counts && kill_dsync > 0 && --kill_dsync == 0) {
         kill_in_write(descriptor, path, data, size, offset);
     }
-    ssize_t n = real_pwrite(descriptor, data, size, offset);
+    ssize_t n = fails(&fail_write, ENOSPC) ? -1 : real_pwrite(descriptor, data, size, offset);
     if (n > 0) {
         record(synchronous ? 'W' : 'w', path, (uint64_t)offset, data, (size_t)n);
     }
@@ -188,7 +201,7 @@ ssize_t write(int descriptor, const void *data, size_t size) {
     }
     enter();
     off_t offset = lseek(descriptor, 0, SEEK_CUR);
-    ssize_t n = real_write(descriptor, data, size);
+    ssize_t n = fails(&fail_write, ENOSPC) ? -1 : real_write(descriptor, data, size);
     if (n > 0) {
         record('w', path, (uint64_t)offset, data, (size_t)n);
     }
@@ -204,7 +217,7 @@ ssize_t writev(int descriptor, const struct iovec *parts, int n_parts) {
     }
     enter();
     off_t offset = lseek(descriptor, 0, SEEK_CUR);
-    ssize_t n = real_writev(descriptor, parts, n_parts);
+    ssize_t n = fails(&fail_write, ENOSPC) ? -1 : real_writev(descriptor, parts, n_parts);
     ssize_t left = n;
     for (int i = 0; i < n_parts && left > 0; i++) {
         size_t size = (ssize_t)parts[i].iov_len < left ? parts[i].iov_len : (size_t)left;
@@ -226,8 +239,10 @@ static int sync_with(int (*real)(int), int descriptor) {
     // What the kernel does is not the question, only what it was asked: no real sync, so that a
     // campaign is not as slow as the disk.
     struct stat status;
-    int r = fstat(descriptor, &status);
-    record(S_ISDIR(status.st_mode) ? 'D' : 's', path, 0, NULL, 0);
+    int r = fails(&fail_sync, EIO) ? -1 : fstat(descriptor, &status);
+    if (r == 0) {
+        record(S_ISDIR(status.st_mode) ? 'D' : 's', path, 0, NULL, 0);
+    }
     leave();
     return r;
 }
