@@ -136,12 +136,12 @@ static void test_amplification_is_refused_before_unpacking(void **state) {
     }
     assert_int_equal(unpack(&touchbus__query__descriptor, bytes, size, &why), REASON_TOO_LARGE);
     assert_string_equal(why, "too many unknown fields");
-    _cleanup_free_ char *events = malloc(2 * (REQUEST_EVENTS_MAX + 2));
+    _cleanup_free_ char *events = malloc((size_t)2 * (REQUEST_EVENTS_MAX + 2));
     for (size_t i = 0; i < REQUEST_EVENTS_MAX + 2; i++) {
         memcpy(events + 2 * i, "\x32", 2); // PublishRequest.events, all empty
     }
     assert_int_equal(unpack(&touchbus__publish_request__descriptor, events,
-                            2 * ((size_t)REQUEST_EVENTS_MAX + 2), &why),
+                            (size_t)2 * (REQUEST_EVENTS_MAX + 2), &why),
                      REASON_TOO_LARGE);
     assert_string_equal(why, "events: too many or too long");
     // a packed field: one byte an element, eight in memory
