@@ -122,8 +122,9 @@ bool dedup_find(const struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID
     uint64_t place;
     hash_split(id_hash, &tag, &place);
     for (unsigned i = 0; i < 2; i++) { // the young one first: it holds the later sequence
-        const struct slot *slot = slot_of(dedup, &dedup->tables[dedup->young ^ i], tag, place);
-        if (slot->sequence != 0) {
+        const struct table *table = &dedup->tables[dedup->young ^ i];
+        const struct slot *slot = table->n_used == 0 ? NULL : slot_of(dedup, table, tag, place);
+        if (slot != NULL && slot->sequence != 0) {
             *ret_sequence = slot->sequence;
             return true;
         }

@@ -10,8 +10,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -35,7 +37,27 @@ int state_path(const char *state, const char *name, char ret[static STATE_PATH_B
 int state_lock(const char *state, int *ret_descriptor) {
     char path[STATE_PATH_BYTES];
     int r = state_path(state, "lock", path);
-    return r == 0 ? store_lock(path, true, ret_descriptor) : r;
+    r = r == 0 ? store_lock(path, true, ret_descriptor) : r;
+    if (r == 0 && (ftruncate(*ret_descriptor, 0) != 0 ||
+                   dprintf(*ret_descriptor, "%ld\n", (long)getpid()) < 0)) {
+        logging_warning("state=%s lock=unnamed error=\"%s\"", state, strerror(errno)); // held
+    }
+    return r;
+}
+
+// Who holds the lock, as it wrote there; 0 where it did not. For the message only.
+static long lock_holder(const char *state) {
+    char path[STATE_PATH_BYTES], text[32];
+    if (state_path(state, "lock", path) != 0) {
+        return 0;
+    }
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = descriptor < 0 ? -1 : read(descriptor, text, sizeof(text) - 1);
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    text[n > 0 ? n : 0] = '\0';
+    return strtol(text, NULL, 10);
 }
 
 static int make_folder(const char *state) {
@@ -109,6 +131,16 @@ static int say(const char *what, const char *path, int r) {
     return r;
 }
 
+// Locks the state; where another broker has it, says which.
+static int lock_or_say(const char *state, int *ret_descriptor) {
+    int r = state_lock(state, ret_descriptor);
+    if (r != -EBUSY) {
+        return say("state", state, r);
+    }
+    logging_error("state=%s error=\"another broker has it\" pid=%ld", state, lock_holder(state));
+    return r;
+}
+
 static int open_log(struct broker *broker) {
     char path[STATE_PATH_BYTES];
     int r = state_path(broker->configuration.state, "log", path);
@@ -168,7 +200,7 @@ int state_open(struct broker *broker) {
     broker->lock = -1;
     int r = say("state", state, make_folder(state));
     if (r == 0) {
-        r = say("state", state, state_lock(state, &broker->lock));
+        r = lock_or_say(state, &broker->lock);
     }
     if (r < 0) {
         return r;
