@@ -15,7 +15,9 @@ int verb_view_verify(struct call *call) {
     const json_t *applied = json_object_get(answer, "applied");
     const char *error = json_string_value(json_object_get(answer, "error"));
     if (error != NULL) {
-        return call_refuse(call, REASON_INTERNAL, "%s", error);
+        call_refuse(call, REASON_INTERNAL, "%s", error);
+        call_answer(call, NULL); // a refusal says it all
+        return 0;
     }
     if (!json_is_integer(applied)) {
         return call_refuse(call, REASON_INTERNAL, "the child process gave no verdict");
