@@ -278,10 +278,9 @@ static json_t *parked_json(const struct delivery *delivery, const struct named *
     json_object_set_new(json, "failures", json_integer(parked->failures));
     json_object_set_new(json, "rejected", json_boolean(parked->rejected));
     json_object_set_new(json, "detail", json_string(parked->detail));
-    json_object_set_new(json, "since", json_time(parked->since_us));
+    json_object_set_new(json, "since", json_since(delivery, parked->since_us));
     if (parked->behind)
         json_object_set_new(json, "behind", json_lane(parked->behind));
-    (void)delivery;
     return json;
 }
 

@@ -95,6 +95,12 @@ static int pack(const ProtobufCMessage *message, void **ret, size_t *ret_size) {
     return 0;
 }
 
+// Durations run by the monotonic clock, which begins anew with the machine: on disk stands the
+// wall's.
+static int64_t wall_ahead_us(void) {
+    return clock_now_us() - clock_monotonic_us();
+}
+
 static int pack_parked(const struct parked *parked, struct record_row *ret) {
     Delivery__ParkedRecord record;
     delivery__parked_record__init(&record);
@@ -102,7 +108,7 @@ static int pack_parked(const struct parked *parked, struct record_row *ret) {
     record.last = parked->last;
     record.waiting = parked->waiting;
     record.behind = parked->behind;
-    record.since_us = parked->since_us;
+    record.since_us = parked->since_us + wall_ahead_us();
     record.failures = parked->failures;
     record.rejected = parked->rejected;
     record.released = parked->state != PARKED_WAITING;
@@ -337,7 +343,7 @@ static int load_row(struct subscription *subscription, uint64_t lane,
         .last = record->last,
         .waiting = record->waiting,
         .behind = record->behind,
-        .since_us = record->since_us,
+        .since_us = record->since_us - wall_ahead_us(),
         .failures = record->failures,
         .rejected = record->rejected,
         .scan = record->scan,

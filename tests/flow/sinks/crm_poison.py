@@ -13,6 +13,10 @@ def others(house):
     return sum(event["keys"] != "user_id=u-7" for event in log_of(house))
 
 
+def shown_first(house):
+    return next(int(event["sequence"]) for event in log_of(house) if event["id"] == "poison")
+
+
 def main():
     with House() as house:
         house.start_broker()
@@ -41,6 +45,7 @@ def main():
 
         parked = house.ask("parked", "ls", "crm")
         print("parked ls:", parked)
+        assert parked["rejected"] and parked["first"] == shown_first(house) and parked["since"] > "2026", parked
         crm.change("DROP TRIGGER poison")
         house.touchbus("parked", "retry", "crm", "--yes")
         drained(house, "crm")
