@@ -97,9 +97,10 @@ typedef struct touchbus_publisher_options {
     const char *broker; // HOST:PORT of the publish endpoint, or ipc://PATH; NULL: TOUCHBUS_BROKER,
                         // else 127.0.0.1:7400
     const char *producer; // stable name, numbers the events; NULL: unnumbered
-    uint64_t epoch;       // 0: from the clock
-    const char *source;   // for events without one; NULL: "/" and the producer's name
-    uint32_t window;      // events in flight or waiting at most; 0: 8192
+    uint64_t epoch;     // higher at each start. 0: from the clock, so that a start after the clock
+                        // was set back is fenced; who minds that keeps a counter
+    const char *source; // for events without one; NULL: "/" and the producer's name
+    uint32_t window;    // events in flight or waiting at most; 0: 8192
     void (*on_ack)(const touchbus_ack *ack,
                    void *user); // from within run, flush and publish; may be NULL
     void *user;
