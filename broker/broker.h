@@ -29,12 +29,13 @@ struct broker {
     struct keys *keys;
     struct view *view;
     struct view *base;
-    void *zmq;                    // the ZeroMQ context
-    atomic_uint_fast64_t visible; // the last sequence readers may see
-    atomic_bool stop;             // SIGTERM: finish and leave
-    atomic_bool trim_paused;      // a verify job runs
-    atomic_bool disk_low;         // below the reserve: publishing is answered busy (upkeep.c)
-    int lock;                     // descriptor of STATE/lock, -1
+    void *zmq;                      // the ZeroMQ context
+    atomic_uint_fast64_t visible;   // the last sequence readers may see
+    atomic_bool stop;               // SIGTERM: finish and leave
+    atomic_bool trim_paused;        // a verify job runs
+    atomic_bool disk_low;           // below the reserve: publishing is answered busy (upkeep.c)
+    bool disk_was_low, map_was_low; // state_is_low's own, for what it says on the log
+    int lock;                       // descriptor of STATE/lock, -1
     int64_t started_us;
     struct delivery *delivery;
     struct guard *guard; // of every endpoint's connections

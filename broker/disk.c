@@ -13,9 +13,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "broker/store.h"
 #include "schemas/base/logging.h"
 
-enum { BALLAST_SHARE = 8, BALLAST_BYTES_MAX = 64 << 20, LOW_SHARE = 10 };
+enum {
+    BALLAST_SHARE = 8,
+    BALLAST_BYTES_MAX = 64 << 20,
+    LOW_SHARE = 10,
+    MAP_FILE_EIGHTHS = 6, // of the map that the file may reach before its content is looked at,
+    MAP_LIVE_EIGHTHS = 4, // and that its content may: a file grows to about twice of it
+};
 
 int disk_free_bytes(const char *state, uint64_t *ret) {
     struct statvfs status;
@@ -85,4 +92,11 @@ bool disk_check(const char *state, int64_t reserve_bytes, bool was_low) {
                         free_bytes, reserve);
     }
     return low;
+}
+
+bool disk_map_is_low(struct store *store) {
+    uint64_t used = 0, map = 0, live = 0;
+    store_file_bytes(store, &used, &map);
+    return used > map / 8 * MAP_FILE_EIGHTHS && store_live_bytes(store, &live) == 0 &&
+           live > map / 8 * MAP_LIVE_EIGHTHS;
 }

@@ -179,6 +179,31 @@ static int open_base(struct broker *broker) {
 // Each opens one store, or gets the folder ready for it.
 static int (*const steps[])(struct broker *) = {open_log, open_keys, open_base, state_open_view};
 
+bool state_is_low(struct broker *broker) {
+    const struct {
+        const char *name;
+        struct store *store;
+    } stores[] = {{"log", log_store(broker->log)},
+                  {"keys", keys_store(broker->keys)},
+                  {"view", view_store(broker->view)},
+                  {"base", view_store(broker->base)}};
+    bool map_low = false;
+    for (size_t i = 0; i < sizeof(stores) / sizeof(stores[0]); i++) {
+        bool low = disk_map_is_low(stores[i].store);
+        if (low && !broker->map_was_low) {
+            logging_warning("map=low store=%s hint=\"trim the log, or raise --log-map or "
+                            "--view-map\"",
+                            stores[i].name);
+        }
+        map_low = map_low || low;
+    }
+    broker->map_was_low = map_low;
+    broker->disk_was_low =
+        disk_check(broker->configuration.state, broker->configuration.disk_reserve_bytes,
+                   broker->disk_was_low);
+    return map_low || broker->disk_was_low;
+}
+
 static int open_stores(struct broker *broker) {
     int r = remove_scratch(broker->configuration.state);
     if (r < 0) {
@@ -192,6 +217,7 @@ static int open_stores(struct broker *broker) {
         }
     }
     atomic_store(&broker->visible, log_next(broker->log) - 1);
+    atomic_store(&broker->disk_low, state_is_low(broker));
     return 0;
 }
 

@@ -416,6 +416,22 @@ int store_table_bytes(struct store_txn *txn, unsigned table, uint64_t *ret_bytes
     return 0;
 }
 
+int store_live_bytes(struct store *store, uint64_t *ret) {
+    struct store_txn *txn = NULL;
+    uint64_t sum = 0;
+    int r = store_begin(store, false, &txn);
+    for (unsigned table = 0; r == 0 && table < store->n_tables; table++) {
+        uint64_t bytes = 0;
+        r = store_table_bytes(txn, table, &bytes, NULL);
+        sum += bytes;
+    }
+    store_abort(txn);
+    if (r == 0) {
+        *ret = sum;
+    }
+    return r;
+}
+
 // A cursor is LMDB's own: nothing to add.
 static MDB_cursor *inner_of(struct store_cursor *cursor) {
     return (MDB_cursor *)cursor;

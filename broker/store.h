@@ -46,6 +46,9 @@ int store_copy(struct store *store, const char *dir, bool compact);
 // Bytes of the file that are in use up to its last page, and the map's size.
 void store_file_bytes(struct store *store, uint64_t *ret_used, uint64_t *ret_map);
 
+// Bytes of the pages that hold entries now: what is free within the file is not counted.
+int store_live_bytes(struct store *store, uint64_t *ret);
+
 // One write transaction at a time (a second thread waits); readers are cheap, kept for reuse, and
 // may move between threads.
 int store_begin(struct store *store, bool write, struct store_txn **ret);

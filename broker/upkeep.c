@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/disk.h"
+#include "broker/state.h"
 #include "broker/store.h"
 #include "broker/upkeep_internal.h"
 #include "schemas/base/clock.h"
@@ -15,7 +15,8 @@
 #include "schemas/reasons.h"
 
 enum {
-    DUTY_MS = 1000,        // retention and disk
+    DISK_MS = 250,         // at full speed the disk fills by some 20 MiB in between
+    DUTY_MS = 1000,        // retention
     READERS_MS = 10000,    // dead and stuck readers
     READER_STUCK_S = 60,   // at least; three restore intervals where those are longer
     READER_LAG_MIN = 1000, // commits behind, below which nobody is called stuck
@@ -95,9 +96,7 @@ static void duty_point(struct upkeep *upkeep) {
 
 static void duty_disk(struct upkeep *upkeep) {
     struct broker *broker = upkeep->broker;
-    bool low = disk_check(broker->configuration.state, broker->configuration.disk_reserve_bytes,
-                          atomic_load(&broker->disk_low));
-    atomic_store(&broker->disk_low, low);
+    atomic_store(&broker->disk_low, state_is_low(broker));
 }
 
 static void duty_retention(struct upkeep *upkeep) {
@@ -153,7 +152,7 @@ static const struct duty {
     int interval_ms; // 0: restore_interval
 } duties[] = {
     {.run = duty_point, .interval_ms = 0},
-    {.run = duty_disk, .interval_ms = DUTY_MS},
+    {.run = duty_disk, .interval_ms = DISK_MS},
     {.run = duty_retention, .interval_ms = DUTY_MS},
     {.run = duty_readers, .interval_ms = READERS_MS},
 };

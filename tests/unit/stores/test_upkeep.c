@@ -63,7 +63,10 @@ static void start(struct house *house, const char *dir, const struct configurati
     broker->configuration.state = strdup(support_path(dir, "state"));
     broker->configuration.bind = strdup("127.0.0.1");
     broker->configuration.port = free_port();
-    broker->configuration.log_map_bytes = broker->configuration.view_map_bytes = 1 << 28;
+    broker->configuration.view_map_bytes = 1 << 28;
+    if (broker->configuration.log_map_bytes == 0) {
+        broker->configuration.log_map_bytes = 1 << 28;
+    }
     broker->configuration.dedup_events = 1000;
     broker->configuration.dedup_age_us = INT64_C(3600) * 1000000;
     broker->zmq = zmq_ctx_new();
@@ -104,6 +107,7 @@ static void stop(struct house *house) {
 struct batch {
     struct tick_job job;
     uint64_t first;
+    int result;
     atomic_bool done;
 };
 
@@ -135,7 +139,7 @@ static int write_batch(struct tick_job *job, struct tick *tick) {
 
 static void batch_done(struct tick_job *job, int result) {
     struct batch *batch = (struct batch *)job;
-    assert_int_equal(result, 0);
+    batch->result = result;
     atomic_store(&batch->done, true);
 }
 
@@ -154,13 +158,18 @@ static bool batch_is_done(void *user) {
     return atomic_load(&((struct batch *)user)->done);
 }
 
+static int publish_batch(struct house *house) {
+    struct batch batch = {.first = atomic_load(&house->broker.visible) + 1};
+    tick_job_init(&batch.job, write_batch, batch_done);
+    assert_true(mailbox_post(house->broker.to_tick, &batch.job.job));
+    assert_true(wait_until(batch_is_done, &batch));
+    return batch.result;
+}
+
 // n batches, a tick each.
 static void publish(struct house *house, int n) {
     for (int i = 0; i < n; i++) {
-        struct batch batch = {.first = atomic_load(&house->broker.visible) + 1};
-        tick_job_init(&batch.job, write_batch, batch_done);
-        assert_true(mailbox_post(house->broker.to_tick, &batch.job.job));
-        assert_true(wait_until(batch_is_done, &batch));
+        assert_int_equal(publish_batch(house), 0);
     }
 }
 
@@ -355,6 +364,29 @@ static void test_a_trim_by_command(void **state) {
     stop(&house);
 }
 
+static bool is_not_low(void *user) {
+    return !atomic_load(&((struct broker *)user)->disk_low);
+}
+
+// Busy while there still is room for what goes on anyway, and again ready when there is more.
+static void test_a_full_map_is_busy_before_it_fails(void **state) {
+    struct configuration configuration = often;
+    configuration.log_map_bytes = 8 << 20;
+    struct house house = {.tick = NULL};
+    uint64_t first = 0;
+    int r = 0;
+    start(&house, *state, &configuration);
+    for (int i = 0; i < 2000 && r == 0; i++) {
+        r = publish_batch(&house);
+    }
+    assert_int_equal(r, REASON_BUSY);
+    assert_true(wait_until(is_restorable, &house.broker));
+    assert_int_equal(trim(&house, atomic_load(&house.broker.visible) - 500, &first), 0);
+    assert_true(wait_until(is_not_low, &house.broker));
+    publish(&house, 10);
+    stop(&house);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, support_setup, support_teardown)
 
 int main(void) {
@@ -365,6 +397,7 @@ int main(void) {
         TEST(test_past_its_cap_the_loss_is_an_event),
         TEST(test_nothing_is_trimmed_while_it_is_held),
         TEST(test_a_trim_by_command),
+        TEST(test_a_full_map_is_busy_before_it_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
