@@ -19,6 +19,14 @@ enum {
     STOP_LOOK_MS = 10,
 };
 
+static void publish_floor(struct delivery *delivery) {
+    uint64_t floor = UINT64_MAX;
+    for (const struct named *named = delivery->named; named; named = named->next)
+        if (named->floor < floor)
+            floor = named->floor;
+    atomic_store(&delivery->floor, floor);
+}
+
 int delivery_new(struct broker *broker, struct delivery **ret) {
     struct delivery *delivery = calloc(1, sizeof *delivery);
     if (!delivery)
@@ -33,6 +41,8 @@ int delivery_new(struct broker *broker, struct delivery **ret) {
         r = feed_new(broker, &delivery->feed);
     if (r == 0)
         r = record_load(delivery);
+    if (r == 0)
+        publish_floor(delivery);
     if (r == 0)
         r = peer_open_socket(delivery);
     if (r < 0) {
@@ -67,35 +77,63 @@ uint64_t delivery_floor(struct delivery *delivery) {
     return atomic_load(&delivery->floor);
 }
 
-static void publish_floor(struct delivery *delivery) {
-    uint64_t floor = UINT64_MAX;
-    for (const struct named *named = delivery->named; named; named = named->next)
-        if (named->floor < floor)
-            floor = named->floor;
-    atomic_store(&delivery->floor, floor);
-}
-
 static void run_jobs(struct delivery *delivery) {
     struct job *job;
     while ((job = mailbox_take(delivery->broker->to_delivery)))
         job->run(job, delivery);
 }
 
-// Every subscription and stream gets a turn; those that want more get it in the next one.
+static struct named *next_named(struct delivery *delivery) {
+    struct named *named = delivery->named;
+    if (named->next) {
+        delivery->named = named->next;
+        delivery->named->previous = NULL;
+        delivery->named_last->next = named;
+        named->previous = delivery->named_last;
+        named->next = NULL;
+        delivery->named_last = named;
+    }
+    return named;
+}
+
+static struct peer *next_peer(struct delivery *delivery) {
+    struct peer *peer = delivery->peers;
+    if (peer->next) {
+        delivery->peers = peer->next;
+        delivery->peers->previous = NULL;
+        delivery->peers_last->next = peer;
+        peer->previous = delivery->peers_last;
+        peer->next = NULL;
+        delivery->peers_last = peer;
+    }
+    return peer;
+}
+
+// Each gets a turn, in a circle: whom the slice did not reach is first in the next one.
 static void pump_all(struct delivery *delivery) {
     if (feed_begin(delivery->feed) < 0)
         broker_fatal("delivery-read", -EIO);
-    int64_t began_us = clock_monotonic_us(), end_us = began_us + SLICE_MS_MAX * CLOCK_US_PER_MS;
-    for (struct named *named = delivery->named; named; named = named->next)
-        if (named->peers) {
-            int64_t turn_us = clock_monotonic_us() + PUMP_MS_MAX * CLOCK_US_PER_MS;
-            named_pump(delivery, named, turn_us < end_us ? turn_us : end_us);
+    const int64_t turn_us = PUMP_MS_MAX * CLOCK_US_PER_MS;
+    int64_t now_us = clock_monotonic_us(), end_us = now_us + SLICE_MS_MAX * CLOCK_US_PER_MS;
+    size_t n_named = delivery->n_named, n_peers = delivery->n_peers;
+    while ((n_named > 0 || n_peers > 0) && now_us < end_us) {
+        int64_t until_us = now_us + turn_us < end_us ? now_us + turn_us : end_us;
+        if (n_named > 0) {
+            struct named *named = next_named(delivery);
+            n_named--;
+            if (!named->peers)
+                continue;
+            named_pump(delivery, named, until_us);
+        } else {
+            struct peer *peer = next_peer(delivery);
+            n_peers--;
+            if (peer->gone || !peer->stream)
+                continue;
+            stream_pump(delivery, peer, until_us);
         }
-    for (struct peer *peer = delivery->peers; peer; peer = peer->next)
-        if (!peer->gone && peer->stream) {
-            int64_t turn_us = clock_monotonic_us() + PUMP_MS_MAX * CLOCK_US_PER_MS;
-            stream_pump(delivery, peer, turn_us < end_us ? turn_us : end_us);
-        }
+        now_us = clock_monotonic_us();
+    }
+    delivery->more |= n_named > 0 || n_peers > 0;
     feed_end(delivery->feed);
 }
 

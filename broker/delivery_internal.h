@@ -106,16 +106,14 @@ struct delivery {
     struct arena *arena;
     struct outlets *outlets;
     struct subscription_budget budget;
-    struct named *named;
+    struct named *named, *named_last;
     size_t n_named;
-    struct peer *peers;
+    struct peer *peers, *peers_last;
     size_t n_peers;
     struct lane_table peers_by_key;
     atomic_uint_fast64_t floor;
     int64_t now_us; // monotonic, of this turn
-    uint64_t head_said;
-    bool more;           // somebody has more to do at once
-    bool short_of_queue; // some peer's queue was full
+    bool more;      // somebody has more to do at once
     char detail[DETAIL_BYTES_MAX];
 };
 
@@ -153,6 +151,7 @@ struct named *named_free(struct delivery *delivery, struct named *named);
 void named_add_peer(struct named *named, struct peer *peer);
 void named_remove_peer(struct named *named, struct peer *peer);
 void named_pump(struct delivery *delivery, struct named *named, int64_t until_us);
+bool named_stands_at_damage(const struct named *named);
 void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__Settle *settle);
 int64_t named_due(const struct delivery *delivery, const struct named *named);
 int subscription_make(struct delivery *delivery, uint64_t cursor,

@@ -155,6 +155,12 @@ static void join_existing(struct delivery *delivery, struct peer *peer, struct n
         peer_refuse(delivery, peer, REASON_TOO_MANY, 0, "members of one subscription");
         return;
     }
+    if (named_stands_at_damage(named)) {
+        snprintf(delivery->detail, sizeof delivery->detail, "the log is damaged at %" PRIu64,
+                 named->damaged);
+        peer_refuse(delivery, peer, REASON_DAMAGED, 0, delivery->detail);
+        return;
+    }
     named_add_peer(named, peer);
     if (named->creating)
         peer->waits = true;

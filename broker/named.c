@@ -42,6 +42,8 @@ struct named *named_new(struct delivery *delivery, const char *name, struct filt
     named->next = delivery->named;
     if (named->next)
         named->next->previous = named;
+    else
+        delivery->named_last = named;
     delivery->named = named;
     delivery->n_named++;
     return named;
@@ -55,6 +57,8 @@ struct named *named_free(struct delivery *delivery, struct named *named) {
         delivery->named = named->next;
     if (named->next)
         named->next->previous = named->previous;
+    else
+        delivery->named_last = named->previous;
     delivery->n_named--;
     record_abandon(named);
     subscription_free(named->subscription);
@@ -140,12 +144,21 @@ static void note_lost(struct delivery *delivery, struct named *named, uint64_t f
 }
 
 // A damaged block is never skipped in silence: reading stops there until an operator moves it on.
-static void stop_at_damage(struct delivery *delivery, struct named *named, uint64_t sequence) {
+static void stop_at_damage(struct named *named, uint64_t sequence) {
     if (named->damaged == sequence)
         return;
     named->damaged = sequence;
     logging_error("event=delivery-stopped subscription=%s sequence=%" PRIu64 " reason=damaged",
                   named->name, sequence);
+}
+
+bool named_stands_at_damage(const struct named *named) {
+    return named->damaged && subscription_cursor(named->subscription) + 1 >= named->damaged;
+}
+
+// Told when what comes before the damage is settled.
+static void refuse_damaged(struct delivery *delivery, struct named *named) {
+    uint64_t sequence = named->damaged;
     snprintf(delivery->detail, sizeof delivery->detail, "the log is damaged at %" PRIu64, sequence);
     for (struct peer *peer = named->peers, *next; peer; peer = next) {
         next = peer->named_next;
@@ -170,7 +183,7 @@ static uint64_t offer_block(struct delivery *delivery, struct named *named,
     uint32_t i = after >= block->first ? (uint32_t)(after - block->first) + 1 : 0;
     for (; i < block->n_events && n_max > 0; i++) {
         if (block_entry_get(block, i, &entry) < 0) {
-            stop_at_damage(delivery, named, block->first + i);
+            stop_at_damage(named, block->first + i);
             break;
         }
         if (!filter_passes(&named->filter, &named->names, &entry))
@@ -196,7 +209,7 @@ static bool read_ahead(struct delivery *delivery, struct named *named) {
     int r = feed_block(delivery->feed, subscription->position + 1, &block, &was_read);
     named->blocks_read += was_read;
     if (r == -EBADMSG)
-        stop_at_damage(delivery, named, subscription->position + 1);
+        stop_at_damage(named, subscription->position + 1);
     if (r != 0)
         return false;
     named->damaged = 0;
@@ -261,7 +274,7 @@ static void drain_by_index(struct delivery *delivery, struct named *named, struc
         int r = feed_entry(delivery->feed, sequences[i], &block, &entry, &was_read);
         named->blocks_read += was_read;
         if (r == -EBADMSG) {
-            stop_at_damage(delivery, named, sequences[i]);
+            stop_at_damage(named, sequences[i]);
             return;
         }
         if (r == 0)
@@ -281,7 +294,7 @@ static void drain_by_reading(struct delivery *delivery, struct named *named,
         int r = feed_block(delivery->feed, at + 1, &block, &was_read);
         named->blocks_read += was_read;
         if (r == -EBADMSG)
-            stop_at_damage(delivery, named, at + 1);
+            stop_at_damage(named, at + 1);
         if (r != 0)
             return;
         uint32_t i = at >= block->first ? (uint32_t)(at - block->first) + 1 : 0;
@@ -301,7 +314,7 @@ static void drain_by_reading(struct delivery *delivery, struct named *named,
 
 static bool drain(struct delivery *delivery, struct named *named) {
     struct parked *parked = parking_wants(named->subscription);
-    if (!parked || named->damaged)
+    if (!parked)
         return false;
     if (parked->scan || (parked->lane & lane_of_subject))
         drain_by_reading(delivery, named, parked);
@@ -392,8 +405,11 @@ static void hand_out(struct delivery *delivery, struct named *named, struct slot
         note_lost(delivery, named, sequence, sequence);
         return;
     }
-    if (r < 0) {
-        stop_at_damage(delivery, named, slot->sequence); // the member leaves: it stays owed
+    if (r < 0) { // its lane waits for an operator, with this in the row
+        logging_error("event=damaged subscription=%s sequence=%" PRIu64, named->name,
+                      slot->sequence);
+        subscription_settle(named->subscription, &peer->member, slot->sequence, SETTLE_REJECT,
+                            "the log is damaged here", delivery->now_us);
         return;
     }
     if (frame_is_full(&peer->frame) && !peer_flush(delivery, peer))
@@ -404,7 +420,7 @@ static bool take_some(struct delivery *delivery, struct named *named) {
     struct member *member;
     struct slot *slot;
     unsigned n = 0;
-    while (n < PUMP_EVENTS && !named->damaged &&
+    while (n < PUMP_EVENTS && named->peers &&
            (slot = subscription_take(named->subscription, delivery->now_us, &member))) {
         hand_out(delivery, named, slot, peer_of(member));
         n++;
@@ -433,6 +449,8 @@ void named_pump(struct delivery *delivery, struct named *named, int64_t until_us
         more |= take_some(delivery, named);
     }
     delivery->more |= more;
+    if (named_stands_at_damage(named))
+        refuse_damaged(delivery, named);
     for (struct peer *peer = named->peers, *next; peer; peer = next) {
         next = peer->named_next;
         peer_flush(delivery, peer);

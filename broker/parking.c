@@ -206,21 +206,17 @@ static void parked_fail(struct parked *parked, const struct slot *slot, bool rej
 // A released lane failed again: it waits again, from this event on.
 static void park_again(struct subscription *subscription, struct slot *slot, bool rejected,
                        const char *detail, int64_t now_us) {
-    uint64_t numbers[EVENT_LANES_MAX];
-    unsigned n = slot_numbers(slot, numbers);
-    uint64_t sequence = slot->sequence;
+    struct parked *parked[EVENT_LANES_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < slot->n_links; i++)
+        if (slot->links[i].lane) // a waived lane is past it
+            parked[n++] = slot->links[i].lane->parked;
     for (unsigned i = 0; i < n; i++) {
-        struct parked *parked = parking_find(subscription, numbers[i]);
-        if (parked && !slot->links[i].waived) {
-            parked_fail(parked, slot, rejected, detail, now_us);
-            parking_advance(parked, sequence);
-        }
+        parked_fail(parked[i], slot, rejected, detail, now_us);
+        parking_advance(parked[i], slot->sequence);
     }
-    for (unsigned i = 0; i < n; i++) { // the last one frees the slot
-        struct parked *parked = parking_find(subscription, numbers[i]);
-        if (parked && parked->state == PARKED_DRAINING && parked->first == sequence)
-            parked_stop(subscription, parked);
-    }
+    for (unsigned i = 0; i < n; i++)
+        parked_stop(subscription, parked[i]); // the last one frees the slot
 }
 
 bool parking_park(struct subscription *subscription, struct slot *slot, bool rejected,

@@ -109,6 +109,8 @@ static struct peer *peer_new(struct delivery *delivery, const void *id, size_t i
     peer->next = delivery->peers;
     if (peer->next)
         peer->next->previous = peer;
+    else
+        delivery->peers_last = peer;
     delivery->peers = peer;
     delivery->n_peers++;
     lane_table_put(&delivery->peers_by_key, key, peer);
@@ -122,6 +124,8 @@ static void peer_free(struct delivery *delivery, struct peer *peer) {
         delivery->peers = peer->next;
     if (peer->next)
         peer->next->previous = peer->previous;
+    else
+        delivery->peers_last = peer->previous;
     delivery->n_peers--;
     lane_table_remove(&delivery->peers_by_key, peer->key);
     if (peer->has_unsent)
@@ -174,9 +178,10 @@ static bool send_or_keep(struct delivery *delivery, struct peer *peer, zmq_msg_t
     case 0:
         return true;
     case 1:
-        peer->unsent = *message;
+        zmq_msg_init(&peer->unsent);
+        zmq_msg_move(&peer->unsent, message);
+        zmq_msg_close(message);
         peer->has_unsent = true;
-        delivery->short_of_queue = true;
         return false;
     default:
         zmq_msg_close(message);
@@ -290,7 +295,6 @@ static void refuse_unknown(struct delivery *delivery, const void *id, size_t id_
 
 static void take_settle(struct delivery *delivery, struct peer *peer,
                         const Touchbus__Settle *settle) {
-    delivery->more = true;
     if (peer->stream) {
         peer->stream->credit += settle->grant;
         if (peer->stream->credit > STREAM_CREDIT_MAX)
@@ -402,10 +406,12 @@ int peer_receive(struct delivery *delivery) {
 
 static void peer_tend_one(struct delivery *delivery, struct peer *peer) {
     if (peer->has_unsent) {
-        zmq_msg_t message = peer->unsent;
+        zmq_msg_t message;
+        zmq_msg_init(&message);
+        zmq_msg_move(&message, &peer->unsent);
+        zmq_msg_close(&peer->unsent);
         peer->has_unsent = false;
-        if (send_or_keep(delivery, peer, &message))
-            delivery->more = true;
+        send_or_keep(delivery, peer, &message);
     }
     if (!peer->gone &&
         delivery->now_us - peer->heard_us >= delivery->broker->configuration.member_lapse_us) {
@@ -418,7 +424,6 @@ static void peer_tend_one(struct delivery *delivery, struct peer *peer) {
 }
 
 void peer_tend(struct delivery *delivery) {
-    delivery->short_of_queue = false;
     for (struct peer *peer = delivery->peers; peer; peer = peer->next)
         if (!peer->gone)
             peer_tend_one(delivery, peer);
