@@ -95,9 +95,9 @@ static enum store_outcome apply(struct crm *crm, const touchbus_event *event,
 }
 
 // The file is away: nothing of this batch is in it, whatever was said of single events.
-static void retry_all(struct kit_result *results, size_t n_events, const char *why) {
+static void hold_all(struct kit_result *results, size_t n_events, const char *why) {
     for (size_t i = 0; i < n_events; i++) {
-        kit_result(&results[i], KIT_RETRY, "%s", why);
+        kit_result(&results[i], KIT_AWAY, "%s", why);
     }
 }
 
@@ -111,7 +111,7 @@ static void crm_deliver(void *state, touchbus_event *const *events, size_t n_eve
     }
     r = r == 0 ? store_commit(crm->store, why) : r;
     if (r != 0) {
-        retry_all(results, n_events, why);
+        hold_all(results, n_events, why);
     }
 }
 

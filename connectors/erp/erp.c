@@ -181,7 +181,7 @@ static void erp_deliver(void *state, touchbus_event *const *events, size_t n_eve
     if (r < 0) { // the disk's trouble: whatever was said of single events
         outbox_forget(erp->outbox);
         for (size_t i = 0; i < n_events; i++) {
-            kit_result(&results[i], KIT_RETRY, "outbox: %s", strerror(-r));
+            kit_result(&results[i], KIT_AWAY, "outbox: %s", strerror(-r));
         }
     }
 }

@@ -106,8 +106,19 @@ static void note_failure(struct delivering *delivering, uint64_t lane) {
     }
 }
 
-// Whether what failed in this batch is the sink's own trouble.
+static bool says_away(const struct delivering *delivering) {
+    size_t i = 0;
+    while (i < delivering->n_batch && delivering->results[i].outcome != KIT_AWAY) {
+        i++;
+    }
+    return i < delivering->n_batch;
+}
+
+// Whether what failed in this batch is the sink's own trouble: it says so, or nothing goes.
 static bool is_outage(struct delivering *delivering) {
+    if (says_away(delivering)) {
+        return true;
+    }
     for (size_t i = 0; i < delivering->n_batch; i++) {
         if (delivering->results[i].outcome != KIT_RETRY) {
             delivering->n_failing = 0;

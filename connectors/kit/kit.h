@@ -38,6 +38,8 @@ enum kit_outcome {
     KIT_RETRY, // not now: it comes again, later and later; then its lane is parked
     KIT_DELIVERED,
     KIT_REJECT, // never: its lane is parked, others flow on
+    KIT_AWAY,   // the sink's system is not there (a lock, a full disk): this whole call is held and
+                // made again, later and later; no attempt is counted, no lane parked for it
 };
 
 // One slot an event; preset to KIT_RETRY, so that a deliver that returns early loses nothing.

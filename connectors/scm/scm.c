@@ -163,7 +163,7 @@ static void scm_deliver(void *state, touchbus_event *const *events, size_t n_eve
     if (r < 0) { // the disk's trouble: whatever was said of single events
         outbox_forget(scm->outbox);
         for (size_t i = 0; i < n_events; i++) {
-            kit_result(&results[i], KIT_RETRY, "outbox: %s", strerror(-r));
+            kit_result(&results[i], KIT_AWAY, "outbox: %s", strerror(-r));
         }
     }
     kit_count(scm->kit, SCM_DOCUMENTS, purchases.n_documents);
