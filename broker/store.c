@@ -420,6 +420,9 @@ int store_live_bytes(struct store *store, uint64_t *ret) {
     struct store_txn *txn = NULL;
     uint64_t sum = 0;
     int r = store_begin(store, false, &txn);
+    if (r != 0) {
+        return r;
+    }
     for (unsigned table = 0; r == 0 && table < store->n_tables; table++) {
         uint64_t bytes = 0;
         r = store_table_bytes(txn, table, &bytes, NULL);
