@@ -12,7 +12,7 @@
 #include "schemas/base/clock.h"
 
 enum {
-    ID_AND_SOURCE_BYTES = 42, // what a publisher adds: "0123456789abcdef-1234567", "/bench-12"
+    ID_AND_SOURCE_BYTES = 47, // what a publisher adds: "0123456789abcdef-123456", "/bench-12345-12"
     NUMBER_DIGITS = 12,
     DATA_BYTES_MAX = 512,
     ORDER_EVERY = 6,

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "schemas/base/clock.h"
@@ -30,7 +31,8 @@ int load_open(struct load *load, const char *broker, struct events *events, uint
     load->random = (uint64_t)clock_now_us() | 1;
     for (int i = 0; i < LOAD_PUBLISHERS; i++) {
         char name[32];
-        snprintf(name, sizeof(name), "bench-%d", i);
+        // Of this run: two benchmarks at a time must not fence each other.
+        snprintf(name, sizeof(name), "bench-%ld-%d", (long)getpid(), i);
         touchbus_publisher_options options = {
             .broker = broker,
             .producer = i < LOAD_NUMBERED ? name : NULL,
