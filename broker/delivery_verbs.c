@@ -238,7 +238,8 @@ static int subscription_replay(struct command *command) {
         r = join_parse_position(command->delivery, until, &end, &command->detail);
     if (r != 0)
         return r;
-    if (until && *until && end < last && strchr(until, '-') == NULL && strcmp(until, "beginning"))
+    if (until && *until && end < last && strchr(until, '-') == NULL &&
+        strcmp(until, "beginning") != 0)
         end++; // a sequence is the last one wanted, a time the first one not wanted
     if (filter_copy(types, n_types, channels, n_channels, number, &filter) < 0)
         return -ENOMEM;
