@@ -149,8 +149,8 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
         return r;
     }
     struct decision decision;
-    r = decide_event(tick->decide, tick->view, tick->arena, event, tick->first + tick->n_records,
-                     &tick->customers_last, &decision);
+    r = decide_event(tick->decide, tick->fold, tick->view, tick->arena, event,
+                     tick->first + tick->n_records, &tick->customers_last, &decision);
     ret->code = decision.code;
     ret->detail = decision.detail;
     if (r != 0) {

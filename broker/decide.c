@@ -138,9 +138,9 @@ int decide_check(const struct decide *decide, struct arena *arena, const Touchbu
     return *ret_detail == NULL ? -ENOMEM : REASON_QUARANTINED;
 }
 
-int decide_event(const struct decide *decide, struct view_txn *txn, struct arena *arena,
-                 Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
-                 struct decision *ret) {
+int decide_event(const struct decide *decide, struct fold *fold, struct view_txn *txn,
+                 struct arena *arena, Touchbus__Event *event, uint64_t sequence,
+                 uint64_t *customers_last, struct decision *ret) {
     *ret = (struct decision){.detail = ""};
     int r = decide_check(decide, arena, event, &ret->detail);
     if (r != 0) {
@@ -154,7 +154,7 @@ int decide_event(const struct decide *decide, struct view_txn *txn, struct arena
     event->rank = rank_of(decide, event->source);
     struct resolution resolution = {0};
     r = resolve_references(type, arena, event);
-    r = r != 0 ? r : resolve_customer(txn, arena, event, customers_last, &resolution);
+    r = r != 0 ? r : resolve_customer(fold, txn, arena, event, customers_last, &resolution);
     r = r != 0 ? r : stamp_lane(decide, arena, event);
     if (r == 0 && resolution.n_owners > 1) {
         r = resolve_refusal(arena, event, sequence, &resolution, &ret->follow_ups[0]);

@@ -8,6 +8,7 @@
 
 #include "broker/bounds.h"
 #include "broker/configuration.h"
+#include "broker/fold.h"
 #include "broker/view.h"
 #include "schemas/base/arena.h"
 #include "schemas/catalogue.h"
@@ -29,12 +30,13 @@ int decide_new(const struct configuration *configuration, const struct catalogue
                const uint8_t *secret, struct decide **ret);
 struct decide *decide_free(struct decide *decide); // takes NULL; returns NULL
 
-// event is as published, in the arena, and is changed in place. sequence: the one it will get.
+// event is as published, in the arena, and is changed in place. fold: asked what it holds, never
+// changed. sequence: the one it will get.
 // *customers_last: the last customer number given; raised by one where the event makes a customer.
 // 0, or a negative errno.
-int decide_event(const struct decide *decide, struct view_txn *txn, struct arena *arena,
-                 Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
-                 struct decision *ret);
+int decide_event(const struct decide *decide, struct fold *fold, struct view_txn *txn,
+                 struct arena *arena, Touchbus__Event *event, uint64_t sequence,
+                 uint64_t *customers_last, struct decision *ret);
 // The schema alone: 0; REASON_QUARANTINED with *ret_detail in the arena; -ENOMEM.
 int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
                  const char **ret_detail);

@@ -2,6 +2,7 @@
 // Who an event belongs to: between decide.c and resolve.c.
 #pragma once
 
+#include "broker/fold.h"
 #include "broker/view.h"
 #include "schemas/base/arena.h"
 #include "schemas/catalogue.h"
@@ -18,8 +19,8 @@ struct resolution {
 int resolve_references(const struct catalogue_type *type, struct arena *arena,
                        Touchbus__Event *event);
 // Stamps customer, created and keys. After resolve_references.
-int resolve_customer(struct view_txn *txn, struct arena *arena, Touchbus__Event *event,
-                     uint64_t *customers_last, struct resolution *ret);
+int resolve_customer(struct fold *fold, struct view_txn *txn, struct arena *arena,
+                     Touchbus__Event *event, uint64_t *customers_last, struct resolution *ret);
 // The identity.changed that says a merge was refused, for the event with this sequence.
 int resolve_refusal(struct arena *arena, const Touchbus__Event *event, uint64_t sequence,
                     const struct resolution *resolution, Touchbus__Event **ret);

@@ -25,6 +25,11 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
 // is kept, so that a fold's memory is bounded by FOLD_ARENA_BYTES_MAX. view_set_applied stays the
 // caller's.
 int fold_flush(struct fold *fold, struct view_txn *txn);
+// Whether this customer holds this key (normalised), as of everything applied: 1 or 0, or a
+// negative errno. Spares decide a look-up in the key table: the record is decoded for the fold
+// anyway.
+int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer, const char *kind,
+                   const char *value);
 // The last customer number given, as of what was folded.
 uint64_t fold_customers_last(const struct fold *fold);
 // Name of an interned number, "other" for 0 and unknown ones.

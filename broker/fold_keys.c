@@ -34,10 +34,10 @@ static int bind(struct fold_step *step, enum view_table table, const uint8_t *ke
     return view_put(step->txn, table, key, size, &number, sizeof(number));
 }
 
-static View__Key *find_key(const View__Customer *customer, const Touchbus__Identity *identity) {
+static View__Key *find_key(const View__Customer *customer, const char *kind, const char *value) {
     for (size_t i = 0; i < customer->n_keys; i++) {
         View__Key *key = customer->keys[i];
-        if (strcmp(key->value, identity->value) == 0 && strcmp(key->kind, identity->kind) == 0) {
+        if (strcmp(key->value, value) == 0 && strcmp(key->kind, kind) == 0) {
             return key;
         }
     }
@@ -47,7 +47,7 @@ static View__Key *find_key(const View__Customer *customer, const Touchbus__Ident
 static int attach(struct fold_step *step, const Touchbus__Identity *identity) {
     View__Customer *customer = step->customer;
     struct arena *arena = step->fold->arena;
-    View__Key *key = find_key(customer, identity);
+    View__Key *key = find_key(customer, identity->kind, identity->value);
     if (key != NULL) {
         key->verified = key->verified || identity->verified;
         return 0;
@@ -98,4 +98,11 @@ int fold_references(struct fold_step *step) {
         }
     }
     return 0;
+}
+
+int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer, const char *kind,
+                   const char *value) {
+    View__Customer *record;
+    int r = fold_customers_get(fold, txn, customer, &record);
+    return r != 0 ? r : find_key(record, kind, value) != NULL;
 }

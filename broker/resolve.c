@@ -60,8 +60,8 @@ static bool is_known(const struct candidate *candidates, size_t n,
 
 // The event's keys, without nobody's values, shared ones and repeats. Partners' keys count only
 // where no person's key stands beside them: a partner is a customer of its own kind.
-static int collect(struct view_txn *txn, struct arena *arena, const Touchbus__Event *event,
-                   struct candidate candidates[static EVENT_IDENTITIES_MAX], size_t *ret_n) {
+static void collect(struct arena *arena, const Touchbus__Event *event,
+                    struct candidate candidates[static EVENT_IDENTITIES_MAX], size_t *ret_n) {
     size_t n = 0;
     bool person = false;
     for (size_t i = 0; i < event->n_identities && n < EVENT_IDENTITIES_MAX; i++) {
@@ -83,14 +83,28 @@ static int collect(struct view_txn *txn, struct arena *arena, const Touchbus__Ev
             candidates[n_kept++] = candidates[i];
         }
     }
-    for (size_t i = 0; i < n_kept; i++) {
-        int r = find_owner(txn, VIEW_KEYS, candidates[i].identity->kind, candidates[i].value,
-                           &candidates[i].owner);
+    *ret_n = n_kept;
+}
+
+// Looks up who owns the keys. Nearly always they are all one customer's: a key that the record of
+// the first one's owner holds needs no look-up of its own.
+static int find_owners(struct fold *fold, struct view_txn *txn, struct candidate *candidates,
+                       size_t n) {
+    uint64_t likely = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct candidate *candidate = &candidates[i];
+        const char *kind = candidate->identity->kind;
+        int r = likely == 0 ? 0 : fold_holds_key(fold, txn, likely, kind, candidate->value);
+        if (r == 1) {
+            candidate->owner = likely;
+            continue;
+        }
+        r = r < 0 ? r : find_owner(txn, VIEW_KEYS, kind, candidate->value, &candidate->owner);
         if (r < 0) {
             return r;
         }
+        likely = likely == 0 ? candidate->owner : likely;
     }
-    *ret_n = n_kept;
     return 0;
 }
 
@@ -156,16 +170,17 @@ static int by_reference(struct view_txn *txn, Touchbus__Event *event) {
     return 0;
 }
 
-int resolve_customer(struct view_txn *txn, struct arena *arena, Touchbus__Event *event,
-                     uint64_t *customers_last, struct resolution *ret) {
+int resolve_customer(struct fold *fold, struct view_txn *txn, struct arena *arena,
+                     Touchbus__Event *event, uint64_t *customers_last, struct resolution *ret) {
     struct candidate candidates[EVENT_IDENTITIES_MAX];
     size_t n;
-    int r = collect(txn, arena, event, candidates, &n);
-    if (r < 0) {
-        return r;
-    }
+    collect(arena, event, candidates, &n);
     if (n == 0) {
         return by_reference(txn, event);
+    }
+    int r = find_owners(fold, txn, candidates, n);
+    if (r < 0) {
+        return r;
     }
     event->customer = strongest_owner(candidates, n);
     if (event->customer == 0) {

@@ -48,8 +48,9 @@ static void scene_close(struct scene *scene) {
 // Decides and folds, as a tick does.
 static void play(struct scene *scene, Touchbus__Event *event) {
     event->received_us = 1000000;
-    assert_int_equal(decide_event(scene->decide, scene->fixture->txn, scene->fixture->arena, event,
-                                  scene->sequence + 1, &scene->customers_last, &scene->decision),
+    assert_int_equal(decide_event(scene->decide, scene->fold, scene->fixture->txn,
+                                  scene->fixture->arena, event, scene->sequence + 1,
+                                  &scene->customers_last, &scene->decision),
                      0);
     if (scene->decision.code == 0) {
         event->sequence = ++scene->sequence;
