@@ -296,7 +296,8 @@ static int begin_read(struct store *store, struct store_txn **ret) {
     }
     if (r != 0) {
         free(txn);
-        return store_error(r);
+        r = store_error(r);
+        return r < 0 ? r : -EIO;
     }
     *ret = txn;
     return 0;
