@@ -29,6 +29,5 @@ enum {
     LOOP_MS = 250,    // the loop looks around at least this often
     REPORT_MS = 5000, // a health report to the broker this often
     REPORT_ANSWER_MS = 500,
-    DRAIN_MS = 1000,      // at the end: waiting for acks, then what can be is spooled
-    DRAIN_SPOOL_MS = 500, // and this for the answers of what was spooled
+    DRAIN_MS = 1000, // at the end: waiting for acks, then what can be is spooled
 };

@@ -76,7 +76,7 @@ bool submissions_waiting(struct publishing *publishing);
 void submission_answer(struct publishing *publishing, struct submission *submission, size_t index,
                        const struct kit_ack *ack);
 
-// publish.c
+// answer.c
 
 struct kit_ack publishing_refusal(uint32_t code);
 // Tells whoever waits for it, once; the entry lives on where the publisher still has it.
@@ -85,6 +85,8 @@ void publishing_answer(struct publishing *publishing, struct entry *entry,
 // Puts an event into quarantine that was refused after its caller had been told it is safe.
 void publishing_set_aside(struct publishing *publishing, const struct entry *entry,
                           const struct kit_ack *ack);
+// publish.c
+
 // Hands an entry that is in no list to the publisher. False: it takes no more now; the entry waits.
 bool publishing_publish(struct publishing *publishing, struct entry *entry);
 

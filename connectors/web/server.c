@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "connectors/web/web.h"
 #include "schemas/base/logging.h"
@@ -147,6 +148,7 @@ static enum MHD_Result begin(struct web *web, struct MHD_Connection *connection,
         return MHD_NO;
     }
     *context = request;
+    atomic_fetch_add(&web->n_requests, 1);
     request->web = web;
     request->connection = connection;
     kit_count(web->kit, WEB_REQUESTS, 1);
@@ -253,6 +255,7 @@ static void end(void *user, struct MHD_Connection *connection, void **context,
     free(request);
     *context = NULL;
     patience_phase(web, connection, PHASE_IDLE);
+    atomic_fetch_sub(&web->n_requests, 1);
 }
 
 // ---- life
@@ -299,6 +302,10 @@ int server_start(struct web *web) {
 
 void server_stop(struct web *web) {
     if (web->daemon != NULL) {
+        // The kit has answered all of them; the answers still have to leave.
+        for (int ms = 0; ms < WEB_STOP_MS && atomic_load(&web->n_requests) > 0; ms++) {
+            usleep(1000);
+        }
         MHD_stop_daemon(web->daemon);
         web->daemon = NULL;
     }

@@ -27,6 +27,7 @@ enum {
     WEB_KEEP_ALIVE_MS = 75000, // from an answer to the next request
     WEB_WATCH_MS = 500,        // slow senders are looked for this often
     WEB_RETRY_AFTER_S = 1,
+    WEB_STOP_MS = 1000, // for the last answers to leave
 };
 
 struct web_conf {
@@ -52,6 +53,7 @@ struct web {
     struct MHD_Daemon *daemon;
     atomic_bool draining;
     atomic_size_t bodies_bytes;
+    atomic_size_t n_requests; // not yet answered to the last byte
 
     pthread_rwlock_t keys_lock; // guards keys against a reload
     struct option_list keys;
