@@ -297,6 +297,23 @@ bool touchbus_publisher_connected(const touchbus_publisher *publisher) {
            clock_monotonic_us() - heard_us < CONNECTED_MS * CLOCK_US_PER_MS;
 }
 
+uint32_t touchbus_publisher_refusal(const touchbus_publisher *publisher, const char **ret_reason,
+                                    const char **ret_detail, const char **ret_hint) {
+    const char *detail;
+    uint32_t code = window_refusal(publisher->window, &detail);
+    const struct reason *reason = reason_find(code);
+    if (ret_reason != NULL) {
+        *ret_reason = reason->name;
+    }
+    if (ret_detail != NULL) {
+        *ret_detail = code == 0 ? "" : detail;
+    }
+    if (ret_hint != NULL) {
+        *ret_hint = reason->hint;
+    }
+    return code;
+}
+
 void *touchbus_publisher_socket(touchbus_publisher *publisher) {
     return publisher->socket;
 }

@@ -125,6 +125,12 @@ TOUCHBUS_EXPORT int touchbus_publisher_flush(touchbus_publisher *publisher, int 
 TOUCHBUS_EXPORT size_t touchbus_publisher_pending(const touchbus_publisher *publisher);
 // Whether the broker has answered within the last seconds.
 TOUCHBUS_EXPORT bool touchbus_publisher_connected(const touchbus_publisher *publisher);
+// Why events wait although the broker answers: the reason code of its last passing refusal (busy)
+// since something was acked, 0 where there is none; texts as in an ack, each may be NULL. They are
+// sent again by themselves.
+TOUCHBUS_EXPORT uint32_t touchbus_publisher_refusal(const touchbus_publisher *publisher,
+                                                    const char **ret_reason,
+                                                    const char **ret_detail, const char **ret_hint);
 // The ZeroMQ socket, for zmq_poll beside other sockets; run after it is readable. Borrowed.
 TOUCHBUS_EXPORT void *touchbus_publisher_socket(touchbus_publisher *publisher);
 

@@ -68,6 +68,11 @@ int64_t window_heard(const struct window *window) {
     return window->heard_us;
 }
 
+uint32_t window_refusal(const struct window *window, const char **ret_detail) {
+    *ret_detail = window->refusal_detail;
+    return window->refusal;
+}
+
 // ---- requests
 
 struct flight *window_flight(struct window *window, size_t index) {

@@ -65,5 +65,7 @@ void window_lost(struct window *window);
 // ignored.
 void window_reply(struct window *window, const Touchbus__PublishReply *reply, int64_t now_us,
                   window_settle settle, void *user);
+// The last passing refusal since something was settled; 0: none. *ret_detail is the window's.
+uint32_t window_refusal(const struct window *window, const char **ret_detail);
 // Monotonic time of the last reply; INT64_MIN: none yet.
 int64_t window_heard(const struct window *window);

@@ -38,6 +38,8 @@ struct window {
     uint32_t credit;
     uint32_t n_busy; // passing refusals in a row
     uint32_t n_silent;
+    uint32_t refusal; // the last passing one, 0: none
+    char refusal_detail[DETAIL_BYTES_MAX + 1];
     uint64_t random;
     int64_t retry_us;   // nothing is sent before
     int64_t silence_us; // live requests are given up then

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a reply settles, and what is done about what it does not: the second half of the go-back-N
 // machine.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "connectors/client/window_internal.h"
@@ -41,6 +42,11 @@ static void settle_entry(struct window *window, uint64_t position, struct window
     }
 }
 
+static void note_refusal(struct window *window, uint32_t code, const char *detail) {
+    window->refusal = code;
+    snprintf(window->refusal_detail, sizeof(window->refusal_detail), "%s", detail);
+}
+
 static const Touchbus__Outcome *outcome_of(struct reply_state *state, size_t index) {
     const Touchbus__PublishReply *reply = state->reply;
     while (state->next_outcome < reply->n_outcomes &&
@@ -65,7 +71,10 @@ static void take_outcomes(struct window *window, const struct flight *flight,
             settled.detail = outcome->detail;
         }
         if (reason_find(settled.code)->retryable) {
-            state->busy = state->busy || settled.code != REASON_NUMBER_GAP;
+            if (settled.code != REASON_NUMBER_GAP) {
+                state->busy = true;
+                note_refusal(window, settled.code, settled.detail);
+            }
             state->gap = true;
             continue;
         }
@@ -193,6 +202,7 @@ void window_reply(struct window *window, const Touchbus__PublishReply *reply, in
     if (reply->code != 0 && reason_find(reply->code)->retryable) {
         state.busy = reply->code != REASON_NUMBER_GAP;
         state.gap = true;
+        note_refusal(window, reply->code, reply->detail);
     } else if (flight.n_events == 0) {
         take_hello(window, reply->expected);
         window->greeted = true;
@@ -207,6 +217,7 @@ void window_reply(struct window *window, const Touchbus__PublishReply *reply, in
         take_outcomes(window, &flight, &state);
     }
     if (state.progress) {
+        window->refusal = state.busy ? window->refusal : 0;
         window->gap_before = false;
         window->n_busy = 0;
     }

@@ -240,9 +240,11 @@ static int publish(struct tool *tool, const struct pub_conf *conf, touchbus_even
     int r = touchbus_publisher_new(&options, &publisher);
     r = r == 0 ? touchbus_publisher_publish(publisher, event, type) : r;
     r = r == 0 ? touchbus_publisher_flush(publisher, tool_timeout_ms(tool)) : r;
-    touchbus_publisher_free(publisher);
+    const char *reason, *detail, *hint;
     int status = TOOL_DONE;
-    if (r == -ETIMEDOUT) {
+    if (r == -ETIMEDOUT && touchbus_publisher_refusal(publisher, &reason, &detail, &hint) != 0) {
+        status = tool_refused(tool, reason, detail, hint);
+    } else if (r == -ETIMEDOUT) {
         tool_refused(tool, "unavailable", "no ack came",
                      "the broker does not answer; the event may or may not be in its log: publish "
                      "it again under the same --id");
@@ -255,6 +257,7 @@ static int publish(struct tool *tool, const struct pub_conf *conf, touchbus_even
     } else {
         tool->json ? output_line(acked.json) : output_object(acked.json);
     }
+    touchbus_publisher_free(publisher);
     json_decref(acked.json);
     return status;
 }

@@ -327,9 +327,13 @@ static void test_busy_backs_off_and_keeps_the_order(void **state) {
     assert_int_equal(seen.n, 1);
     assert_nothing_due(window, 0);
     assert_true(window_deadline(window) <= WINDOW_BUSY_MS_MIN * MS_US);
+    const char *detail;
+    assert_int_equal(window_refusal(window, &detail), REASON_BUSY);
     struct window_request again = send_next(window, WINDOW_BUSY_MS_MIN * MS_US);
     assert_int_equal(again.number, 2);
     assert_int_equal(again.n_events, 2);
+    assert_int_equal(accept_all(window, &again, SECOND_US / 10).n, 2);
+    assert_int_equal(window_refusal(window, &detail), 0);
     window_free(window);
 }
 
