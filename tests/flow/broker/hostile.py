@@ -12,13 +12,15 @@ import zmq
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "wire"), HERE]
-from harness import House, wait_for  # noqa: E402
+from harness import House, program, wait_for  # noqa: E402
 from wire import Publisher, context, pb  # noqa: E402
 from events import make, pack  # noqa: E402
 
 BAD_FRAME, BAD_VERSION, TOO_LARGE, QUARANTINED = 100, 101, 102, 2
 MEMORY_MIB_MAX = 1024  # at its worst; see broker/guard.h
 SETTLED_MIB_MAX = 256
+with open(program("touchbusd"), "rb") as binary:
+    SANITIZED = b"__asan_init" in binary.read()
 GREETING = b"\xff" + b"\0" * 8 + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + b"\0" * 32
 
 
@@ -46,6 +48,8 @@ def refusal(publisher, data):
 
 
 def memory_mib(house):
+    if SANITIZED:
+        return 0  # shadow and quarantine say nothing of the broker's own
     with open(f"/proc/{house.broker.pid}/status", encoding="utf-8") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon:")) / 1024
 
