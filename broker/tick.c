@@ -82,9 +82,6 @@ static void show(struct tick *tick) {
     if (broker->to_delivery != NULL) {
         mailbox_wake(broker->to_delivery);
     }
-    if (broker->to_query != NULL) {
-        mailbox_wake(broker->to_query);
-    }
 }
 
 static void answer(struct tick *tick) {
