@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +18,11 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
 
-enum { CHILD_LINE_BYTES_MAX = 64 << 10, CHILD_ENVIRONMENT_MAX = 512 };
+enum {
+    CHILD_LINE_BYTES_MAX = 64 << 10,
+    CHILD_ENVIRONMENT_MAX = 512,
+    NICE_LONG_WORK = 10, // of children and the helper: the tick goes first
+};
 
 void call_judge(struct call *call, int result) {
     if (call->state == CALL_ENDED) { // its peer is gone
@@ -104,6 +109,7 @@ static void run_on_upkeep(struct job *job, void *context) {
 
 static void *run_on_helper(void *data) {
     struct call *call = data;
+    setpriority(PRIO_PROCESS, 0, NICE_LONG_WORK); // of this thread alone, on Linux
     int r = call->verb->run(call);
     if (r < 0) {
         logging_error("query=%s error=\"%s\"", call->verb->name, strerror(-r));
@@ -281,6 +287,7 @@ static void start_child(struct call *call) {
         call_judge(call, r);
         return;
     }
+    setpriority(PRIO_PROCESS, (id_t)call->child.pid, NICE_LONG_WORK);
     call->child.output = ends[0];
     call->state = CALL_CHILD;
     query->n_children++;
