@@ -24,6 +24,8 @@ struct broker_counters {
 
 struct broker {
     struct configuration configuration;
+    int argc; // as main got them, for a reload
+    char **argv;
     struct catalogue *catalogue;
     struct log *log;
     struct keys *keys;

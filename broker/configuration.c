@@ -37,6 +37,7 @@ static const struct option_row rows[] = {
      .type = OPTION_LIST,
      .offset = ROW(ranks),
      .argument = "GLOB=N",
+     .reloadable = true,
      .help = "Rank of sources that match GLOB, 0 to 1000: between two values of an attribute the "
              "higher ranked source's wins. The first match counts. May be repeated."},
     {.name = "log-level",
@@ -44,6 +45,7 @@ static const struct option_row rows[] = {
      .offset = ROW(log_level),
      .default_text = "info",
      .argument = "LEVEL",
+     .reloadable = true,
      .help = "error, warning, info or debug."},
     {.name = "log-map",
      .type = OPTION_BYTES,

@@ -298,6 +298,8 @@ int main(int argc, char **argv) {
     }
     struct configuration *configuration = &daemon->broker.configuration;
     daemon->broker.lock = -1;
+    daemon->broker.argc = argc;
+    daemon->broker.argv = argv;
     logging_init("touchbusd", LOGGING_INFO);
     int r = options_parse(&configuration_page, configuration, argc, argv, NULL);
     int status = r == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;

@@ -106,7 +106,10 @@ static void tick_close(struct tick *tick) {
 
 // What waits now, all of it through to its answers.
 static void tick_once(struct tick *tick, bool with_requests) {
-    int r = receive_jobs(tick);
+    int r = tick->reload ? tick_open(tick) : 0;
+    r = r == 0 && tick->reload ? reload_configuration(tick) : r;
+    tick->reload = false;
+    r = r != 0 ? r : receive_jobs(tick);
     r = r != 0 || !with_requests ? r : receive_requests(tick);
     if (tick->reading) {
         log_reader_end(tick->reader);
@@ -133,7 +136,7 @@ static bool signalled(struct tick *tick) {
         return false;
     }
     if (info.ssi_signo == SIGHUP) {
-        logging_info("event=reload changed=none");
+        tick->reload = true;
         return false;
     }
     logging_info("event=stopping signal=%u", info.ssi_signo);

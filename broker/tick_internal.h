@@ -44,6 +44,7 @@ struct tick {
     struct keys_reader *keys_reader;
     struct arena *arena;
     int signals; // signalfd
+    bool reload; // SIGHUP came
 
     // the open tick
     bool open, reading;
@@ -75,6 +76,11 @@ bool tick_has_room(const struct tick *tick);
 // ---- tick_commit.c
 // Makes the tick's events durable, then visible. Nothing is answered where it does not return 0.
 int tick_commit(struct tick *tick);
+
+// ---- reload.c
+// SIGHUP, inside an open tick: takes over what may change and logs configuration.changed. What
+// cannot be read leaves everything as it was. 0, or a negative errno.
+int reload_configuration(struct tick *tick);
 
 // ---- quarantine.c
 // 0; REASON_BUSY where QUARANTINE_MAX rows are held; negative errno.

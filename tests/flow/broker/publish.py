@@ -8,7 +8,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "wire"), HERE]
 from harness import House, program, wait_for  # noqa: E402
-from wire import Publisher, pb, query  # noqa: E402
+from wire import Publisher, Subscriber, pb, query  # noqa: E402
 from events import make, order  # noqa: E402
 
 OK, DUPLICATE, QUARANTINED, TOO_LARGE, BAD_ARGUMENT = 0, 1, 2, 102, 103
@@ -167,6 +167,40 @@ def test_a_nearly_full_disk_is_answered_busy(house):
     two = publisher.ask([make(pb, "disk-1"), make(pb, "disk-2")], number=expected)
     assert codes(two) == [BUSY, NUMBER_GAP] or codes(two) == [BUSY, BUSY], two
     assert two.expected == expected == reply.expected and list(two.sequences) == [0, 0], two
+    house.broker.stop()
+    house.start_broker()
+
+
+def test_a_reload_takes_ranks_and_refuses_nonsense(house):
+    path = os.path.join(house.folder, "touchbusd.conf")
+
+    def write(text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def reload(words):
+        house.broker.popen.send_signal(signal.SIGHUP)
+        wait_for(words, lambda: words in house.broker.tail(8))
+
+    def rank(number):
+        sequence = publisher.ask([make(pb, f"rank-{number}", source="/crm/a")]).sequences[0]
+        reader = Subscriber(house.port, until=sequence, sequence=sequence)
+        return [event.rank for event, _ in reader.events()][0]
+    write("rank = /crm/*=5\n")
+    house.broker.stop()
+    house.start_broker("--config", path)
+    publisher = Publisher(house.port)
+    assert rank(1) == 5
+    write("rank = /crm/*=7\nport = 1\n")
+    reload("option=rank reloaded=true")
+    reload("event=reloaded whole=true")
+    assert rank(2) == 7
+    write("rank = /crm/*=8\nnonsense = 1\n")
+    reload("event=reload-refused")
+    assert rank(3) == 7
+    write("rank = nonsense\n")
+    reload("event=reloaded whole=false")
+    assert rank(4) == 7
     house.broker.stop()
     house.start_broker()
 
