@@ -15,6 +15,7 @@ enum {
     FRAME_BYTES_MIN = 16 << 10,
     FRAME_HEAD_BYTES = 64, // version, incarnation, tag and length of the delivery
     VARINT_BYTES_MAX = 10,
+    FRAME_TAIL_BYTES = 8 * VARINT_BYTES_MAX, // tags and numbers around what is appended
     WIRE_VARINT = 0,
     WIRE_BYTES = 2,
     BROKER_MESSAGE_VERSION = 1,
@@ -170,8 +171,8 @@ bool frame_is_full(const struct frame *frame) {
 uint8_t *frame_event(struct frame *frame, const void *open, size_t open_size, size_t plain_size) {
     assert(frame->n_events < DELIVERY_EVENTS_MAX);
     // What follows the last event is reserved with it, so that finishing cannot fail on memory.
-    if (frame_reserve(frame, open_size + plain_size + 8 * VARINT_BYTES_MAX +
-                                 (frame->n_events + 1) * sizeof(uint32_t) * 2) < 0)
+    if (frame_reserve(frame, open_size + plain_size + FRAME_TAIL_BYTES +
+                                 (frame->n_events + 1) * sizeof(uint64_t)) < 0)
         return NULL;
     uint8_t *to = frame->buffer + frame->used;
     to += put_tag(to, DELIVERY_EVENTS, WIRE_BYTES);
@@ -212,7 +213,7 @@ int frame_finish(struct frame *frame, const uint8_t incarnation[static INCARNATI
                  uint64_t head, struct outlet *outlet, zmq_msg_t *ret) {
     assert(frame->n_events > 0);
     const size_t start = sizeof(struct buffer_owner) + FRAME_HEAD_BYTES;
-    if (frame_reserve(frame, 4 * VARINT_BYTES_MAX + frame->n_events * VARINT_BYTES_MAX) < 0)
+    if (frame_reserve(frame, FRAME_TAIL_BYTES + frame->n_events * sizeof(uint64_t)) < 0)
         return -ENOMEM;
     if (frame->tried)
         put_attempts(frame);

@@ -188,6 +188,7 @@ int parking_swallow(struct subscription *subscription, uint64_t sequence, const 
 }
 
 static unsigned slot_numbers(const struct slot *slot, uint64_t ret[static EVENT_LANES_MAX]) {
+    assert(slot->n_links > 0);
     for (unsigned i = 0; i < slot->n_links; i++)
         ret[i] = slot->links[i].number;
     return slot->n_links;

@@ -314,14 +314,11 @@ static void take_message(struct delivery *delivery, const void *id, size_t id_si
         peer->heard_us = delivery->now_us;
     switch (message->body_case) {
     case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SUBSCRIBE:
-        if (known) { // it starts over
+        if (known) // it starts over
             peer_leave(delivery, peer);
+        if (peer)
             peer_free(delivery, peer);
-            peer = peer_find(delivery, id, id_size, &key);
-        } else if (peer) {
-            peer_free(delivery, peer);
-            peer = peer_find(delivery, id, id_size, &key);
-        }
+        peer_find(delivery, id, id_size, &key);
         if (delivery->n_peers >= MEMBERS_MAX) {
             refuse_unknown(delivery, id, id_size, REASON_TOO_MANY, "members");
             return;
