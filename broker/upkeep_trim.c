@@ -112,8 +112,8 @@ static uint64_t needed_floor(struct upkeep *upkeep) {
     return delivery != NULL ? delivery_floor(delivery) : UINT64_MAX;
 }
 
-// The first sequence that age keeps, paced; 0 without the rule. *ret_oldest_us, *ret_limit_us: what
-// the pace is to be charged with.
+// The first sequence that age keeps, paced; 0 in an empty log. *ret_oldest_us: when the oldest
+// event was received, for what the pace is charged with afterwards.
 static int age_floor(struct upkeep *upkeep, uint64_t *ret, int64_t *ret_oldest_us) {
     int64_t age_us = upkeep->broker->configuration.retention_age_us;
     struct block_head block;

@@ -280,6 +280,22 @@ static void test_what_a_subscription_needs_stays(void **state) {
     stop(&house);
 }
 
+static bool only_the_last_block_is_left(void *user) {
+    struct broker *broker = user;
+    return log_first(broker->log) + BATCH == log_next(broker->log);
+}
+
+static void test_what_is_old_goes(void **state) {
+    struct configuration configuration = often;
+    configuration.retention_age_us = 100000;
+    struct house house = {.tick = NULL};
+    start(&house, *state, &configuration);
+    publish(&house, 10);
+    assert_true(wait_until(only_the_last_block_is_left, &house.broker));
+    expect_rebuild_is_equal(&house, *state, &configuration);
+    stop(&house);
+}
+
 static bool has_lost(void *user) {
     return atomic_load(&((struct broker *)user)->counters.lost) > 0;
 }
@@ -393,6 +409,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_restore_points_follow_the_work),
         TEST(test_retention_folds_into_the_base_before_it_trims),
+        TEST(test_what_is_old_goes),
         TEST(test_what_a_subscription_needs_stays),
         TEST(test_past_its_cap_the_loss_is_an_event),
         TEST(test_nothing_is_trimmed_while_it_is_held),
