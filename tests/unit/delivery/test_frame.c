@@ -41,10 +41,11 @@ static int tear_down(void **state) {
 
 static void add(struct frame *frame, const char *open, const char *plain, bool with_plain,
                 uint32_t attempt) {
-    size_t open_size = strlen(open), plain_size = strlen(plain);
+    const size_t open_size = strlen(open), plain_size = strlen(plain);
     uint8_t *to = frame_event(frame, open, open_size, plain_size);
     assert_non_null(to);
-    memcpy(to, plain, plain_size);
+    for (size_t i = 0; i < plain_size; i++)
+        to[i] = (uint8_t)plain[i];
     frame_event_end(frame, open_size, plain_size, with_plain, attempt);
 }
 

@@ -8,6 +8,7 @@
 //   - a record's cursor and ranges cover nothing but settled events and those parked rows owe;
 //   - in the end every event was settled at least once or given up, and nothing is parked.
 // A failure prints its seed: TOUCHBUS_SEED=n runs that one alone.
+#include <assert.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,6 +106,7 @@ static void rows_forget(struct model *model) {
 
 static void model_record(struct model *model) {
     struct subscription *subscription = model->subscription;
+    assert(subscription);
     model->cursor = subscription_cursor(subscription);
     free(model->ranges);
     model->n_ranges = subscription_ranges(subscription, NULL, 0);
@@ -165,6 +167,7 @@ static void model_restart(struct model *model) {
 
 static void model_read(struct model *model, uint64_t n_most) {
     struct subscription *subscription = model->subscription;
+    assert(subscription);
     while (n_most-- > 0 && subscription_room(subscription) > 0 &&
            subscription->position < model->n_events) {
         uint64_t sequence = subscription->position + 1;
