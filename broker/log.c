@@ -6,7 +6,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -24,63 +23,10 @@ static const char *const table_names[LOG_STORE_TABLES] = {
     [LOG_PARKED] = "parked",       [LOG_QUARANTINE] = "quarantine",
     [LOG_META] = "meta",           [LOG_BLOCKS] = "blocks",
 };
-static const char key_incarnation[] = "incarnation";
-static const char key_before[] = "incarnation-before";
-static const char copy_mark[] = "copied"; // file of a backup's log folder
 
-static int get_id(struct store_txn *txn, const char *name, uint8_t *ret) {
-    const void *value = NULL;
-    size_t size = 0;
-    int r = store_get(txn, LOG_META, name, strlen(name), &value, &size);
-    if (r == 0 && size != INCARNATION_BYTES) {
-        return -EBADMSG;
-    }
-    if (r == 0) {
-        memcpy(ret, value, size);
-    }
-    return r;
-}
-
-static int put_new_incarnation(struct store_txn *txn, void *user) {
+static int create(struct store_txn *txn, void *user) {
     (void)user;
-    uint8_t incarnation[INCARNATION_BYTES];
-    randombytes_buf(incarnation, sizeof(incarnation));
-    return store_put(txn, LOG_META, key_incarnation, strlen(key_incarnation), incarnation,
-                     sizeof(incarnation));
-}
-
-// A folder that log_copy made is another log from here on: old positions mean nothing in it. The
-// mark goes only after the new incarnation is on disk; done twice, it is merely newer.
-static int renew_if_copied(struct log *log, const char *dir) {
-    char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, copy_mark) >= sizeof(path)) {
-        return -ENAMETOOLONG;
-    }
-    if (access(path, F_OK) != 0) {
-        return errno == ENOENT ? 0 : -errno;
-    }
-    struct store_txn *txn = NULL;
-    int r = store_begin(log->store, true, &txn);
-    if (r < 0) {
-        return r;
-    }
-    uint8_t before[INCARNATION_BYTES];
-    r = get_id(txn, key_incarnation, before);
-    if (r == 0) {
-        r = store_put(txn, LOG_META, key_before, strlen(key_before), before, sizeof(before));
-    }
-    if (r == 0) {
-        r = put_new_incarnation(txn, NULL);
-    }
-    if (r != 0) {
-        store_abort(txn);
-        return r > 0 ? -EBADMSG : r;
-    }
-    r = store_commit(txn);
-    if (r == 0 && unlink(path) != 0) {
-        r = -errno;
-    }
-    return r == 0 ? store_sync_parent(path) : r;
+    return log_put_new_incarnation(txn);
 }
 
 static int sum_bytes(struct store_txn *txn, uint64_t *ret) {
@@ -104,9 +50,9 @@ static int load(struct log *log) {
         return r;
     }
     uint64_t first = 0, next = 0, bytes = 0;
-    r = get_id(txn, key_incarnation, log->incarnation);
+    r = log_get_id(txn, LOG_KEY_INCARNATION, log->incarnation);
     if (r == 0) {
-        r = get_id(txn, key_before, log->before); // most have none
+        r = log_get_id(txn, LOG_KEY_BEFORE, log->before); // most have none
     } else if (r == 1) {
         r = -EBADMSG;
     }
@@ -146,13 +92,13 @@ int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret
                                     .n_tables = LOG_STORE_TABLES,
                                     .map_bytes = map_bytes,
                                     .read_only = read_only,
-                                    .create = put_new_incarnation};
+                                    .create = create};
     int r = read_only ? 0 : take_lock(log, dir);
     if (r == 0) {
         r = store_open(dir, &options, &log->store);
     }
     if (r == 0 && !read_only) {
-        r = renew_if_copied(log, dir);
+        r = log_renew_if_copied(log, dir);
     }
     if (r == 0) {
         r = load(log);
@@ -303,22 +249,4 @@ void log_abort(struct log_txn *txn) {
         store_abort(txn->txn);
         txn->txn = NULL;
     }
-}
-
-int log_copy(struct log *log, const char *dir) {
-    char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, copy_mark) >= sizeof(path)) {
-        return -ENAMETOOLONG;
-    }
-    int r = store_copy(log->store, dir, true);
-    if (r < 0) {
-        return r;
-    }
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (descriptor < 0) {
-        return -errno;
-    }
-    r = fsync(descriptor) == 0 ? 0 : -errno;
-    close(descriptor);
-    return r == 0 ? store_sync_parent(path) : r;
 }

@@ -306,6 +306,27 @@ static void test_a_copy_is_another_log(void **state) {
     log_close(copy);
 }
 
+// The start that renewed it was killed before the mark went.
+static void test_a_copy_is_renewed_once(void **state) {
+    struct log *log = open_log(*state), *copy = NULL;
+    uint8_t first[INCARNATION_BYTES], second[INCARNATION_BYTES];
+    size_t size = 0;
+    append(log, 10);
+    memcpy(first, log_incarnation(log), sizeof(first));
+    assert_int_equal(log_copy(log, support_path(*state, "copy")), 0);
+    log_close(log);
+    uint8_t *mark = support_read(support_path(*state, "copy/copied"), &size);
+    assert_int_equal(log_open(support_path(*state, "copy"), MAP_BYTES, false, &copy), 0);
+    memcpy(second, log_incarnation(copy), sizeof(second));
+    log_close(copy);
+    support_write(support_path(*state, "copy/copied"), mark, size);
+    assert_int_equal(log_open(support_path(*state, "copy"), MAP_BYTES, false, &copy), 0);
+    assert_memory_equal(second, log_incarnation(copy), sizeof(second));
+    assert_memory_equal(first, log_incarnation_before(copy), sizeof(first));
+    log_close(copy);
+    free(mark);
+}
+
 // Random appends, trims, aborts and reopenings against what must be there.
 static void test_random_work_with_reopening(void **state) {
     struct log *log = open_log(*state);
@@ -362,6 +383,7 @@ int main(void) {
         TEST(test_an_unfinished_creation_is_begun_again),
         TEST(test_a_flipped_bit_is_named_with_its_sequences),
         TEST(test_a_copy_is_another_log),
+        TEST(test_a_copy_is_renewed_once),
         TEST(test_random_work_with_reopening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
