@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -168,6 +169,34 @@ static void test_a_rebuild_goes_from_the_base(void **state) {
     restart_and_expect(*state, expected);
     remove_folder(*state, "state/base");
     expect_refused(*state, -ENODATA);
+}
+
+// Folders beside each other under another name are a state; its log is another one, its view the
+// same but for that.
+static void test_a_backup_is_a_state_of_its_own(void **state) {
+    struct broker *broker = start(*state);
+    uint8_t before[INCARNATION_BYTES];
+    ticks(broker, 40);
+    trim(broker, 60);
+    uint64_t next = log_next(broker->log);
+    memcpy(before, log_incarnation(broker->log), sizeof(before));
+    assert_int_equal(mkdir(support_path(*state, "backup"), 0700), 0);
+    assert_int_equal(log_copy(broker->log, support_path(*state, "backup/log")), 0);
+    assert_int_equal(keys_copy(broker->keys, support_path(*state, "backup/keys")), 0);
+    assert_int_equal(view_copy(broker->base, support_path(*state, "backup/base")), 0);
+    free_broker(broker, true);
+    assert_int_equal(rename(support_path(*state, "state"), support_path(*state, "away")), 0);
+    assert_int_equal(rename(support_path(*state, "backup"), support_path(*state, "state")), 0);
+    for (int life = 0; life < 2; life++) {
+        broker = start(*state);
+        assert_int_equal(log_next(broker->log), next);
+        assert_memory_not_equal(before, log_incarnation(broker->log), sizeof(before));
+        assert_memory_equal(before, log_incarnation_before(broker->log), sizeof(before));
+        assert_int_equal(ticks_first_wrong(broker), 0);
+        ticks(broker, 3);
+        next = log_next(broker->log);
+        free_broker(broker, life == 0);
+    }
 }
 
 static void test_a_log_that_was_rolled_back_is_refused(void **state) {
@@ -361,6 +390,7 @@ int main(void) {
         TEST(test_a_view_of_another_fold_version_is_rebuilt),
         TEST(test_the_marker_of_an_operator_is_obeyed_once),
         TEST(test_a_rebuild_goes_from_the_base),
+        TEST(test_a_backup_is_a_state_of_its_own),
         TEST(test_a_log_that_was_rolled_back_is_refused),
         TEST(test_a_log_behind_the_base_is_refused),
         TEST(test_another_logs_stores_are_refused),
