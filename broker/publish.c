@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One frame is one PublishRequest. Whatever else comes (more frames, other bytes) gets a typed
-// refusal with request 0 where the request's own number could not be read.
+// The socket and the queue in front of the tick. Whatever is not a request gets a typed refusal here
+// and goes no further; what is over its sender's credit is answered busy.
 #include "broker/publish.h"
 
 #include <assert.h>
@@ -12,8 +12,8 @@
 #include <zmq.h>
 
 #include "broker/guard.h"
+#include "broker/publish_read.h"
 #include "schemas/base/logging.h"
-#include "schemas/base/utf8.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
@@ -26,11 +26,28 @@ enum {
     HEARTBEAT_TIMEOUT_MS = 20000,
     LINGER_MS = 1000,
     CONNECTIONS_WAITING_MAX = 256,
+    CREDIT_SLOTS = 4096,
+    WAITING_MAX = 1024, // requests left for the next tick
+    WAITING_BYTES_MAX = 32 << 20,
+};
+
+// A request that came while the tick was full.
+struct waiting {
+    struct waiting *next;
+    uint8_t peer[PUBLISH_PEER_BYTES_MAX];
+    size_t peer_size;
+    zmq_msg_t body;
+    uint32_t n_events;
 };
 
 struct publish {
     struct broker *broker;
     void *socket;
+    struct waiting *waiting, **waiting_end; // oldest first
+    size_t n_waiting, bytes_waiting;
+    // Events unanswered, by a hash of the peer: two peers that meet share one credit, which is rare
+    // and only makes a flood of one a "busy" of the other.
+    uint32_t unanswered[CREDIT_SLOTS];
 };
 
 static int set_options(void *socket) {
@@ -90,6 +107,7 @@ int publish_new(struct broker *broker, struct publish **ret) {
         return -ENOMEM;
     }
     publish->broker = broker;
+    publish->waiting_end = &publish->waiting;
     publish->socket = zmq_socket(broker->zmq, ZMQ_ROUTER);
     int r = publish->socket == NULL ? -errno : set_options(publish->socket);
     r = r != 0 ? r : guard_watch(broker->guard, publish->socket);
@@ -103,8 +121,39 @@ int publish_new(struct broker *broker, struct publish **ret) {
     return 0;
 }
 
+static struct waiting *waiting_free(struct waiting *waiting) {
+    if (waiting != NULL) {
+        zmq_msg_close(&waiting->body);
+        free(waiting);
+    }
+    return NULL;
+}
+
+// The oldest one, the caller's; NULL where none waits.
+static struct waiting *waiting_take(struct publish *publish) {
+    struct waiting *waiting = publish->waiting;
+    if (waiting == NULL) {
+        return NULL;
+    }
+    publish->waiting = waiting->next;
+    if (publish->waiting == NULL) {
+        publish->waiting_end = &publish->waiting;
+    }
+    publish->n_waiting--;
+    publish->bytes_waiting -= zmq_msg_size(&waiting->body);
+    return waiting;
+}
+
+bool publish_waits(const struct publish *publish) {
+    return publish->waiting != NULL;
+}
+
 struct publish *publish_free(struct publish *publish) {
     if (publish != NULL) {
+        struct waiting *waiting;
+        while ((waiting = waiting_take(publish)) != NULL) {
+            waiting_free(waiting);
+        }
         if (publish->socket != NULL) {
             zmq_close(publish->socket);
         }
@@ -119,15 +168,15 @@ void *publish_socket(struct publish *publish) {
 
 // Receives the frames of one message: the peer, one body, and anything behind it, which is only
 // counted. 0, 1 nothing waits, or a negative errno.
-static int receive_frames(struct publish *publish, struct request *request, zmq_msg_t *body,
-                          unsigned *ret_n_frames) {
+static int receive_frames(struct publish *publish, uint8_t peer[static PUBLISH_PEER_BYTES_MAX],
+                          size_t *ret_peer_size, zmq_msg_t *body, unsigned *ret_n_frames) {
     void *socket = publish->socket;
-    int n = zmq_recv(socket, request->peer, sizeof(request->peer), ZMQ_DONTWAIT);
+    int n = zmq_recv(socket, peer, PUBLISH_PEER_BYTES_MAX, ZMQ_DONTWAIT);
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR ? 1 : -errno;
     }
-    assert((size_t)n <= sizeof(request->peer)); // ZeroMQ: a routing id has at most 255 bytes
-    request->peer_size = (size_t)n;
+    assert(n <= PUBLISH_PEER_BYTES_MAX); // ZeroMQ: a routing id has at most 255 bytes
+    *ret_peer_size = (size_t)n;
     unsigned n_frames = 0;
     int more = 1;
     size_t more_size = sizeof(more);
@@ -148,79 +197,39 @@ static int receive_frames(struct publish *publish, struct request *request, zmq_
     return 0;
 }
 
-// What the envelope's scan does not know about a request.
-static int check_request(const Touchbus__PublishRequest *message, const char **ret_why) {
-    size_t size = strlen(message->producer);
-    if (message->n_events > REQUEST_EVENTS_MAX) {
-        *ret_why = "too many events in one request";
-        return REASON_TOO_LARGE;
+// ---- credit
+
+static uint32_t *unanswered_of(struct publish *publish, const struct request *request) {
+    uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
+    for (size_t i = 0; i < request->peer_size; i++) {
+        hash = (hash ^ request->peer[i]) * UINT64_C(1099511628211);
     }
-    if (size > NAME_BYTES_MAX || !utf8_check_printable(message->producer, size)) {
-        *ret_why = "producer is too long or holds control characters";
-        return REASON_BAD_ARGUMENT;
+    return &publish->unanswered[(hash ^ (hash >> 32)) % CREDIT_SLOTS];
+}
+
+// ---- requests
+
+// The next message: one that waits, or off the socket. As receive_frames.
+static int next_message(struct publish *publish, struct request *request, zmq_msg_t *body,
+                        unsigned *ret_n_frames) {
+    struct waiting *waiting = waiting_take(publish);
+    if (waiting == NULL) {
+        request->n_events = 0;
+        return receive_frames(publish, request->peer, &request->peer_size, body, ret_n_frames);
     }
-    if (size > 0 && message->n_events > 0 &&
-        (message->number == 0 || message->number > INT64_MAX - REQUEST_EVENTS_MAX)) {
-        *ret_why = "number is out of range";
-        return REASON_BAD_ARGUMENT;
-    }
+    memcpy(request->peer, waiting->peer, sizeof(request->peer));
+    request->peer_size = waiting->peer_size;
+    request->n_events = waiting->n_events; // on its peer's account already
+    zmq_msg_move(body, &waiting->body);
+    waiting_free(waiting);
+    *ret_n_frames = 1;
     return 0;
 }
 
-// A varint's value at *at; 0 and *at at end where there is none.
-static uint64_t peek_varint(const uint8_t **at, const uint8_t *end) {
-    uint64_t value = 0;
-    for (unsigned shift = 0; *at < end && shift < 64; shift += 7) {
-        uint8_t byte = *(*at)++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            return value;
-        }
-    }
-    *at = end;
+static int refuse(struct publish *publish, struct arena *arena, struct request *request) {
+    atomic_fetch_add(&publish->broker->counters.bad_frames, 1);
+    publish_reply(publish, arena, request);
     return 0;
-}
-
-// The request's number out of a frame that was refused, so that its sender knows which one it was:
-// only where version and request stand in front, as every encoder writes them.
-static uint64_t peek_request(const uint8_t *data, size_t size) {
-    enum { TAG_VERSION = 1 << 3, TAG_REQUEST = 2 << 3 };
-    const uint8_t *at = data;
-    const uint8_t *end = data + size;
-    if (at < end && *at++ == TAG_VERSION) {
-        peek_varint(&at, end);
-        if (at < end && *at++ == TAG_REQUEST) {
-            return peek_varint(&at, end);
-        }
-    }
-    return 0;
-}
-
-static int read_request(struct request *request, zmq_msg_t *body, unsigned n_frames,
-                        struct arena *arena) {
-    const char *why = "";
-    int code = REASON_BAD_FRAME;
-    touchbus__publish_reply__init(&request->reply);
-    request->bytes = zmq_msg_size(body);
-    if (n_frames != 1) {
-        why = "a request is one frame";
-    } else {
-        ProtobufCMessage *message = NULL;
-        code = envelope_unpack(&touchbus__publish_request__descriptor, zmq_msg_data(body),
-                               zmq_msg_size(body), arena, &message, &why);
-        request->message = (const Touchbus__PublishRequest *)message;
-        request->reply.request = peek_request(zmq_msg_data(body), zmq_msg_size(body));
-    }
-    if (code == 0) {
-        request->reply.request = request->message->request;
-        request->reply.number = request->message->number;
-        code = check_request(request->message, &why);
-    }
-    if (code != 0) {
-        request->reply.code = (uint32_t)code;
-        request->reply.detail = arena_strdup(arena, why);
-    }
-    return request->reply.detail == NULL ? -ENOMEM : code;
 }
 
 int publish_receive(struct publish *publish, struct arena *arena, struct request **ret) {
@@ -232,27 +241,90 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
         zmq_msg_t body;
         unsigned n_frames = 0;
         zmq_msg_init(&body);
-        int r = receive_frames(publish, request, &body, &n_frames);
-        if (r == 0) {
-            r = read_request(request, &body, n_frames, arena);
-        } else if (r == 1) {
-            r = -EAGAIN;
+        int r = next_message(publish, request, &body, &n_frames);
+        if (r != 0) {
+            zmq_msg_close(&body);
+            return r;
         }
+        r = publish_read(request, &body, n_frames, arena);
         zmq_msg_close(&body);
+        if (r == 0 && request->n_events == 0) {
+            request->n_events = (uint32_t)request->message->n_events;
+            *unanswered_of(publish, request) += request->n_events;
+        }
         if (r <= 0) {
             *ret = r == 0 ? request : NULL;
-            return r == -EAGAIN ? 1 : r;
+            return r;
         }
-        atomic_fetch_add(&publish->broker->counters.bad_frames, 1);
-        publish_reply(publish, arena, request);
+        refuse(publish, arena, request);
     }
     return 1;
 }
 
+// Keeps a request for the next tick, or says busy.
+static int keep(struct publish *publish, struct arena *arena, struct request *request,
+                zmq_msg_t *body) {
+    uint32_t *unanswered = unanswered_of(publish, request);
+    uint32_t n_events = publish_count(zmq_msg_data(body), zmq_msg_size(body));
+    if (*unanswered + n_events > PUBLISH_CREDIT && *unanswered > 0) {
+        touchbus__publish_reply__init(&request->reply);
+        request->n_events = 0;
+        request->reply.request = publish_peek(zmq_msg_data(body), zmq_msg_size(body));
+        request->reply.code = REASON_BUSY;
+        request->reply.detail = arena_strdup(arena, "more events in flight than the credit");
+        atomic_fetch_add(&publish->broker->counters.refused, 1);
+        if (request->reply.detail != NULL) {
+            publish_reply(publish, arena, request);
+        }
+        return request->reply.detail == NULL ? -ENOMEM : 0;
+    }
+    struct waiting *waiting = calloc(1, sizeof(*waiting));
+    if (waiting == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(waiting->peer, request->peer, sizeof(waiting->peer));
+    waiting->peer_size = request->peer_size;
+    waiting->n_events = n_events;
+    *unanswered += n_events;
+    zmq_msg_init(&waiting->body);
+    zmq_msg_move(&waiting->body, body);
+    publish->n_waiting++;
+    publish->bytes_waiting += zmq_msg_size(&waiting->body);
+    *publish->waiting_end = waiting;
+    publish->waiting_end = &waiting->next;
+    return 0;
+}
+
+int publish_drain(struct publish *publish, struct arena *arena) {
+    struct request request = {0};
+    for (unsigned i = 0; i < WAITING_MAX; i++) {
+        if (publish->n_waiting >= WAITING_MAX || publish->bytes_waiting >= WAITING_BYTES_MAX) {
+            return 0; // the rest stays with ZeroMQ, and then with its sender
+        }
+        zmq_msg_t body;
+        unsigned n_frames = 0;
+        zmq_msg_init(&body);
+        int r = receive_frames(publish, request.peer, &request.peer_size, &body, &n_frames);
+        if (r == 0 && n_frames == 1) {
+            r = keep(publish, arena, &request, &body);
+        } else if (r == 0) {
+            r = publish_read(&request, &body, n_frames, arena);
+            r = r < 0 ? r : refuse(publish, arena, &request);
+        }
+        zmq_msg_close(&body);
+        if (r != 0) {
+            return r < 0 ? r : 0;
+        }
+    }
+    return 0;
+}
+
 void publish_reply(struct publish *publish, struct arena *arena, struct request *request) {
-    static uint8_t incarnation[INCARNATION_BYTES];
+    uint8_t incarnation[INCARNATION_BYTES];
     memcpy(incarnation, log_incarnation(publish->broker->log), sizeof(incarnation));
     Touchbus__PublishReply *reply = &request->reply;
+    *unanswered_of(publish, request) -= request->n_events;
+    request->n_events = 0;
     reply->version = WIRE_VERSION;
     reply->incarnation = (ProtobufCBinaryData){.len = sizeof(incarnation), .data = incarnation};
     reply->credit = PUBLISH_CREDIT;

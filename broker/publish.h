@@ -4,6 +4,7 @@
 // tick. Never blocks.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/broker.h"
@@ -19,7 +20,8 @@ struct request {
     struct request *next;
     uint8_t peer[PUBLISH_PEER_BYTES_MAX];
     size_t peer_size;
-    size_t bytes; // of its frame
+    size_t bytes;      // of its frame
+    uint32_t n_events; // counted against its peer's credit
     const Touchbus__PublishRequest *message;
     Touchbus__PublishReply reply; // filled in by the tick
 };
@@ -31,5 +33,9 @@ void *publish_socket(struct publish *publish);         // for zmq_poll
 // The next request that can be read; malformed ones before it are answered, at most
 // PUBLISH_BAD_MAX in a call. 0 and *ret; 1 where nothing (more) waits; -ENOMEM.
 int publish_receive(struct publish *publish, struct arena *arena, struct request **ret);
+// Takes off the socket what a full tick leaves there, for the next one, and refuses as busy what is
+// over its peer's credit: a peer may have PUBLISH_CREDIT events unanswered. 0, or -ENOMEM.
+int publish_drain(struct publish *publish, struct arena *arena);
+bool publish_waits(const struct publish *publish); // something was left for the next tick
 // Sends a reply. A peer that is gone, or does not take its replies, loses it: it asks again.
 void publish_reply(struct publish *publish, struct arena *arena, struct request *request);

@@ -56,7 +56,7 @@ static int receive_requests(struct tick *tick) {
         *tick->requests_end = request;
         tick->requests_end = &request->next;
     }
-    return 0;
+    return publish_drain(tick->publish, tick->arena);
 }
 
 static int receive_jobs(struct tick *tick) {
@@ -150,11 +150,12 @@ void tick_run(struct tick *tick) {
         {.fd = tick->signals, .events = ZMQ_POLLIN},
     };
     while (!atomic_load(&tick->broker->stop)) {
-        int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), -1);
+        bool waits = publish_waits(tick->publish);
+        int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), waits ? 0 : -1);
         if (r < 0 && errno != EINTR) {
             broker_fatal("poll", -errno);
         }
-        if (r <= 0) {
+        if (r <= 0 && !waits) {
             continue;
         }
         if ((items[2].revents & ZMQ_POLLIN) != 0 && signalled(tick)) {
