@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The socket and the queue in front of the tick. Whatever is not a request gets a typed refusal here
-// and goes no further; what is over its sender's credit is answered busy.
+// The socket and the queue in front of the tick. Whatever is not a request gets a typed refusal
+// here and goes no further; what is over its sender's credit is answered busy.
 #include "broker/publish.h"
 
 #include <assert.h>
