@@ -33,6 +33,7 @@ int delivery_new(struct broker *broker, struct delivery **ret) {
         return -ENOMEM;
     delivery->broker = broker;
     delivery->budget.n_slots_max = SUBSCRIPTION_SLOTS_MAX;
+    delivery->budget.n_parked_max = PARKED_ALL_MAX;
     delivery->now_us = clock_monotonic_us();
     atomic_init(&delivery->floor, 0); // until the first turn: everything is needed
     delivery->arena = arena_new(DELIVERY_ARENA_BYTES_MAX);
@@ -113,6 +114,7 @@ static struct peer *next_peer(struct delivery *delivery) {
 static void pump_all(struct delivery *delivery) {
     if (feed_begin(delivery->feed) < 0)
         broker_fatal("delivery-read", -EIO);
+    feed_share(delivery->feed, delivery->n_peers > 1, delivery->now_us);
     const int64_t turn_us = PUMP_MS_MAX * CLOCK_US_PER_MS;
     int64_t now_us = clock_monotonic_us(), end_us = now_us + SLICE_MS_MAX * CLOCK_US_PER_MS;
     size_t n_named = delivery->n_named, n_peers = delivery->n_peers;

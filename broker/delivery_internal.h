@@ -23,6 +23,7 @@ enum {
     PEER_ID_BYTES_MAX = 255,            // ZeroMQ's routing id
     STREAM_CREDIT_MAX = 1 << 20,        // granted and not used, unnamed
     SUBSCRIPTION_SLOTS_MAX = 256 << 10, // unsettled events read ahead, of all subscriptions
+    PARKED_ALL_MAX = 100000,            // parked lanes of all subscriptions
     PUMP_MS_MAX = 10,                   // one subscription's turn within a slice
     SLICE_MS_MAX = 30,                  // below READ_SLICE_MS_MAX
     PUMP_EVENTS = 2048,                 // looked at between two looks at the clock

@@ -10,13 +10,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/bounds.h"
 #include "broker/keys.h"
 #include "broker/log.h"
 #include "broker/view.h"
+#include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
 #include "view.pb-c.h"
 
+enum { SHARED_UNKNOWN, SHARED_PLAIN, SHARED_DESTROYED };
+
+// One block's events as they were unsealed, each at the place it has in the block.
+struct shared {
+    uint64_t first; // of the block; 0: free
+    int64_t made_us;
+    uint8_t *plain, *states; // states: one an event
+    size_t capacity, n_states;
+};
+
 struct feed {
+    struct shared shared[FEED_SHARED_BLOCKS];
+    unsigned next_shared;
+    bool sharing;
+    int64_t now_us;
     struct broker *broker;
     struct log_reader *log;
     struct keys_reader *keys;
@@ -44,10 +60,24 @@ int feed_new(struct broker *broker, struct feed **ret) {
 struct feed *feed_free(struct feed *feed) {
     if (!feed)
         return NULL;
+    for (unsigned i = 0; i < FEED_SHARED_BLOCKS; i++) {
+        free(feed->shared[i].plain);
+        free(feed->shared[i].states);
+    }
     keys_reader_free(feed->keys);
     log_reader_free(feed->log);
     free(feed);
     return NULL;
+}
+
+void feed_share(struct feed *feed, bool share, int64_t now_us) {
+    feed->sharing = share;
+    feed->now_us = now_us;
+    for (unsigned i = 0; i < FEED_SHARED_BLOCKS; i++) {
+        struct shared *shared = &feed->shared[i];
+        if (shared->first && now_us - shared->made_us >= FEED_SHARED_MS * CLOCK_US_PER_MS)
+            shared->first = 0;
+    }
 }
 
 int feed_begin(struct feed *feed) {
@@ -135,6 +165,56 @@ int feed_entry(struct feed *feed, uint64_t sequence, const struct block_head **r
     return r;
 }
 
+// The block's place among the shared ones, made where it is missing. NULL: it is not shared, for
+// nobody else is there to read it, or it lies far behind the head.
+static struct shared *shared_of(struct feed *feed, const struct block_head *block) {
+    if (!feed->sharing ||
+        feed->visible - block->first > (uint64_t)FEED_SHARED_BLOCKS * TICK_EVENTS_MAX)
+        return NULL;
+    for (unsigned i = 0; i < FEED_SHARED_BLOCKS; i++)
+        if (feed->shared[i].first == block->first)
+            return &feed->shared[i];
+    struct shared *shared = &feed->shared[feed->next_shared];
+    feed->next_shared = (feed->next_shared + 1) % FEED_SHARED_BLOCKS;
+    shared->first = 0;
+    if (shared->capacity < block->size || shared->n_states < block->n_events) {
+        free(shared->plain);
+        free(shared->states);
+        shared->plain = malloc(block->size);
+        shared->states = malloc(block->n_events);
+        bool made = shared->plain && shared->states;
+        shared->capacity = made ? block->size : 0;
+        shared->n_states = made ? block->n_events : 0;
+        if (!made)
+            return NULL;
+    }
+    memset(shared->states, SHARED_UNKNOWN, block->n_events);
+    shared->first = block->first;
+    shared->made_us = feed->now_us;
+    return shared;
+}
+
+// 0; 1: its key is destroyed; -EBADMSG.
+static int unseal(struct feed *feed, const struct block_head *block,
+                  const struct block_entry *entry, uint8_t *plain, size_t plain_size) {
+    struct shared *shared = shared_of(feed, block);
+    uint8_t *state = shared ? &shared->states[entry->sequence - block->first] : NULL;
+    uint8_t *place = shared ? shared->plain + (entry->sealed - block->data) : NULL;
+    if (state && *state == SHARED_PLAIN) {
+        memcpy(plain, place, plain_size);
+        return 0;
+    }
+    if (state && *state == SHARED_DESTROYED)
+        return 1;
+    int r = keys_unseal(feed->keys, entry->customer, block->run, entry->sequence, entry->sealed,
+                        entry->sealed_size, plain);
+    if (state && r == 0)
+        memcpy(place, plain, plain_size);
+    if (state && r >= 0)
+        *state = r == 0 ? SHARED_PLAIN : SHARED_DESTROYED;
+    return r;
+}
+
 int feed_write(struct feed *feed, const struct block_head *block, const struct block_entry *entry,
                uint32_t attempt, struct frame *frame) {
     size_t plain_size =
@@ -144,8 +224,7 @@ int feed_write(struct feed *feed, const struct block_head *block, const struct b
         return -ENOMEM;
     int r = 1;
     if (plain_size)
-        r = keys_unseal(feed->keys, entry->customer, block->run, entry->sequence, entry->sealed,
-                        entry->sealed_size, plain);
+        r = unseal(feed, block, entry, plain, plain_size);
     if (r < 0) {
         logging_error("event=damaged-event sequence=%" PRIu64 " what=seal", entry->sequence);
         return r;

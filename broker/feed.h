@@ -13,6 +13,8 @@
 
 enum {
     FEED_BLOCKS = 8,                // heads kept within a slice
+    FEED_SHARED_BLOCKS = 4,         // whose unsealed events are kept for other readers
+    FEED_SHARED_MS = 1000,          // so long: a destroyed key is not outlived by more
     FEED_CUSTOMER_BATCH = 64 << 10, // sequences of a customer looked up at once
 };
 
@@ -23,6 +25,8 @@ struct feed *feed_free(struct feed *feed);
 // A slice: everything below is between begin and end, and what it returns is valid until end. The
 // owner ends it within READ_SLICE_MS_MAX. 0 or a negative errno.
 int feed_begin(struct feed *feed);
+// Whether several readers are at the head: then an event is unsealed once for all of them.
+void feed_share(struct feed *feed, bool share, int64_t now_us);
 void feed_end(struct feed *feed);
 uint64_t feed_visible(const struct feed *feed); // as of begin
 uint64_t feed_first(const struct feed *feed);   // the first sequence still there, as of begin

@@ -64,7 +64,8 @@ static int cursor_of_start(struct delivery *delivery, const Touchbus__Start *sta
 
 int join_parse_position(struct delivery *delivery, const char *text, uint64_t *ret_cursor,
                         const char **ret_detail) {
-    Touchbus__Start start = TOUCHBUS__START__INIT;
+    Touchbus__Start start;
+    touchbus__start__init(&start);
     char *end;
     errno = 0;
     uint64_t sequence = strtoull(text, &end, 10);

@@ -115,8 +115,10 @@ static void tell_progress(struct delivery *delivery, struct named *named) {
     named->told_us = delivery->now_us;
     for (struct peer *peer = named->peers, *next; peer; peer = next) {
         next = peer->named_next;
-        Touchbus__Progress progress = TOUCHBUS__PROGRESS__INIT;
-        Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+        Touchbus__Progress progress;
+        touchbus__progress__init(&progress);
+        Touchbus__BrokerMessage message;
+        touchbus__broker_message__init(&message);
         progress.position = subscription_cursor(named->subscription);
         progress.head = feed_visible(delivery->feed);
         progress.blocks_read = named->blocks_read;
@@ -490,7 +492,7 @@ void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__
 int64_t named_due(const struct delivery *delivery, const struct named *named) {
     const struct subscription *subscription = named->subscription;
     int64_t due_us = subscription_due(subscription);
-    if (!named->job && (subscription->dirty || subscription->passed)) {
+    if (!named->job && (subscription->dirty || subscription->passed || named->creating)) {
         int64_t record_us = named->recorded_us +
                             (subscription->dirty ? RECORD_MS : RECORD_PASSED_MS) * CLOCK_US_PER_MS;
         due_us = record_us < due_us ? record_us : due_us;

@@ -113,6 +113,7 @@ static struct parked *parked_get(struct subscription *subscription, uint64_t num
     lane->parked = parked;
     parking_list(subscription, parked);
     subscription->n_parked++;
+    subscription->budget->n_parked++;
     return parked;
 }
 
@@ -227,7 +228,8 @@ bool parking_park(struct subscription *subscription, struct slot *slot, bool rej
         park_again(subscription, slot, rejected, detail, now_us);
         return true;
     }
-    if (subscription->n_parked >= subscription->options.parked_lanes_max) {
+    if (subscription->n_parked >= subscription->options.parked_lanes_max ||
+        subscription->budget->n_parked >= subscription->budget->n_parked_max) {
         subscription->parked_full = true;
         return false;
     }
@@ -311,6 +313,7 @@ void parking_end(struct subscription *subscription, struct parked *parked) {
     struct lane *lane = lanes_find(&subscription->lanes, parked->lane);
     subscription->n_draining -= parked->state == PARKED_DRAINING;
     subscription->n_parked--;
+    subscription->budget->n_parked--;
     subscription->parked_full = false;
     subscription->dirty = true;
     parked->state = PARKED_GONE;

@@ -23,6 +23,7 @@ int parking_load(struct subscription *subscription, const struct parked *row, ui
     lane->parked = parked;
     parking_list(subscription, parked);
     subscription->n_parked++;
+    subscription->budget->n_parked++;
     return 0;
 }
 
@@ -95,6 +96,7 @@ void parking_clear(struct subscription *subscription) {
         struct lane *lane =
             parked->state == PARKED_GONE ? NULL : lanes_find(&subscription->lanes, parked->lane);
         if (lane) {
+            subscription->budget->n_parked--;
             lane->parked = NULL;
             lanes_release(&subscription->lanes, lane);
         }

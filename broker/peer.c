@@ -230,7 +230,8 @@ void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, ui
                  const char *detail) {
     Touchbus__Refusal refusal;
     touchbus__refusal__init(&refusal);
-    Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+    Touchbus__BrokerMessage message;
+    touchbus__broker_message__init(&message);
     refusal.code = code;
     refusal.floor = floor;
     refusal.detail = (char *)(uintptr_t)detail;
@@ -245,7 +246,8 @@ void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, ui
 void peer_subscribed(struct delivery *delivery, struct peer *peer, uint64_t cursor, bool created) {
     Touchbus__Subscribed subscribed;
     touchbus__subscribed__init(&subscribed);
-    Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+    Touchbus__BrokerMessage message;
+    touchbus__broker_message__init(&message);
     subscribed.name = peer->named ? peer->named->name : (char *)(uintptr_t) "";
     subscribed.cursor = cursor;
     subscribed.head = atomic_load(&delivery->broker->visible);
@@ -262,7 +264,8 @@ void peer_subscribed(struct delivery *delivery, struct peer *peer, uint64_t curs
 }
 
 static void say_beat(struct delivery *delivery, struct peer *peer) {
-    Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+    Touchbus__BrokerMessage message;
+    touchbus__broker_message__init(&message);
     message.body_case = TOUCHBUS__BROKER_MESSAGE__BODY_BEAT;
     message.beat = true;
     peer_say(delivery, peer, &message);
@@ -275,7 +278,8 @@ static void refuse_unknown(struct delivery *delivery, const void *id, size_t id_
     memcpy(peer.id, id, id_size);
     Touchbus__Refusal refusal;
     touchbus__refusal__init(&refusal);
-    Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+    Touchbus__BrokerMessage message;
+    touchbus__broker_message__init(&message);
     refusal.code = code;
     refusal.detail = (char *)(uintptr_t)detail;
     message.version = WIRE_VERSION;

@@ -143,8 +143,10 @@ static int pack_rows(struct subscription *subscription, struct record_job *job) 
 
 static int pack_subscription(const struct named *named, struct record_job *job) {
     struct subscription *subscription = named->subscription;
-    Delivery__SubscriptionRecord record = DELIVERY__SUBSCRIPTION_RECORD__INIT;
-    Delivery__Again again = DELIVERY__AGAIN__INIT;
+    Delivery__SubscriptionRecord record;
+    delivery__subscription_record__init(&record);
+    Delivery__Again again;
+    delivery__again__init(&again);
     size_t n = subscription_ranges(subscription, NULL, 0);
     struct settled_range *ranges = calloc(n + 1, sizeof *ranges);
     record.ranges = calloc(2 * n + 1, sizeof *record.ranges);

@@ -26,8 +26,10 @@ struct stream *stream_free(struct stream *stream) {
 static void tell_progress(struct delivery *delivery, struct peer *peer, uint64_t lost_first,
                           uint64_t lost_last) {
     struct stream *stream = peer->stream;
-    Touchbus__Progress progress = TOUCHBUS__PROGRESS__INIT;
-    Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+    Touchbus__Progress progress;
+    touchbus__progress__init(&progress);
+    Touchbus__BrokerMessage message;
+    touchbus__broker_message__init(&message);
     progress.position = stream->position;
     progress.head = feed_visible(delivery->feed);
     progress.blocks_read = stream->blocks_read;

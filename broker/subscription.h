@@ -34,9 +34,11 @@ struct settled_range {
     uint64_t first, last;
 };
 
-// What all subscriptions share: slots there may be in all, so that memory is bounded.
+// What all subscriptions share: slots and parked lanes there may be in all, so that memory is
+// bounded.
 struct subscription_budget {
     size_t n_slots, n_slots_max;
+    size_t n_parked, n_parked_max;
 };
 
 struct subscription_options {

@@ -95,7 +95,8 @@ static void test_filters_are_equal_in_any_order(void **state) {
 static void test_lanes_are_read_from_the_open_half(void **state) {
     (void)state;
     uint64_t lanes[] = {7, UINT64_MAX, 9, 7}, ret[EVENT_LANES_MAX];
-    Touchbus__Event event = TOUCHBUS__EVENT__INIT;
+    Touchbus__Event event;
+    touchbus__event__init(&event);
     event.id = list("some-id");
     event.time_us = -5;
     event.lanes = lanes;

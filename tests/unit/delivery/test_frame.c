@@ -72,8 +72,10 @@ static void test_writes_what_protobuf_writes(void **state) {
             {0, NULL},
         };
         uint32_t tried[3] = {1, attempts, 1};
-        Touchbus__Delivery delivery = TOUCHBUS__DELIVERY__INIT;
-        Touchbus__BrokerMessage message = TOUCHBUS__BROKER_MESSAGE__INIT;
+        Touchbus__Delivery delivery;
+        touchbus__delivery__init(&delivery);
+        Touchbus__BrokerMessage message;
+        touchbus__broker_message__init(&message);
         delivery.events = events;
         delivery.n_events = 3;
         delivery.attempts = tried;

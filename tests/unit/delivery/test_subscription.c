@@ -26,7 +26,7 @@ static int set_up(void **state) {
                                            .retry_us_max = RETRY_US_MAX,
                                            .retry_attempts = ATTEMPTS,
                                            .parked_lanes_max = 2};
-    fixture->budget.n_slots_max = 100000;
+    fixture->budget.n_slots_max = fixture->budget.n_parked_max = 100000;
     fixture->now_us = 1;
     *state = fixture;
     return subscription_new(&options, &fixture->budget, 0, NULL, 0, 1, &fixture->subscription);
@@ -39,7 +39,7 @@ static int tear_down(void **state) {
     if (fixture->two.subscription)
         subscription_leave(fixture->subscription, &fixture->two);
     subscription_free(fixture->subscription);
-    int left = fixture->budget.n_slots != 0;
+    int left = fixture->budget.n_slots != 0 || fixture->budget.n_parked != 0;
     free(fixture);
     return left;
 }

@@ -147,7 +147,7 @@ static void model_restart(struct model *model) {
             subscription_leave(model->subscription, &model->members[i]);
     }
     subscription_free(model->subscription);
-    CHECK(model, model->budget.n_slots == 0);
+    CHECK(model, model->budget.n_slots == 0 && model->budget.n_parked == 0);
     for (uint64_t i = 1; i <= model->n_events; i++) {
         model->events[i].settled_since = false;
         model->events[i].holder = NULL;
@@ -413,6 +413,7 @@ static void run_history(uint64_t seed) {
     model->random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     model->n_lanes = 1 + (unsigned)draw(model, 30);
     model->budget.n_slots_max = draw(model, 2) ? 1000000 : 0;
+    model->budget.n_parked_max = 1000000;
     model->options = (struct subscription_options){.retry_us_min = 100,
                                                    .retry_us_max = 2000,
                                                    .retry_attempts = 1 + (uint32_t)draw(model, 4),
@@ -427,7 +428,7 @@ static void run_history(uint64_t seed) {
         if (model->members[i].subscription)
             subscription_leave(model->subscription, &model->members[i]);
     subscription_free(model->subscription);
-    CHECK(model, model->budget.n_slots == 0);
+    CHECK(model, model->budget.n_slots == 0 && model->budget.n_parked == 0);
     rows_forget(model);
     free(model->ranges);
     free(model);
