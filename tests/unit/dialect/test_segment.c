@@ -300,7 +300,7 @@ static void test_depth_is_bounded(void **state) {
     int n = snprintf(body, 64, "{\"event\":\"E\",\"properties\":");
     memset(body + n, '[', DEPTH);
     memset(body + n + DEPTH, ']', DEPTH);
-    snprintf(body + n + 2 * DEPTH, 2, "}");
+    memcpy(body + (size_t)n + (size_t)2 * DEPTH, "}", 2);
     assert_int_equal(parse("track", body), -EBADMSG);
     assert_string_equal(why, "nested too deep");
     free(body);
