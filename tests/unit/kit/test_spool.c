@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The spool's promises: order, durability across opens, a torn tail, bounds, removal.
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -283,6 +284,38 @@ static void test_full_is_said_and_ends(void **state) {
     assert_int_equal(spool_append(place->spool, block, sizeof(block), NULL), 0);
 }
 
+// A disk that fails once: the first fdatasync after this.
+static bool sync_fails;
+int __wrap_fdatasync(int fd);
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd) {
+    if (sync_fails) {
+        sync_fails = false;
+        errno = EIO;
+        return -1;
+    }
+    return __real_fdatasync(fd);
+}
+
+static void test_failed_sync_is_said_once_and_never_tried_again(void **state) {
+    struct place *place = *state;
+    append_text(place, "one");
+    assert_int_equal(spool_sync(place->spool), 0);
+    append_text(place, "lost");
+    sync_fails = true;
+    assert_int_equal(spool_sync(place->spool), -EIO);
+    assert_int_equal(spool_sync(place->spool), 0); // there is nothing left to make durable
+    append_text(place, "two");
+    assert_int_equal(spool_sync(place->spool), 0);
+    assert_int_equal(find_files(place, ".seg", NULL), 2); // not behind what failed
+    expect(place, "one");
+    expect(place, "two");
+    expect_end(place);
+    reopen(place);
+    expect(place, "one");
+    expect(place, "two");
+}
+
 static void test_skip_reads_on_behind(void **state) {
     struct place *place = *state;
     uint64_t one;
@@ -341,6 +374,7 @@ int main(void) {
         TEST(test_every_cut_keeps_a_prefix),
         TEST(test_flipped_bit_is_not_read),
         TEST(test_full_is_said_and_ends),
+        TEST(test_failed_sync_is_said_once_and_never_tried_again),
         TEST(test_skip_reads_on_behind),
         TEST(test_lost_cursor_repeats_and_loses_nothing),
         TEST(test_window_bounds_what_is_read),
