@@ -202,6 +202,8 @@ const struct command command_restore = {
         "Make a new state folder of a backup, without a broker. The log in it becomes another log: "
         "its incarnation is new, so that no sink or client takes positions of before for positions "
         "in it; named subscriptions go on where the backup had them.",
+    .after = "EXAMPLES\n"
+             "       touchbus restore --from /var/backups/touchbus-monday --state /srv/touchbus\n",
     TOOL_ROWS(restore_rows),
     .conf_size = sizeof(struct restore_conf),
     .run = run_restore,

@@ -49,6 +49,9 @@ const struct command command_check_config = {
     .description = "Have a program judge a configuration file without starting: unknown options, "
                    "ranges and secrets that others may read are named with their line. The exit "
                    "status is 1 where it would refuse to start.",
+    .after = "EXAMPLES\n"
+             "       touchbus check-config /etc/touchbus/touchbusd.conf\n"
+             "       touchbus check-config web.conf --program touchbus-web\n",
     TOOL_ROWS(rows),
     .conf_size = sizeof(struct check_conf),
     .n_operands_min = 1,

@@ -16,6 +16,8 @@ const struct command command_connector_ls = {
     .name = "connector ls",
     .synopsis = "",
     .description = "List the connectors that reported since the broker started.",
+    .after = "EXAMPLES\n"
+             "       touchbus connector ls\n",
     .run = run_ls,
 };
 
@@ -34,6 +36,8 @@ const struct command command_connector_show = {
     .name = "connector show",
     .synopsis = "NAME",
     .description = "Show one connector with its metrics.",
+    .after = "EXAMPLES\n"
+             "       touchbus connector show crm\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_show,
@@ -50,6 +54,8 @@ const struct command command_connector_reload = {
     .synopsis = "NAME",
     .description = "Have a connector read its configuration anew, as SIGHUP does: it learns it "
                    "with its next report, within seconds.",
+    .after = "EXAMPLES\n"
+             "       touchbus connector reload web\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_reload,

@@ -73,6 +73,9 @@ const struct command command_customer_timeline = {
     .name = "customer timeline",
     .synopsis = "KIND=VALUE | CUSTOMER [--limit N] [--before SEQUENCE]",
     .description = "List a customer's interactions over all channels, newest first.",
+    .after = "EXAMPLES\n"
+             "       touchbus customer timeline phone=+31612345678\n"
+             "       touchbus customer timeline c42 -n 10 --before 8000\n",
     TOOL_ROWS(timeline_rows),
     .conf_size = sizeof(struct customer_conf),
     .n_operands_min = 1,
@@ -124,6 +127,8 @@ const struct command command_customer_export = {
     .description = "Print everything about a customer as JSON lines: the profile as 'customer "
                    "show' gives it, then each event the log still has as CloudEvents, then a line "
                    "that counts them.",
+    .after = "EXAMPLES\n"
+             "       touchbus customer export email=ana@klant.example >ana.jsonl\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_export,

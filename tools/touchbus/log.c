@@ -25,6 +25,9 @@ const struct command command_log_info = {
     .name = "log info",
     .synopsis = "",
     .description = "Show the first and next sequence, the number of events and the bytes on disk.",
+    .after = "EXAMPLES\n"
+             "       touchbus log info\n"
+             "       touchbus -j log info | jq .next\n",
     .run = run_info,
 };
 
@@ -41,6 +44,8 @@ const struct command command_log_verify = {
     .synopsis = "",
     .description = "Read every block and check its checksum and that no sequence is missing. What "
                    "is damaged is named by its sequences; the exit status is 1 then.",
+    .after = "EXAMPLES\n"
+             "       touchbus log verify\n",
     .run = run_verify,
 };
 
@@ -94,6 +99,9 @@ const struct command command_log_get = {
     .name = "log get",
     .synopsis = "SEQUENCE [--count N]",
     .description = "Print events by their sequence, as CloudEvents.",
+    .after = "EXAMPLES\n"
+             "       touchbus log get 1042\n"
+             "       touchbus -j log get 1000 -n 50 | jq -c .data\n",
     TOOL_ROWS(get_rows),
     .conf_size = sizeof(struct log_conf),
     .n_operands_min = 1,
@@ -132,6 +140,8 @@ const struct command command_log_export = {
     .description = "Print everything the log holds now as CloudEvents JSON lines, for 'touchbus "
                    "log import' or any other reader. What it prints is readable: personal data is "
                    "unsealed.",
+    .after = "EXAMPLES\n"
+             "       touchbus log export | gzip >events.jsonl.gz\n",
     .run = run_export,
 };
 
@@ -147,6 +157,9 @@ const struct command command_log_import = {
     .description =
         "Publish the CloudEvents JSON lines of FILE (- for stdin), such as 'touchbus log export' "
         "wrote. They get new sequences and customers; what the log has already is a duplicate.",
+    .after = "EXAMPLES\n"
+             "       touchbus --broker other:7400 log import events.jsonl\n"
+             "       zcat events.jsonl.gz | touchbus log import -\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_import,
@@ -188,6 +201,8 @@ const struct command command_log_trim = {
         "Remove events from the log's beginning, in whole blocks, after they were folded into the "
         "base. Nothing goes that a subscription has not acked or that the view's restore point "
         "needs.",
+    .after = "EXAMPLES\n"
+             "       touchbus --yes log trim --before 1000000\n",
     TOOL_ROWS(trim_rows),
     .conf_size = sizeof(struct log_conf),
     .run = run_trim,

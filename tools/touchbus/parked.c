@@ -24,6 +24,9 @@ const struct command command_parked_ls = {
     .name = "parked ls",
     .synopsis = "[SUBSCRIPTION]",
     .description = "List parked lanes: the first event that failed, how many wait behind it, why.",
+    .after = "EXAMPLES\n"
+             "       touchbus parked ls\n"
+             "       touchbus parked ls crm\n",
     .n_operands_max = 1,
     .run = run_ls,
 };
@@ -40,6 +43,8 @@ const struct command command_parked_show = {
     .name = "parked show",
     .synopsis = "SUBSCRIPTION LANE",
     .description = "Show one parked lane. Its first event is 'touchbus log get SEQUENCE'.",
+    .after = "EXAMPLES\n"
+             "       touchbus parked show crm c42\n",
     .n_operands_min = 2,
     .n_operands_max = 2,
     .run = run_show,
@@ -57,6 +62,9 @@ const struct command command_parked_retry = {
     .name = "parked retry",
     .synopsis = "SUBSCRIPTION [LANE]",
     .description = "Release a lane, or all of them: its events go out again, in order.",
+    .after = "EXAMPLES\n"
+             "       touchbus parked retry crm c42\n"
+             "       touchbus parked retry crm\n",
     .n_operands_min = 1,
     .n_operands_max = 2,
     .run = run_retry,
@@ -88,6 +96,9 @@ const struct command command_parked_drop = {
     .synopsis = "SUBSCRIPTION LANE [--all]",
     .description = "Give up the event that failed, for this subscription only, and release what "
                    "waits behind it. The event stays in the log.",
+    .after = "EXAMPLES\n"
+             "       touchbus parked drop crm c42\n"
+             "       touchbus --yes parked drop crm c42 --all\n",
     TOOL_ROWS(drop_rows),
     .conf_size = sizeof(struct drop_conf),
     .n_operands_min = 2,

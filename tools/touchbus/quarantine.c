@@ -25,6 +25,8 @@ const struct command command_quarantine_ls = {
     .name = "quarantine ls",
     .synopsis = "",
     .description = "List quarantined events with the reason of each.",
+    .after = "EXAMPLES\n"
+             "       touchbus quarantine ls\n",
     .run = run_ls,
 };
 
@@ -44,6 +46,8 @@ const struct command command_quarantine_show = {
     .name = "quarantine show",
     .synopsis = "ID",
     .description = "Show a quarantined event as it was published, and what is wrong with it.",
+    .after = "EXAMPLES\n"
+             "       touchbus quarantine show 303cb340f4e028bad85afae0b27025a9\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_show,
@@ -115,6 +119,12 @@ const struct command command_quarantine_fix = {
         "Publish a quarantined event once it is repaired, and take it out of quarantine. Without "
         "--data or --file it is tried as it is, for instance after the catalogue was extended. "
         "What still breaks its schema stays, and the exit status is 1.",
+    .after = "EXAMPLES\n"
+             "       touchbus quarantine fix 303cb340f4e028bad85afae0b27025a9 --data "
+             "'{\"url\":\"/offers\"}'\n"
+             "       touchbus -j quarantine show 303cb340f4e028bad85afae0b27025a9 | jq .event "
+             ">event.json\n"
+             "       touchbus quarantine fix 303cb340f4e028bad85afae0b27025a9 --file event.json\n",
     TOOL_ROWS(fix_rows),
     .conf_size = sizeof(struct fix_conf),
     .n_operands_min = 1,
@@ -136,6 +146,8 @@ const struct command command_quarantine_drop = {
     .name = "quarantine drop",
     .synopsis = "ID",
     .description = "Give up a quarantined event. It was never in the log and is gone.",
+    .after = "EXAMPLES\n"
+             "       touchbus --yes quarantine drop 303cb340f4e028bad85afae0b27025a9\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_drop,

@@ -14,5 +14,8 @@ const struct command command_status = {
     .synopsis = "",
     .description = "Show the broker: log, counters, memory, disk, subscriptions, connectors. The "
                    "exit status is 3 where it is not there.",
+    .after = "EXAMPLES\n"
+             "       touchbus status\n"
+             "       touchbus -j status | jq .counters\n",
     .run = run,
 };

@@ -22,6 +22,9 @@ const struct command command_subscription_ls = {
     .name = "subscription ls",
     .synopsis = "",
     .description = "List the durable subscriptions with cursor, lag, members and parked lanes.",
+    .after = "EXAMPLES\n"
+             "       touchbus subscription ls\n"
+             "       touchbus -j subscription ls | jq -r 'select(.lag > 1000).name'\n",
     .run = run_ls,
 };
 
@@ -41,6 +44,9 @@ const struct command command_subscription_show = {
     .name = "subscription show",
     .synopsis = "NAME",
     .description = "Show one subscription: state, cursor, lag, filter, members, parked lanes.",
+    .after = "EXAMPLES\n"
+             "       touchbus subscription show crm\n"
+             "       touchbus -j subscription show crm | jq .lag\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_show,
@@ -57,6 +63,8 @@ const struct command command_subscription_pause = {
     .synopsis = "NAME",
     .description = "Hand out nothing more until 'subscription resume'. The cursor stays; what is "
                    "in flight may still be acked.",
+    .after = "EXAMPLES\n"
+             "       touchbus subscription pause erp\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_pause,
@@ -72,6 +80,8 @@ const struct command command_subscription_resume = {
     .name = "subscription resume",
     .synopsis = "NAME",
     .description = "Go on after 'subscription pause'.",
+    .after = "EXAMPLES\n"
+             "       touchbus subscription resume erp\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_resume,
@@ -115,6 +125,9 @@ const struct command command_subscription_reset = {
     .synopsis = "NAME --to START [--force]",
     .description = "Move the cursor. Backwards hands events out again; a sink with a fence takes "
                    "none of them twice. Refused while members are connected, unless --force.",
+    .after = "EXAMPLES\n"
+             "       touchbus subscription reset erp --to 2026-03-01T00:00:00Z\n"
+             "       touchbus --yes subscription reset audit --to beginning\n",
     TOOL_ROWS(reset_rows),
     .conf_size = sizeof(struct reset_conf),
     .n_operands_min = 1,
@@ -142,6 +155,8 @@ const struct command command_subscription_rm = {
     .synopsis = "NAME [--force]",
     .description = "Remove a subscription with its cursor and parked lanes. Refused while members "
                    "are connected, unless --force.",
+    .after = "EXAMPLES\n"
+             "       touchbus subscription rm audit\n",
     TOOL_ROWS(rm_rows),
     .conf_size = sizeof(struct reset_conf),
     .n_operands_min = 1,

@@ -157,6 +157,9 @@ const struct command command_top = {
     .synopsis = "[--interval TIME] [--count N]",
     .description = "Watch the broker: what it takes in and hands out a second, and how far each "
                    "subscription is. Ctrl-C ends it.",
+    .after = "EXAMPLES\n"
+             "       touchbus top\n"
+             "       touchbus -j top --interval 10s >>rates.jsonl\n",
     TOOL_ROWS(rows),
     .conf_size = sizeof(struct top_conf),
     .run = run,

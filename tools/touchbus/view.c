@@ -17,6 +17,8 @@ const struct command command_view_verify = {
         "Fold the log anew in a process of its own, in another time zone, and compare the hash of "
         "every table with the live view's. The exit status is 1 where they differ. The broker "
         "serves on meanwhile; trimming waits.",
+    .after = "EXAMPLES\n"
+             "       touchbus view verify && echo sound\n",
     .run = run_verify,
 };
 
@@ -36,5 +38,7 @@ const struct command command_view_rebuild = {
     .synopsis = "",
     .description = "Have the broker drop the view at its next start and fold base and log anew. "
                    "The live view serves until then.",
+    .after = "EXAMPLES\n"
+             "       touchbus --yes view rebuild\n",
     .run = run_rebuild,
 };
