@@ -81,8 +81,12 @@ static void give_up_unsynced(struct spool *spool) {
         logging_error("spool=%016" PRIx64 " error=%s", segment->first, strerror(errno));
     }
     stop_appending(spool);
+    if (segment->n_records == 0) { // its name is free again for the next one
+        segment_remove(spool->folder, segment->first);
+        spool->n_segments--;
+    }
+    spool->failed = spool->synced != spool->next;
     spool->synced = spool->next; // the numbers are gone for good
-    spool->failed = true;
 }
 
 int spool_append(struct spool *spool, const void *data, size_t size, uint64_t *ret_number) {

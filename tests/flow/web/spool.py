@@ -162,6 +162,28 @@ def stop_spools_what_waits(house):
     assert ids(house).count("m-stop-1") == 1
 
 
+def copied_folder_is_noticed(house):
+    """Two processes under one producer's name: the older one ends, and keeps what it could not hand over."""
+    assert house.post("/v1/batch", batch(["copy-1"]), seconds=60)[0] in (200, 202)
+    await_drained(house)
+    elsewhere = os.path.join(house.folder, "copy")
+    shutil.copytree(os.path.join(house.state, "web"), os.path.join(elsewhere, "web"))
+    first, port, house.web_port = house.web, house.web_port, None
+    second = house.start_web(*AWAY, state=elsewhere)
+    assert house.post("/v1/batch", batch(["copy-2"]), seconds=60)[0] in (200, 202)
+    await_drained(house)
+    house.web_port = port
+    assert house.post("/v1/batch", batch(["copy-3"]), seconds=60)[0] == 202
+    assert first.wait() == 1, "the older one goes on"
+    with open(first.log, encoding="utf-8") as file:
+        assert "stopped=fenced" in file.read()
+    second.stop()
+    house.start_web(*AWAY)
+    await_drained(house)
+    logged = ids(house)
+    assert all(logged.count(f"m-copy-{n}") == 1 for n in (1, 2, 3)), logged
+
+
 def synced_before_answered(house):
     """A trace: no 202 leaves before an fdatasync of the spool returned after its record was written."""
     if not shutil.which("strace"):
@@ -198,7 +220,7 @@ def synced_before_answered(house):
 
 def main():
     for rules in ((missing_broker_is_202, killed_broker_loses_nothing, killed_connector_loses_nothing, torn_tail_is_kept_aside,
-                   full_spool_is_503, stop_spools_what_waits, synced_before_answered),):
+                   full_spool_is_503, stop_spools_what_waits, copied_folder_is_noticed, synced_before_answered),):
         with webhouse.WebHouse() as house:
             for rule in rules:
                 rule(house)

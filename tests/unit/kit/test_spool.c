@@ -316,6 +316,38 @@ static void test_failed_sync_is_said_once_and_never_tried_again(void **state) {
     expect(place, "two");
 }
 
+// A full disk: every write fails after so many, until it is set back.
+static int writes_left = -1;
+ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t __real_pwrite(int fd, const void *data, size_t size, off_t offset);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset) {
+    if (writes_left == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    writes_left -= writes_left > 0;
+    return __real_pwrite(fd, data, size, offset);
+}
+
+static void test_full_disk_at_every_write_is_said_and_ends(void **state) {
+    struct place *place = *state;
+    for (int n = 0; n < 5; n++) { // a segment's header, then two records of two writes each
+        writes_left = n;
+        int r = spool_append(place->spool, "lost", 4, NULL);
+        r = r != 0 ? r : spool_append(place->spool, "lost", 4, NULL);
+        assert_int_equal(r, -ENOSPC);
+        writes_left = -1;
+        (void)spool_sync(place->spool); // says so once where something had been appended
+        assert_int_equal(spool_sync(place->spool), 0);
+        append_text(place, "good");
+        assert_int_equal(spool_sync(place->spool), 0);
+        spool_ack(place->spool, expect(place, "good"));
+        expect_end(place);
+        assert_int_equal(spool_records(place->spool), 0);
+        assert_int_equal(find_files(place, ".seg", NULL), 0);
+    }
+}
+
 static void test_skip_reads_on_behind(void **state) {
     struct place *place = *state;
     uint64_t one;
@@ -375,6 +407,7 @@ int main(void) {
         TEST(test_flipped_bit_is_not_read),
         TEST(test_full_is_said_and_ends),
         TEST(test_failed_sync_is_said_once_and_never_tried_again),
+        TEST(test_full_disk_at_every_write_is_said_and_ends),
         TEST(test_skip_reads_on_behind),
         TEST(test_lost_cursor_repeats_and_loses_nothing),
         TEST(test_window_bounds_what_is_read),
