@@ -184,6 +184,8 @@ uint64_t dedup_hash_text(const uint8_t *secret, const char *text) {
     return hash;
 }
 
+#define FIELD_BYTES ((size_t)8) // a field's length before its bytes
+
 // Appends length and bytes, so that no two sequences of fields look alike. NULL in, NULL out.
 static uint8_t *put(uint8_t *at, const void *bytes, size_t size) {
     uint64_t length = size;
@@ -198,18 +200,19 @@ static uint8_t *put_text(uint8_t *at, const char *text) {
     return put(at, text, strlen(text));
 }
 
-// The body as one run of bytes; with at NULL nothing is written and only the size counts.
+// Room for the body as one run of bytes.
 static size_t body_size(const Touchbus__Event *event) {
-    size_t size = 8 * 14 + strlen(event->type) + strlen(event->dataschema) +
+    size_t size = FIELD_BYTES * 14 + strlen(event->type) + strlen(event->dataschema) +
                   strlen(event->channel) + strlen(event->subject) + strlen(event->actor) +
                   strlen(event->case_id) + strlen(event->cost) + strlen(event->datacontenttype) +
                   event->data.len;
     for (size_t i = 0; i < event->n_identities; i++) {
-        size += 8 * 4 + strlen(event->identities[i]->kind) + strlen(event->identities[i]->value);
+        size += FIELD_BYTES * 4 + strlen(event->identities[i]->kind) +
+                strlen(event->identities[i]->value);
     }
     for (size_t i = 0; i < event->n_extensions; i++) {
         const Touchbus__Extension *extension = event->extensions[i];
-        size += 8 * 4 + strlen(extension->name);
+        size += FIELD_BYTES * 4 + strlen(extension->name);
         size += extension->value_case == TOUCHBUS__EXTENSION__VALUE_TEXT ? strlen(extension->text)
                                                                          : sizeof(int32_t);
     }

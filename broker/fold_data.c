@@ -65,7 +65,7 @@ static size_t row_key(uint8_t key[static FOLD_KEY_BYTES_MAX], uint64_t customer,
     uint64_t number = htobe64(customer);
     size_t size = strlen(id);
     memcpy(key, &number, sizeof(number));
-    memcpy(key + sizeof(number), id, size); // fold_data_text: at most ID_BYTES_MAX
+    mempcpy(key + sizeof(number), id, size); // fold_data_text: at most ID_BYTES_MAX
     return sizeof(number) + size;
 }
 

@@ -17,8 +17,7 @@ static size_t key_bytes(uint8_t key[static FOLD_KEY_BYTES_MAX], const char *kind
     if (n_value == 0 || n_kind + n_value > FOLD_KEY_BYTES_MAX) {
         return 0;
     }
-    memcpy(key, kind, n_kind);
-    memcpy(key + n_kind, value, n_value);
+    mempcpy(mempcpy(key, kind, n_kind), value, n_value);
     return n_kind + n_value;
 }
 

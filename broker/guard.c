@@ -42,20 +42,23 @@ struct guard {
     int stop;   // eventfd
     int memory; // /proc/self/statm
     size_t memory_max;
+    int descriptor_max;
     unsigned n_trims; // looks at which free memory still goes back to the system, after a cut
     size_t n_open;
-    int descriptor_end; // accounts at and behind it were never used
+    uint64_t n_refused, n_refused_said; // connections beyond descriptor_max
+    int descriptor_end;                 // accounts at and behind it were never used
     struct account accounts[DESCRIPTORS_MAX];
     atomic_int_fast64_t taken[DESCRIPTORS_MAX]; // bytes, ever
 };
 
-struct guard *guard_new(const struct broker *broker, size_t memory_max) {
+struct guard *guard_new(const struct broker *broker, size_t memory_max, int descriptor_max) {
     struct guard *guard = calloc(1, sizeof(*guard));
     if (guard == NULL) {
         return NULL;
     }
     guard->broker = broker;
     guard->memory_max = memory_max;
+    guard->descriptor_max = descriptor_max;
     guard->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     guard->memory = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     return guard->stop < 0 || guard->memory < 0 ? guard_free(guard) : guard;
@@ -132,7 +135,20 @@ static int64_t balance(struct guard *guard, int descriptor) {
                : bytes - atomic_load_explicit(&guard->taken[descriptor], memory_order_relaxed);
 }
 
+// At once, with a reset: a shutdown would go on taking in what the peer sends. ipc knows no reset.
+static void disconnect(int descriptor) {
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    if (connect(descriptor, &nowhere, sizeof(nowhere)) != 0) {
+        shutdown(descriptor, SHUT_RDWR);
+    }
+}
+
 static void account_open(struct guard *guard, int descriptor) {
+    if (descriptor >= guard->descriptor_max) {
+        guard->n_refused++;
+        disconnect(descriptor);
+        return;
+    }
     if (descriptor < 0 || descriptor >= DESCRIPTORS_MAX || received(descriptor) < 0) {
         return;
     }
@@ -148,9 +164,7 @@ static void cut(struct guard *guard, int descriptor) {
     logging_warning("event=connection-cut descriptor=%d held_bytes=%lld reason=\"a message without "
                     "end, or requests faster than they are taken\"",
                     descriptor, (long long)account->held);
-    // Disconnects at once, with a reset. A shutdown would go on taking in what the peer sends.
-    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-    connect(descriptor, &nowhere, sizeof(nowhere));
+    disconnect(descriptor);
     account->open = false;
     guard->n_open--;
     guard->n_trims = TRIM_LOOKS;
@@ -188,6 +202,11 @@ static void look(struct guard *guard) {
     if (guard->n_trims > 0) {
         give_back(guard);
         guard->n_trims--;
+    }
+    if (guard->n_refused != guard->n_refused_said) {
+        logging_warning("event=connections-refused n=%llu reason=\"descriptors are used up\"",
+                        (unsigned long long)guard->n_refused);
+        guard->n_refused_said = guard->n_refused;
     }
     int64_t sum = 0;
     int most = -1;

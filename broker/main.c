@@ -31,9 +31,9 @@
 enum {
     EXIT_REFUSED = 1,
     EXIT_USAGE = 2,
-    DRAIN_MS = 20,           // between two looks whether a thread has ended
-    DESCRIPTORS_OWN = 64,    // stores, logs and what else is not a connection
-    CONNECTIONS_MAX = 16384, // a process may hold, where the system lets it
+    DRAIN_MS = 20,          // between two looks whether a thread has ended
+    DESCRIPTORS_OWN = 64,   // stores, logs and what else is not a connection
+    DESCRIPTORS_MAX = 8192, // a connection costs ZeroMQ about 20 KiB
 };
 
 // ---- what must hold before anything is opened
@@ -69,19 +69,23 @@ static bool check_configuration(const struct configuration *configuration) {
     return false;
 }
 
-// As many descriptors as the system grants, and fewer connections than those: at the limit itself
-// ZeroMQ would spin.
-static int limit_connections(void *zmq) {
+// Takes as many descriptors as the system grants, up to DESCRIPTORS_MAX. Returns the first one that
+// a connection may not have: at the limit itself ZeroMQ would spin.
+static int descriptor_max(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return -errno;
     }
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    rlim_t room =
-        limit.rlim_cur > 2 * DESCRIPTORS_OWN ? limit.rlim_cur - DESCRIPTORS_OWN : DESCRIPTORS_OWN;
-    int n = room > CONNECTIONS_MAX ? CONNECTIONS_MAX : (int)room;
-    return zmq_ctx_set(zmq, ZMQ_MAX_SOCKETS, n) == 0 ? 0 : -errno;
+    limit.rlim_cur = limit.rlim_max > DESCRIPTORS_MAX ? DESCRIPTORS_MAX : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return -errno;
+    }
+    if (limit.rlim_cur <= DESCRIPTORS_OWN) {
+        logging_error("event=too-few-descriptors limit=%llu needed=%d",
+                      (unsigned long long)limit.rlim_cur, DESCRIPTORS_OWN + 1);
+        return -EMFILE;
+    }
+    return (int)limit.rlim_cur - DESCRIPTORS_OWN / 2;
 }
 
 // ---- threads
@@ -215,8 +219,9 @@ static int daemon_open(struct daemon *daemon) {
     struct broker *broker = &daemon->broker;
     broker->started_us = clock_now_us();
     broker->zmq = zmq_ctx_new();
-    int r = broker->zmq == NULL ? -errno : limit_connections(broker->zmq);
-    broker->guard = r == 0 ? guard_new(broker, memory_max(broker)) : NULL;
+    int r = broker->zmq == NULL ? -errno : descriptor_max();
+    broker->guard = r > 0 ? guard_new(broker, memory_max(broker), r) : NULL;
+    r = r > 0 ? 0 : r;
     r = r == 0 && broker->guard == NULL ? -ENOMEM : r;
     r = r != 0 ? r : open_catalogue(broker);
     r = r != 0 ? r : open_mailboxes(broker);

@@ -330,7 +330,9 @@ void publish_reply(struct publish *publish, struct arena *arena, struct request 
     reply->credit = PUBLISH_CREDIT;
     const uint8_t *bytes;
     size_t size;
-    if (envelope_pack(&reply->base, arena, &bytes, &size) != 0 ||
+    int packed = envelope_pack(&reply->base, arena, &bytes, &size);
+    reply->incarnation = (ProtobufCBinaryData){0}; // of this call's stack
+    if (packed != 0 ||
         zmq_send(publish->socket, request->peer, request->peer_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) <
             0 ||
         zmq_send(publish->socket, bytes, size, ZMQ_DONTWAIT) < 0) {

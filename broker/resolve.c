@@ -35,8 +35,7 @@ static int find_owner(struct view_txn *txn, enum view_table table, const char *k
     if (n_kind + n_value > sizeof(key)) {
         return 0;
     }
-    memcpy(key, kind, n_kind);
-    memcpy(key + n_kind, value, n_value);
+    mempcpy(mempcpy(key, kind, n_kind), value, n_value);
     const void *number;
     size_t size;
     int r = view_get(txn, table, key, n_kind + n_value, &number, &size);

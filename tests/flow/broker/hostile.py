@@ -12,7 +12,7 @@ import zmq
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "wire"), HERE]
-from harness import House, program, wait_for  # noqa: E402
+from harness import House, Process, listens, program, wait_for  # noqa: E402
 from wire import Publisher, context, pb  # noqa: E402
 from events import make, pack  # noqa: E402
 
@@ -210,6 +210,35 @@ def test_an_endless_multipart_is_cut_off(house):
     for frame in (b"\x01\x64" + b"x" * 100, b"\x01\x01x", b"\x01\x00"):
         assert endless(house, frame) < MEMORY_MIB_MAX
         wait_for("the memory is given back", lambda: memory_mib(house) < SETTLED_MIB_MAX, 20)
+
+
+def test_descriptors_run_out_and_come_back(house):
+    house.broker.stop()
+    path = os.path.join(house.folder, "few.log")
+    few = Process(["/usr/bin/prlimit", "--nofile=160:160", program("touchbusd"), "--state", house.state, "--port", str(house.port)], path)
+    house.processes.append(few)
+    wait_for("listening", lambda: few.alive() and listens(house.port))
+    publisher = Publisher(house.port)
+    assert publisher.ask([make(pb, "few-1")]).sequences[0]
+    held = []
+    for _ in range(400):
+        connection = socket.socket()
+        connection.settimeout(5)
+        connection.connect(("127.0.0.1", house.port))
+        held.append(connection)
+    assert publisher.ask([make(pb, "few-2")]).sequences[0]
+    wait_for("the refusals are said", lambda: "event=connections-refused" in few.tail(), 10)
+    for connection in held:
+        connection.close()
+
+    def again():
+        other = Publisher(house.port)
+        other.send(pb.PublishRequest(request=1))
+        return other.receive(1) is not None
+    wait_for("new connections are taken", again, 30)
+    assert publisher.ask([make(pb, "few-3")]).sequences[0] and few.stop() == 0
+    house.start_broker()
+    return 3
 
 
 def main():
