@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inside the query thread: the call and the thread's own state, shared by query.c (the loop),
-// query_run.c (where a verb runs) and query_call.c (arguments, answers). Verbs see verbs.h only.
+// query_run.c and query_child.c (where a verb runs), query_call.c (arguments) and query_send.c
+// (answers). Verbs see verbs.h only.
 #pragma once
 
 #include <pthread.h>
@@ -9,6 +10,8 @@
 #include "broker/delivery.h"
 #include "broker/query.h"
 #include "broker/verbs.h"
+
+enum { NICE_LONG_WORK = 10 }; // of children and the helper thread: the tick goes first
 
 enum call_state {
     CALL_WAITING, // for min_sequence
@@ -88,5 +91,7 @@ void call_start(struct call *call);
 void call_judge(struct call *call, int result);
 // One slice of a SLICING call.
 void call_slice(struct call *call);
+// query_child.c: starts the child of a call.
+void call_start_child(struct call *call);
 // What the child of a CALL_CHILD call has written.
 void call_read_child(struct call *call);

@@ -8,13 +8,18 @@
 #include "touchbus.pb-c.h"
 #include "view.pb-c.h"
 
+// Runs one verb inside a read transaction of the view; the answer is as of its snapshot.
+int read_with_view(struct call *call, int (*body)(struct call *call, struct view_txn *txn));
+// The customer of the arguments and its record. False: the call is refused, or *ret_error is set.
+bool read_customer_of_call(struct call *call, struct view_txn *txn, uint64_t *ret_customer,
+                           View__Customer **ret, int *ret_error);
 // The customer that the arguments customer=c42, key=KIND=VALUE or reference=KIND=ID name; exactly
 // one of them stands in the call. False: the call is refused (bad argument, not found).
 bool read_customer_argument(struct call *call, struct view_txn *txn, uint64_t *ret);
 // The record, in the call's arena. 0; 1 there is none; -EBADMSG, -ENOMEM.
 int read_customer_record(struct call *call, struct view_txn *txn, uint64_t customer,
                          View__Customer **ret);
-// Everything customer.show says, a new reference; NULL where memory is short.
+// verbs_profile.c: everything customer.show says, a new reference; NULL where memory is short.
 json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t customer,
                            const View__Customer *record);
 // One interaction: sequence, time, type, channel.
