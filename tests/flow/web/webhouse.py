@@ -17,7 +17,7 @@ class WebHouse(harness.House):
 
     def start_web(self, *arguments, port=0, wrap=(), state=None):
         """The connector, on the port it had before where it had one, so that senders find it again."""
-        port = port or self.web_port or 0
+        port = port or self.web_port or harness.free_ports(1)
         log = os.path.join(self.folder, "web.log")
         start = os.path.getsize(log) if os.path.exists(log) else 0
         self.web = harness.Process([*wrap, harness.program("touchbus-web"), "--broker", self.address, "--port", str(port), "--state",
