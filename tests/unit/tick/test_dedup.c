@@ -34,7 +34,7 @@ static void test_finds_what_was_added_and_nothing_else(void **state) {
 
 static void test_knows_between_half_and_all_of_the_bound(void **state) {
     (void)state;
-    enum { EVENTS = 1000 };
+    const uint64_t EVENTS = 1000;
     struct dedup *dedup = dedup_new(EVENTS);
     uint8_t hash[BLOCK_ID_HASH_BYTES];
     uint64_t sequence = 0;

@@ -11,7 +11,14 @@
 #include "broker/fold.h"
 #include "schemas/body.h"
 
-enum { ARENA_BYTES = 64 << 20 };
+// The same throws every time (splitmix64).
+static uint64_t dice_throws;
+static uint32_t dice(void) {
+    uint64_t z = ++dice_throws * UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (uint32_t)(z >> 32);
+}
 
 struct scene {
     struct fixture *fixture;
@@ -251,7 +258,7 @@ static void test_rank_then_time_then_id_decide(void **state) {
 static void test_any_order_gives_the_same_attributes(void **state) {
     enum { EVENTS = 40, SHUFFLES = 60, NAMES = 5 };
     char expected[NAMES][64] = {{0}};
-    srand(1);
+    dice_throws = 1;
     for (int shuffle = 0; shuffle < SHUFFLES; shuffle++) {
         struct scene scene;
         scene_open(state, &scene);
@@ -264,7 +271,7 @@ static void test_any_order_gives_the_same_attributes(void **state) {
                               (uint32_t)i % 3, 50 + i * 7 % 4, data);
         }
         for (int i = EVENTS - 1; i > 0; i--) {
-            int k = rand() % (i + 1);
+            int k = (int)(dice() % (uint32_t)(i + 1));
             Touchbus__Event *other = events[i];
             events[i] = events[k];
             events[k] = other;
@@ -370,14 +377,14 @@ enum { N_TYPES = sizeof(types) / sizeof(types[0]) };
 static void soup(uint8_t *bytes, size_t size) {
     static const uint8_t likely[] = {0x81, 0x82, 0xde, 0xdf, 0xa8, 0xc0, 0x93, 0xdd, 0xdb, 0xd9};
     for (size_t i = 0; i < size; i++) {
-        bytes[i] = rand() % 3 == 0 ? likely[(size_t)rand() % sizeof(likely)] : (uint8_t)rand();
+        bytes[i] = dice() % 3 == 0 ? likely[dice() % sizeof(likely)] : (uint8_t)dice();
     }
 }
 
 static void test_any_bytes_as_data_fold_without_error(void **state) {
     struct scene scene;
     scene_open(state, &scene);
-    srand(2);
+    dice_throws = 2;
     for (int i = 0; i < 20000; i++) {
         Touchbus__Event *event =
             support_event(scene.arena, types[i % N_TYPES], "1",
@@ -385,13 +392,13 @@ static void test_any_bytes_as_data_fold_without_error(void **state) {
                                        "\"revision\": 1, \"traits\": {\"a\": "
                                        "[1, {\"b\": 2}]}, \"fields\": 3}"
                                      : NULL);
-        size_t size = (size_t)rand() % 80;
+        size_t size = dice() % 80;
         if (event->data.len == 0) {
             event->data.data = arena_alloc(scene.arena, size + 1);
             event->data.len = size;
             soup(event->data.data, size);
         } else { // a real body with holes
-            event->data.data[(size_t)rand() % event->data.len] = (uint8_t)rand();
+            event->data.data[dice() % event->data.len] = (uint8_t)dice();
         }
         apply(&scene, event);
     }
@@ -405,17 +412,17 @@ static void hash_of_run(struct fixture *fixture, const char *name, int flush_eve
     struct scene scene = {.fixture = fixture, .arena = fixture->arena};
     assert_int_equal(view_begin(view, true, &scene.txn), 0);
     assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
-    srand(3);
+    dice_throws = 3;
     for (int i = 0; i < 2000; i++) {
         Touchbus__Event *event = support_event(
-            scene.arena, types[rand() % N_TYPES], arena_printf(scene.arena, "e-%d", i),
+            scene.arena, types[dice() % N_TYPES], arena_printf(scene.arena, "e-%d", i),
             arena_printf(scene.arena,
-                         "{\"order_id\": \"o-%d\", \"status\": \"s%d\", \"revision\": %d, "
-                         "\"traits\": {\"t%d\": %d}, \"quote_id\": \"q-%d\", \"outcome\": \"x\"}",
-                         rand() % 9, i, rand() % 9, rand() % 9, i, rand() % 5));
-        event->customer = 1 + (uint64_t)(rand() % 50);
+                         "{\"order_id\": \"o-%u\", \"status\": \"s%d\", \"revision\": %u, "
+                         "\"traits\": {\"t%u\": %d}, \"quote_id\": \"q-%u\", \"outcome\": \"x\"}",
+                         dice() % 9, i, dice() % 9, dice() % 9, i, dice() % 5));
+        event->customer = 1 + dice() % 50;
         support_attach(scene.arena, event, "cookie",
-                       arena_printf(scene.arena, "c-%d", rand() % 99));
+                       arena_printf(scene.arena, "c-%u", dice() % 99));
         apply(&scene, event);
         if (i % flush_every == flush_every - 1) {
             assert_int_equal(fold_flush(scene.fold, scene.txn), 0);

@@ -80,13 +80,14 @@ static void test_ranges_follow_runs_and_forget_the_oldest(void **state) {
     open_all(*state, &f);
     struct producer *producer = producers_get(f.producers, "ranges", 1);
     uint64_t sequence = 0;
-    uint64_t sequences[3 * PRODUCER_RANGES_MAX + 1];
-    for (uint64_t number = 1; number <= 3 * PRODUCER_RANGES_MAX; number++) {
+    enum { TAKEN = 3 * PRODUCER_RANGES_MAX };
+    uint64_t sequences[TAKEN + 1];
+    for (uint64_t number = 1; number <= TAKEN; number++) {
         sequence += number % 2 == 0 ? 1 : 5; // runs of two
         sequences[number] = sequence;
         producer_take(f.producers, producer, 1, sequence, 1);
     }
-    for (uint64_t number = 1; number <= 3 * PRODUCER_RANGES_MAX; number++) {
+    for (uint64_t number = 1; number <= TAKEN; number++) {
         bool kept = number > PRODUCER_RANGES_MAX;
         assert_int_equal(producer_sequence(producer, number), kept ? sequences[number] : 0);
     }
