@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/bounds.h"
 #include "broker/keys.h"
 #include "broker/log.h"
 #include "broker/view.h"
@@ -165,11 +164,10 @@ int feed_entry(struct feed *feed, uint64_t sequence, const struct block_head **r
     return r;
 }
 
-// The block's place among the shared ones, made where it is missing. NULL: it is not shared, for
-// nobody else is there to read it, or it lies far behind the head.
+// The block's place among the shared ones, made where it is missing. NULL: nobody else is there to
+// read it.
 static struct shared *shared_of(struct feed *feed, const struct block_head *block) {
-    if (!feed->sharing ||
-        feed->visible - block->first > (uint64_t)FEED_SHARED_BLOCKS * TICK_EVENTS_MAX)
+    if (!feed->sharing)
         return NULL;
     for (unsigned i = 0; i < FEED_SHARED_BLOCKS; i++)
         if (feed->shared[i].first == block->first)

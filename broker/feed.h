@@ -25,7 +25,7 @@ struct feed *feed_free(struct feed *feed);
 // A slice: everything below is between begin and end, and what it returns is valid until end. The
 // owner ends it within READ_SLICE_MS_MAX. 0 or a negative errno.
 int feed_begin(struct feed *feed);
-// Whether several readers are at the head: then an event is unsealed once for all of them.
+// Whether there are several readers: those at the same place then share what is unsealed.
 void feed_share(struct feed *feed, bool share, int64_t now_us);
 void feed_end(struct feed *feed);
 uint64_t feed_visible(const struct feed *feed); // as of begin
