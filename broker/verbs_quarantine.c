@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs about quarantined events: ls and show read here, fix and drop write in the tick.
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

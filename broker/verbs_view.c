@@ -3,7 +3,6 @@
 // the next start obeys, because the live view serves until then.
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
