@@ -19,8 +19,9 @@
 #include "schemas/reasons.h"
 
 enum {
-    PUBLISH_BAD_MAX = 64,      // malformed messages answered in one call
-    PUBLISH_REPLIES_MAX = 256, // towards one peer that ZeroMQ holds
+    PUBLISH_BAD_MAX = 64,        // malformed messages answered in one call
+    PUBLISH_BAD_BYTES = 1 << 20, // of the arena that they may take before the rest waits
+    PUBLISH_REPLIES_MAX = 256,   // towards one peer that ZeroMQ holds
     HANDSHAKE_MS = 3000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 20000,
@@ -237,7 +238,9 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
     if (request == NULL) {
         return -ENOMEM;
     }
-    for (unsigned i = 0; i < PUBLISH_BAD_MAX; i++) {
+    // What was unpacked and then refused stays in the arena, which the tick's own events need.
+    size_t used = arena_used(arena);
+    for (unsigned i = 0; i < PUBLISH_BAD_MAX && arena_used(arena) - used < PUBLISH_BAD_BYTES; i++) {
         zmq_msg_t body;
         unsigned n_frames = 0;
         zmq_msg_init(&body);

@@ -16,7 +16,7 @@ from harness import House, Process, listens, program, wait_for  # noqa: E402
 from wire import Publisher, context, pb  # noqa: E402
 from events import make, pack  # noqa: E402
 
-BAD_FRAME, BAD_VERSION, TOO_LARGE, BUSY = 100, 101, 102, 203
+BAD_FRAME, BAD_VERSION, TOO_LARGE, BAD_ARGUMENT, BUSY = 100, 101, 102, 103, 203
 MEMORY_MIB_MAX = 1024  # at its worst; see broker/guard.h
 SETTLED_MIB_MAX = 256
 with open(program("touchbusd"), "rb") as binary:
@@ -115,6 +115,18 @@ def test_random_bytes_are_refused(house):
         reply = refusal(publisher, bytes(data))
         if not any(reply.sequences):
             assert reply.code or reply.outcomes or not reply.sequences, (data, reply)
+
+
+def test_large_requests_that_are_refused_end_nothing(house):
+    data = b"\x08\x01\x10\x07" + field(3, b"p") + field(6, b"x" * 2020) * 2048  # without a number
+    peers = [Publisher(house.port) for _ in range(6)]
+    for _ in range(8):
+        for publisher in peers:
+            publisher.send_bytes(data)
+    for publisher in peers:
+        for _ in range(8):
+            reply = publisher.receive()
+            assert reply is not None and reply.code in {BAD_ARGUMENT, BUSY}, reply
 
 
 def test_a_wrong_frame_count_is_refused(house):
