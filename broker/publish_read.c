@@ -85,19 +85,34 @@ int publish_read(struct request *request, zmq_msg_t *body, unsigned n_frames, st
 }
 
 uint32_t publish_count(const uint8_t *data, size_t size) {
-    enum { TAG_EVENTS = 6 << 3 | 2, WIRE_VARINT = 0, WIRE_BYTES = 2 };
+    enum { TAG_EVENTS = 6 << 3 | 2, VARINT = 0, FIXED_64 = 1, BYTES = 2, FIXED_32 = 5 };
     const uint8_t *at = data;
     const uint8_t *end = data + size;
     uint32_t n = 0;
     while (at < end) {
         uint64_t tag = peek_varint(&at, end);
-        uint64_t value = peek_varint(&at, end);
-        if ((tag & 7) == WIRE_BYTES && value <= (uint64_t)(end - at)) {
-            at += value;
-        } else if ((tag & 7) != WIRE_VARINT) {
+        uint64_t skip = 0;
+        switch (tag & 7) {
+        case VARINT:
+            peek_varint(&at, end);
+            break;
+        case BYTES:
+            skip = peek_varint(&at, end);
+            break;
+        case FIXED_64:
+            skip = sizeof(uint64_t);
+            break;
+        case FIXED_32:
+            skip = sizeof(uint32_t);
+            break;
+        default:
             return n;
         }
         n += tag == TAG_EVENTS;
+        if (skip > (uint64_t)(end - at)) {
+            return n;
+        }
+        at += skip;
     }
     return n;
 }
