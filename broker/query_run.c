@@ -124,8 +124,10 @@ static void come_back(struct job *job, void *context) {
     struct call *call = (struct call *)(void *)job;
     struct query *query = context;
     query->n_away--;
-    if (call->verb->place == VERB_HELPER) {
-        pthread_join(query->helper, NULL);
+    if (call->verb->place == VERB_HELPER && !call->acted) { // not when it comes from the tick
+        int r = pthread_join(query->helper, NULL);
+        assert(r == 0);
+        (void)r;
         query->helping = false;
         atomic_store(&query->broker->trim_paused, query->n_children > 0);
     }
