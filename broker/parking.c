@@ -221,6 +221,15 @@ static void park_again(struct subscription *subscription, struct slot *slot, boo
         parked_stop(subscription, parked[i]); // the last one frees the slot
 }
 
+static bool has_no_room(const struct subscription *subscription) {
+    return subscription->n_parked >= subscription->options.parked_lanes_max ||
+           subscription->budget->n_parked >= subscription->budget->n_parked_max;
+}
+
+bool parking_is_full(const struct subscription *subscription) {
+    return subscription->parked_full && has_no_room(subscription);
+}
+
 bool parking_park(struct subscription *subscription, struct slot *slot, bool rejected,
                   const char *detail, int64_t now_us) {
     subscription->dirty = true;
@@ -228,8 +237,7 @@ bool parking_park(struct subscription *subscription, struct slot *slot, bool rej
         park_again(subscription, slot, rejected, detail, now_us);
         return true;
     }
-    if (subscription->n_parked >= subscription->options.parked_lanes_max ||
-        subscription->budget->n_parked >= subscription->budget->n_parked_max) {
+    if (has_no_room(subscription)) {
         subscription->parked_full = true;
         return false;
     }

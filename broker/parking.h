@@ -8,6 +8,9 @@
 // slot is with no member. False: no room for another parked lane, the slot is as it was.
 bool parking_park(struct subscription *subscription, struct slot *slot, bool rejected,
                   const char *detail, int64_t now_us);
+// Whether a lane could not park for want of room, and there still is none (room that others make
+// counts).
+bool parking_is_full(const struct subscription *subscription);
 // Whether the event belongs to a parked lane, and if so counts it there. 0 no, 1 yes, or -ENOMEM.
 int parking_swallow(struct subscription *subscription, uint64_t sequence, const uint64_t *lanes,
                     unsigned n_lanes, int64_t now_us);

@@ -234,7 +234,8 @@ struct subscription *subscription_free(struct subscription *subscription) {
 size_t subscription_room(const struct subscription *subscription) {
     if (!subscription->members || subscription->paused || subscription->n_ranges >= ACK_RANGES_MAX)
         return 0;
-    if (subscription->parked_full && subscription->n_draining == 0 && !subscription->some_released)
+    if (parking_is_full(subscription) && subscription->n_draining == 0 &&
+        !subscription->some_released)
         return 0;
     size_t limit = SUBSCRIPTION_WINDOW_MIN;
     bool rich = subscription->budget->n_slots < subscription->budget->n_slots_max;

@@ -50,7 +50,7 @@ size_t subscription_ranges(const struct subscription *subscription, struct settl
 }
 
 const char *subscription_state(const struct subscription *subscription) {
-    if (subscription->paused || subscription->parked_full)
+    if (subscription->paused || parking_is_full(subscription))
         return "paused";
     if (subscription->outage)
         return "outage";

@@ -445,6 +445,20 @@ static void test_history_again_goes_before_what_follows(void **state) {
     assert_int_equal(subscription_cursor(fixture->subscription), 10);
 }
 
+static void test_room_that_others_make_for_parked_lanes_ends_the_pause(void **state) {
+    struct fixture *fixture = *state;
+    subscription_join(fixture->subscription, &fixture->one, 10);
+    fixture->budget.n_parked = fixture->budget.n_parked_max; // all of them another one's
+    offer(fixture, 1, 1);
+    assert_int_equal(take(fixture, NULL), 1);
+    settle(fixture, &fixture->one, 1, SETTLE_REJECT);
+    assert_int_equal(subscription_room(fixture->subscription), 0);
+    assert_string_equal(subscription_state(fixture->subscription), "paused");
+    fixture->budget.n_parked = 0;
+    assert_true(subscription_room(fixture->subscription) > 0);
+    assert_string_equal(subscription_state(fixture->subscription), "active");
+}
+
 static void test_paused_hands_out_nothing(void **state) {
     struct fixture *fixture = *state;
     subscription_join(fixture->subscription, &fixture->one, 10);
@@ -479,6 +493,7 @@ int main(void) {
         RULE(test_retention_says_what_was_lost),
         RULE(test_a_reset_starts_over_and_keeps_what_is_parked_below),
         RULE(test_history_again_goes_before_what_follows),
+        RULE(test_room_that_others_make_for_parked_lanes_ends_the_pause),
         RULE(test_paused_hands_out_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
