@@ -84,7 +84,8 @@ static int write_all(int descriptor, const void *data, size_t size) {
     return n < 0 ? -errno : ((size_t)n == size ? 0 : -EIO);
 }
 
-static int write_point(const char *path, const char *aside, const struct view_snapshot *snapshot) {
+// The new point in `aside`, on disk. 0 or a negative errno: path is as it was.
+static int write_aside(const char *aside, const struct view_snapshot *snapshot) {
     uint8_t bytes[POINT_BYTES_MAX];
     size_t size = sizeof(snapshot->point);
     memcpy(bytes, &snapshot->point, size);
@@ -103,11 +104,7 @@ static int write_point(const char *path, const char *aside, const struct view_sn
         r = -errno;
     }
     close(descriptor);
-    FAULTPOINT("in-restore-point");
-    if (r == 0 && rename(aside, path) != 0) {
-        r = -errno;
-    }
-    return r == 0 ? store_sync_parent(path) : r;
+    return r;
 }
 
 static int point_path(const char *dir, const char *suffix, char ret[static PATH_MAX]) {
@@ -125,11 +122,20 @@ int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot) {
         r = store_sync(view->store);
     }
     if (r == 0) {
-        int written = write_point(path, aside, snapshot);
+        int written = write_aside(aside, snapshot);
+        FAULTPOINT("in-restore-point");
+        if (written == 0 && rename(aside, path) != 0) {
+            written = -errno;
+        }
         if (written < 0) {
             logging_warning("restore_point=not-written error=\"%s\"", strerror(-written));
             r = 1;
         }
+    }
+    if (r == 0) {
+        // Renamed: where this fails, either point may be the one on disk, and only one can stay
+        // pinned.
+        r = store_sync_parent(path);
     }
     if (r == 0) {
         // The point on disk is this one now: the pages of the one before may be used again.

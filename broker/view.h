@@ -78,7 +78,7 @@ struct view_snapshot;
 int view_snapshot_begin(struct view *view, struct view_snapshot **ret);
 // Any thread: syncs the file, writes restore-point aside, syncs, renames; then the previous pin
 // goes. Frees snapshot, whatever it returns. 0; 1: the point could not be written (said on the log)
-// and the one before stands; negative: the file's sync failed, its outcome is unknown: exit.
+// and the one before stands; negative: a sync failed, its outcome is unknown: exit.
 int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot);
 uint64_t view_snapshot_applied(const struct view_snapshot *snapshot);
 // The sequence of the last finished restore point: retention stays below it. Any thread.
