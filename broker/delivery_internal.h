@@ -119,8 +119,16 @@ struct delivery {
 };
 
 // ---- peer.c
+// NULL: unknown; *ret_key is where it is, or would be, in the table.
+struct peer *peer_find(const struct delivery *delivery, const void *id, size_t id_size,
+                       uint64_t *ret_key);
+struct peer *peer_new(struct delivery *delivery, const void *id, size_t id_size, uint64_t key);
+void peer_free(struct delivery *delivery, struct peer *peer); // it has left
+// To somebody who takes part in nothing.
+void peer_refuse_unknown(struct delivery *delivery, const void *id, size_t id_size, uint32_t code,
+                         const char *detail);
 int peer_open_socket(struct delivery *delivery);
-// Takes what waits on the socket, at most MESSAGES_MAX. 0 or a negative errno.
+// Takes what waits on the socket, at most MESSAGES_MAX. 0 or a negative errno (peer_receive.c).
 int peer_receive(struct delivery *delivery);
 void peer_tend(struct delivery *delivery); // beats, lapses, unsent frames
 // Sends what the peer's frame holds. False: the peer can take nothing more now (or is gone).
@@ -153,6 +161,12 @@ void named_add_peer(struct named *named, struct peer *peer);
 void named_remove_peer(struct named *named, struct peer *peer);
 void named_pump(struct delivery *delivery, struct named *named, int64_t until_us);
 bool named_stands_at_damage(const struct named *named);
+void named_stop_at_damage(struct named *named, uint64_t sequence);
+void named_memory_short(const struct named *named) __attribute__((noreturn));
+// named_read.c: each reads some. True where there may be more at once.
+bool named_read_ahead(struct delivery *delivery, struct named *named);
+bool named_drain(struct delivery *delivery, struct named *named);
+bool named_read_again(struct delivery *delivery, struct named *named);
 void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__Settle *settle);
 int64_t named_due(const struct delivery *delivery, const struct named *named);
 int subscription_make(struct delivery *delivery, uint64_t cursor,
@@ -163,7 +177,8 @@ int subscription_make(struct delivery *delivery, uint64_t cursor,
 struct stream *stream_free(struct stream *stream);
 void stream_pump(struct delivery *delivery, struct peer *peer, int64_t until_us);
 
-// ---- record.c
+// ---- record.c and record_load.c
+int64_t record_wall_ahead_us(void); // of the monotonic clock
 int record_load(struct delivery *delivery);
 // Writes the subscription where it changed and nothing is under way; force: whatever the interval.
 void record_tend(struct delivery *delivery, struct named *named, bool force);

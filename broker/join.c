@@ -9,7 +9,6 @@
 
 #include "broker/delivery_internal.h"
 #include "schemas/base/clock.h"
-#include "schemas/base/logging.h"
 #include "schemas/base/utf8.h"
 #include "schemas/reasons.h"
 

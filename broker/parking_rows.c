@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "broker/parking.h"
+#include "broker/subscription_internal.h"
 
 int parking_load(struct subscription *subscription, const struct parked *row, uint64_t *extra) {
     struct lane *lane = lanes_get(&subscription->lanes, row->lane);

@@ -13,10 +13,8 @@
 
 #include "broker/delivery_internal.h"
 #include "broker/guard.h"
-#include "schemas/base/arena.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
-#include "schemas/envelope.h"
 #include "schemas/reasons.h"
 
 enum {
@@ -80,8 +78,8 @@ int peer_open_socket(struct delivery *delivery) {
 
 // ---- peers
 
-static struct peer *peer_find(const struct delivery *delivery, const void *id, size_t id_size,
-                              uint64_t *ret_key) {
+struct peer *peer_find(const struct delivery *delivery, const void *id, size_t id_size,
+                       uint64_t *ret_key) {
     // Another id with the same hash takes the next key.
     uint64_t key = XXH3_64bits(id, id_size);
     struct peer *peer;
@@ -92,8 +90,7 @@ static struct peer *peer_find(const struct delivery *delivery, const void *id, s
     return peer;
 }
 
-static struct peer *peer_new(struct delivery *delivery, const void *id, size_t id_size,
-                             uint64_t key) {
+struct peer *peer_new(struct delivery *delivery, const void *id, size_t id_size, uint64_t key) {
     if (lane_table_reserve(&delivery->peers_by_key) < 0)
         return NULL;
     struct peer *peer = calloc(1, sizeof *peer);
@@ -117,7 +114,7 @@ static struct peer *peer_new(struct delivery *delivery, const void *id, size_t i
     return peer;
 }
 
-static void peer_free(struct delivery *delivery, struct peer *peer) {
+void peer_free(struct delivery *delivery, struct peer *peer) {
     if (peer->previous)
         peer->previous->next = peer->next;
     else
@@ -272,8 +269,8 @@ static void say_beat(struct delivery *delivery, struct peer *peer) {
 }
 
 // A word to somebody we do not know (any more): subscribe first.
-static void refuse_unknown(struct delivery *delivery, const void *id, size_t id_size, uint32_t code,
-                           const char *detail) {
+void peer_refuse_unknown(struct delivery *delivery, const void *id, size_t id_size, uint32_t code,
+                         const char *detail) {
     struct peer peer = {.id_size = id_size};
     memcpy(peer.id, id, id_size);
     Touchbus__Refusal refusal;
@@ -293,114 +290,6 @@ static void refuse_unknown(struct delivery *delivery, const void *id, size_t id_
     touchbus__broker_message__pack(&message, zmq_msg_data(&frame));
     if (send_to(delivery, &peer, &frame) != 0)
         zmq_msg_close(&frame); // it is gone or takes nothing: it will ask again
-}
-
-// ---- in
-
-static void take_settle(struct delivery *delivery, struct peer *peer,
-                        const Touchbus__Settle *settle) {
-    if (peer->stream) {
-        peer->stream->credit += settle->grant;
-        if (peer->stream->credit > STREAM_CREDIT_MAX)
-            peer->stream->credit = STREAM_CREDIT_MAX;
-        return;
-    }
-    if (peer->named && !peer->waits)
-        named_settle(delivery, peer, settle);
-}
-
-static void take_message(struct delivery *delivery, const void *id, size_t id_size,
-                         const Touchbus__SubscriberMessage *message) {
-    uint64_t key;
-    struct peer *peer = peer_find(delivery, id, id_size, &key);
-    bool known = peer && !peer->gone;
-    if (known)
-        peer->heard_us = delivery->now_us;
-    switch (message->body_case) {
-    case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SUBSCRIBE:
-        if (known) // it starts over
-            peer_leave(delivery, peer);
-        if (peer)
-            peer_free(delivery, peer);
-        peer_find(delivery, id, id_size, &key);
-        if (delivery->n_peers >= MEMBERS_MAX) {
-            refuse_unknown(delivery, id, id_size, REASON_TOO_MANY, "members");
-            return;
-        }
-        peer = peer_new(delivery, id, id_size, key);
-        if (peer)
-            join_subscribe(delivery, peer, message->subscribe);
-        return;
-    case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_LEAVE:
-        if (known) {
-            logging_info("event=left member=%s", peer->label);
-            peer_leave(delivery, peer);
-        }
-        return;
-    case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SETTLE:
-        if (known)
-            take_settle(delivery, peer, message->settle);
-        break;
-    case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_BEAT:
-    case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY__NOT_SET:
-    case _TOUCHBUS__SUBSCRIBER_MESSAGE__BODY__CASE_IS_INT_SIZE:
-    default:
-        break;
-    }
-    if (!known)
-        refuse_unknown(delivery, id, id_size, REASON_NOT_FOUND, "subscribe first");
-}
-
-// One message: the peer, one body, and anything behind it, which is only counted. 0; 1 nothing
-// waits; a negative errno.
-static int receive_one(struct delivery *delivery) {
-    uint8_t id[PEER_ID_BYTES_MAX];
-    int n = zmq_recv(delivery->socket, id, sizeof id, ZMQ_DONTWAIT);
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 1 : -errno;
-    size_t id_size = (size_t)n;
-    assert(id_size <= sizeof id); // ZeroMQ: a routing id has at most 255 bytes
-    zmq_msg_t body, rest;
-    zmq_msg_init(&body);
-    unsigned n_frames = 0;
-    int more = 1;
-    size_t more_size = sizeof more;
-    while (zmq_getsockopt(delivery->socket, ZMQ_RCVMORE, &more, &more_size) == 0 && more) {
-        zmq_msg_init(&rest);
-        zmq_msg_t *frame = n_frames == 0 ? &body : &rest;
-        if (zmq_msg_recv(frame, delivery->socket, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(&rest);
-            break;
-        }
-        guard_taken(delivery->broker->guard, frame);
-        zmq_msg_close(&rest);
-        n_frames++;
-    }
-    ProtobufCMessage *message = NULL;
-    const char *why = "a message is one frame";
-    arena_reset(delivery->arena);
-    int r = n_frames != 1
-                ? REASON_BAD_FRAME
-                : envelope_unpack(&touchbus__subscriber_message__descriptor, zmq_msg_data(&body),
-                                  zmq_msg_size(&body), delivery->arena, &message, &why);
-    if (r == 0) {
-        take_message(delivery, id, id_size, (const Touchbus__SubscriberMessage *)message);
-    } else {
-        atomic_fetch_add(&delivery->broker->counters.bad_frames, 1);
-        refuse_unknown(delivery, id, id_size, (uint32_t)r, why);
-    }
-    zmq_msg_close(&body);
-    return 0;
-}
-
-int peer_receive(struct delivery *delivery) {
-    for (unsigned i = 0; i < MESSAGES_MAX; i++) {
-        int r = receive_one(delivery);
-        if (r != 0)
-            return r < 0 ? r : 0;
-    }
-    delivery->more = true;
-    return 0;
 }
 
 // ---- time

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "broker/parking.h"
 #include "broker/subscription.h"
+#include "broker/subscription_internal.h"
 
 uint64_t subscription_cursor(const struct subscription *subscription) {
     return subscription->first ? subscription->first->sequence - 1 : subscription->position;

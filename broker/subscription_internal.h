@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parking as the rest of the state machine sees it; what the owner may call is in subscription.h.
+// What the files of the state machine share; what the owner may call is in subscription.h.
 #pragma once
 
 #include "broker/subscription.h"
@@ -25,16 +25,24 @@ void parking_reset(struct subscription *subscription, uint64_t cursor);
 uint64_t parking_floor(const struct subscription *subscription); // UINT64_MAX: none
 void parking_clear(struct subscription *subscription);           // for subscription_free
 
-// ---- of subscription.c, for parking.c
+// ---- of subscription.c
 void window_remove(struct subscription *subscription, struct slot *slot); // settled: frees it
+// Frees a slot that is in no list.
 void subscription_discard(struct subscription *subscription, struct slot *slot);
 struct slot *subscription_slot_new(struct subscription *subscription, uint64_t sequence,
                                    enum slot_kind kind, const uint64_t *lanes, unsigned n_lanes);
+// Takes it from the member that holds it.
+void subscription_detach(struct slot *slot);
+void subscription_again_remove(struct subscription *subscription, struct slot *slot);
+// Forgets all slots, so that reading starts again at the cursor with what is settled above it. 0 or
+// -ENOMEM, then nothing was forgotten.
+int subscription_unload(struct subscription *subscription);
 
-// ---- of parking.c, for parking_rows.c
+// ---- of parking.c and parking_release.c
 void parking_list(struct subscription *subscription, struct parked *parked);   // at the end
 void parking_forget(struct subscription *subscription, struct parked *parked); // frees it
 // Everything of the lane below sequence is settled (or, going back, owed again from there on).
 void parking_advance(struct parked *parked, uint64_t sequence);
 void parking_end(struct subscription *subscription, struct parked *parked);
 void parking_waive(struct subscription *subscription, uint64_t number, uint64_t sequence);
+void parking_unlist(struct subscription *subscription, struct parked *parked);
