@@ -295,7 +295,9 @@ static int scan_field(struct scan *scan, struct level *level) {
 
 int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
                   const char **ret_why) {
-    struct scan scan; // levels and counts are set up as they are entered
+    static const uint8_t nothing[1];
+    data = size == 0 ? nothing : data; // protobuf-c gives no address to empty bytes
+    struct scan scan;                  // levels and counts are set up as they are entered
     scan.at = data;
     scan.depth = 0;
     scan.n_unknown = 0;

@@ -75,6 +75,7 @@ def event_bombs():
     head = field(1, b"bomb") + field(2, b"/hostile") + field(3, b"acme.bomb")
     deep = b"\x91" * 1000 + b"\xc0"
     yield "an id that is not UTF-8", field(1, b"\xff") + field(2, b"/hostile") + field(3, b"acme"), {BAD_FRAME}
+    yield "nothing at all", b"", {BAD_FRAME}
     yield "no id", field(2, b"/hostile") + field(3, b"acme"), {BAD_FRAME, 103}
     yield "an id with a NUL", field(1, b"a\0b") + field(2, b"/hostile") + field(3, b"acme"), {BAD_FRAME}
     yield "an id too long", field(1, b"a" * 257) + field(2, b"/hostile") + field(3, b"acme"), {BAD_FRAME, TOO_LARGE}
