@@ -257,6 +257,15 @@ static void daemon_close(struct daemon *daemon, bool clean) {
     }
 }
 
+// A backup is cut short where it lasts: what it reads stays open until the process has gone.
+static void leave_to_backup(struct daemon *daemon) {
+    if (query_is_copying(daemon->query)) {
+        state_leave(&daemon->broker);
+        logging_info("event=stopped backup=cut-short");
+        _exit(EXIT_SUCCESS);
+    }
+}
+
 static int daemon_run(struct daemon *daemon) {
     struct broker *broker = &daemon->broker;
     int r = daemon_open(daemon);
@@ -269,6 +278,7 @@ static int daemon_run(struct daemon *daemon) {
     }
     if (daemon->tick != NULL) {
         stop_threads(daemon);
+        leave_to_backup(daemon);
     }
     daemon_close(daemon, r == 0);
     if (r == 0) {

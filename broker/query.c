@@ -100,6 +100,10 @@ int query_new(struct broker *broker, struct query **ret) {
     return 0;
 }
 
+bool query_is_copying(const struct query *query) {
+    return query != NULL && query->helping;
+}
+
 struct query *query_free(struct query *query) {
     if (query == NULL) {
         return NULL;

@@ -21,5 +21,8 @@ struct query;
 // Binds the endpoints. -EADDRINUSE where another process has the port (said in one log line).
 int query_new(struct broker *broker, struct query **ret);
 struct query *query_free(struct query *query); // after its thread was joined; takes NULL
+// After its thread was joined: whether a backup still reads the stores, and the query with them.
+// Then neither may be closed. Takes NULL.
+bool query_is_copying(const struct query *query);
 // The thread's body, for pthread_create, until broker->stop.
 void *query_run(void *query);

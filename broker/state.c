@@ -243,15 +243,19 @@ int state_open(struct broker *broker) {
     return r;
 }
 
+void state_leave(struct broker *broker) {
+    struct view_snapshot *snapshot = NULL;
+    int r = view_snapshot_begin(broker->view, &snapshot);
+    r = r == 0 ? view_snapshot_finish(broker->view, snapshot) : r;
+    if (r < 0) {
+        // The point before still stands; the next start merely folds more.
+        logging_warning("restore_point=failed error=\"%s\"", strerror(-r));
+    }
+}
+
 void state_close(struct broker *broker, bool clean) {
     if (clean && broker->view != NULL) {
-        struct view_snapshot *snapshot = NULL;
-        int r = view_snapshot_begin(broker->view, &snapshot);
-        r = r == 0 ? view_snapshot_finish(broker->view, snapshot) : r;
-        if (r < 0) {
-            // The point before still stands; the next start merely folds more.
-            logging_warning("restore_point=failed error=\"%s\"", strerror(-r));
-        }
+        state_leave(broker);
     }
     broker->view = view_close(broker->view);
     broker->base = view_close(broker->base);

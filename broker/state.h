@@ -20,3 +20,5 @@ bool state_is_low(struct broker *broker);
 // After every thread was joined: takes a last restore point where all is well (clean), closes what
 // is open, gives up the lock.
 void state_close(struct broker *broker, bool clean);
+// The last restore point alone, where a thread still reads the stores and the process is to end.
+void state_leave(struct broker *broker);
