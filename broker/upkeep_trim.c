@@ -10,6 +10,7 @@
 #include "broker/delivery.h"
 #include "broker/disk.h"
 #include "broker/faultpoint.h"
+#include "broker/state.h"
 #include "broker/upkeep_internal.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
@@ -254,6 +255,7 @@ int upkeep_trim_before(struct upkeep *upkeep, uint64_t sequence, uint64_t *ret_f
     for (r = r == 0 && floor > log_first(broker->log) ? 1 : r; r == 1;) {
         r = trim_some(upkeep, floor);
         upkeep_point(upkeep, false);
+        atomic_store(&broker->disk_low, state_is_low(broker)); // the base has grown
     }
     if (r < 0) {
         halt(upkeep, r);
