@@ -155,11 +155,12 @@ bool named_drain(struct delivery *delivery, struct named *named) {
     struct parked *parked = parking_wants(named->subscription);
     if (!parked)
         return false;
+    uint64_t looked = parked->looked;
     if (parked->scan || (parked->lane & lane_of_subject))
         drain_by_reading(delivery, named, parked);
     else
         drain_by_index(delivery, named, parked);
-    return true;
+    return parked->looked != looked; // at damage it stands still until the next turn
 }
 
 // ---- history again
