@@ -134,7 +134,8 @@ void peer_tend(struct delivery *delivery); // beats, lapses, unsent frames
 // Sends what the peer's frame holds. False: the peer can take nothing more now (or is gone).
 bool peer_flush(struct delivery *delivery, struct peer *peer);
 bool peer_can_take(const struct peer *peer);
-void peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMessage *message);
+// False: it was dropped, for the peer has one that waits, or is gone.
+bool peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMessage *message);
 void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, uint64_t floor,
                  const char *detail);
 void peer_subscribed(struct delivery *delivery, struct peer *peer, uint64_t cursor, bool created);

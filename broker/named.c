@@ -108,6 +108,7 @@ static struct peer *peer_of(struct member *member) {
 // ---- telling the members
 
 static void tell_progress(struct delivery *delivery, struct named *named) {
+    bool told = false;
     named->told_us = delivery->now_us;
     for (struct peer *peer = named->peers, *next; peer; peer = next) {
         next = peer->named_next;
@@ -122,10 +123,9 @@ static void tell_progress(struct delivery *delivery, struct named *named) {
         progress.lost_last = named->lost_last;
         message.body_case = TOUCHBUS__BROKER_MESSAGE__BODY_PROGRESS;
         message.progress = &progress;
-        if (!peer->waits)
-            peer_say(delivery, peer, &message);
+        told |= !peer->waits && peer_say(delivery, peer, &message);
     }
-    if (named->peers)
+    if (told) // a loss is told again until somebody has taken it
         named->lost_first = named->lost_last = 0;
 }
 
@@ -243,7 +243,7 @@ void named_pump(struct delivery *delivery, struct named *named, int64_t until_us
         next = peer->named_next;
         peer_flush(delivery, peer);
     }
-    bool moves = named->subscription->passed || named->subscription->dirty;
+    bool moves = named->subscription->passed || named->subscription->dirty || named->lost_first;
     if (moves && delivery->now_us - named->told_us >= PROGRESS_MS * CLOCK_US_PER_MS)
         tell_progress(delivery, named);
 }

@@ -206,21 +206,19 @@ bool peer_flush(struct delivery *delivery, struct peer *peer) {
 
 // Small messages. They may be lost where the queue is full, but for Subscribed and refusals, which
 // come first on a connection; what was built of a frame goes out before.
-void peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMessage *message) {
+bool peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMessage *message) {
     if (peer->gone || (peer->frame.n_events > 0 && !peer_flush(delivery, peer)))
-        return;
+        return false;
     message->version = WIRE_VERSION;
     message->incarnation.data = (uint8_t *)(uintptr_t)log_incarnation(delivery->broker->log);
     message->incarnation.len = INCARNATION_BYTES;
     zmq_msg_t frame;
-    if (zmq_msg_init_size(&frame, touchbus__broker_message__get_packed_size(message)) != 0)
-        return;
+    if (peer->has_unsent ||
+        zmq_msg_init_size(&frame, touchbus__broker_message__get_packed_size(message)) != 0)
+        return false;
     touchbus__broker_message__pack(message, zmq_msg_data(&frame));
-    if (!peer->has_unsent) {
-        send_or_keep(delivery, peer, &frame);
-        return;
-    }
-    zmq_msg_close(&frame);
+    send_or_keep(delivery, peer, &frame);
+    return !peer->gone;
 }
 
 void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, uint64_t floor,
