@@ -142,6 +142,9 @@ static int subscription_show(struct command *command) {
 }
 
 static int answer_subscription(struct command *command) {
+    // A record under way does not know of the change: another goes out behind it, before the
+    // answer.
+    record_abandon(command->named);
     record_tend(command->delivery, command->named, true);
     command->delivery->more = true;
     command->answer = subscription_json(command->delivery, command->named);
