@@ -5,10 +5,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "schemas/base/logging.h"
 
 struct slot {
     uint64_t tag;
@@ -144,6 +147,14 @@ static int load_block(struct dedup *dedup, const struct block_head *block) {
     return 0;
 }
 
+// The ids of a damaged block are not known any more. What else it means, others say.
+static void say_damaged(const struct block_head *block) {
+    logging_error("log=damaged first=%" PRIu64 " last=%" PRIu64
+                  " what=\"ids: repeats of these events are not known\" "
+                  "hint=\"restore from a backup\"",
+                  block->first, block->first + block->n_events - 1);
+}
+
 int dedup_load(struct dedup *dedup, struct log_reader *reader, int64_t since_us) {
     uint64_t from;
     int r = log_reader_begin(reader);
@@ -153,12 +164,21 @@ int dedup_load(struct dedup *dedup, struct log_reader *reader, int64_t since_us)
     uint64_t next = log_reader_next(reader);
     uint64_t known_max = dedup->n_used_max * 2;
     r = log_reader_find_time(reader, since_us, &from);
+    if (r == -EBADMSG) { // one that it looked into is damaged
+        from = log_reader_first(reader);
+        r = 0;
+    }
     if (r == 0 && next > known_max && from < next - known_max) {
         from = next - known_max;
     }
-    struct block_head block;
-    while (r == 0 && from < next && (r = log_reader_block(reader, from, &block)) == 0) {
-        r = load_block(dedup, &block);
+    struct block_head block = {.first = 0};
+    while (r == 0 && from < next) {
+        r = log_reader_block(reader, from, &block);
+        r = r == 0 ? load_block(dedup, &block) : r;
+        if (r == -EBADMSG) {
+            say_damaged(&block);
+            r = 0;
+        }
         from = block.first + block.n_events;
     }
     log_reader_end(reader);

@@ -23,7 +23,8 @@ struct dedup;
 struct dedup *dedup_new(uint64_t events_max);
 struct dedup *dedup_free(struct dedup *dedup); // takes NULL; returns NULL
 size_t dedup_bytes(uint64_t events_max);
-// Fills it from the log's blocks that are at most age_us old. 0, or a negative errno.
+// Fills it from the log's blocks that are at most age_us old. A damaged one is named on the log and
+// left out. 0, or a negative errno.
 int dedup_load(struct dedup *dedup, struct log_reader *reader, int64_t since_us);
 void dedup_add(struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_BYTES],
                uint64_t sequence);
