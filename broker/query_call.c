@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/utf8.h"
 #include "schemas/body.h"
 
 enum { ARGUMENT_BYTES_MAX = 2048 };
@@ -38,6 +39,11 @@ static const char *plain(const char *name) {
     return is_plain ? name : "(unprintable)";
 }
 
+static bool is_attribute(const char *text) {
+    size_t size = strlen(text);
+    return size <= ID_BYTES_MAX && utf8_check_printable(text, size);
+}
+
 static uint32_t check_arguments(const struct call *call, char *ret_detail) {
     for (size_t i = 0; i < call->n_arguments; i++) {
         const char *name = call->arguments[i].name;
@@ -49,6 +55,11 @@ static uint32_t check_arguments(const struct call *call, char *ret_detail) {
         }
         if (strlen(call->arguments[i].value) > ARGUMENT_BYTES_MAX) {
             snprintf(ret_detail, DETAIL_BYTES_MAX, "argument '%s' is too long", row->name);
+            return REASON_BAD_ARGUMENT;
+        }
+        // It becomes an attribute of an event, and has the limits of one.
+        if (strcmp(name, "actor") == 0 && !is_attribute(call->arguments[i].value)) {
+            snprintf(ret_detail, DETAIL_BYTES_MAX, "actor is too long or holds control characters");
             return REASON_BAD_ARGUMENT;
         }
         if (!row->repeats && count_argument(call, name) > 1) {

@@ -80,11 +80,15 @@ int tick_append(struct tick *tick, const char *type, json_t *data, const char *a
     event->type = arena_strdup(arena, type);
     event->actor = arena_strdup(arena, actor == NULL ? "" : actor);
     event->direction = TOUCHBUS__DIRECTION__DECIDED;
-    event->customer = customer;
     if (r != 0 || event->id == NULL || event->source == NULL || event->type == NULL ||
         event->actor == NULL) {
         return r != 0 ? r : -ENOMEM;
     }
+    const char *why;
+    if (envelope_check_event(event, true, arena, &why) != 0) {
+        return REASON_BAD_ARGUMENT; // once in the log, nobody could read it
+    }
+    event->customer = customer;
     const uint8_t *secret = keys_hash_secret(tick->broker->keys);
     uint8_t id_hash[BLOCK_ID_HASH_BYTES];
     uint64_t body_hash = 0;
