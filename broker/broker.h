@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 #include "broker/configuration.h"
-#include "broker/keys.h"
-#include "broker/log.h"
 #include "broker/mailbox.h"
-#include "broker/view.h"
+#include "broker/stores/keys.h"
+#include "broker/stores/log.h"
+#include "broker/stores/view.h"
 #include "schemas/catalogue.h"
 
 struct delivery;

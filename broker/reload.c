@@ -4,7 +4,7 @@
 // were stamped since when.
 #include <errno.h>
 
-#include "broker/tick_internal.h"
+#include "broker/tick/tick_internal.h"
 #include "schemas/base/logging.h"
 
 // The new rank table; the one in use stays where the new one is malformed.

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "../unit/stores/ticks.h"
-#include "broker/rebuild.h"
-#include "broker/state.h"
-#include "broker/store.h"
+#include "broker/stores/rebuild.h"
+#include "broker/stores/state.h"
+#include "broker/stores/store.h"
 #include "schemas/base/logging.h"
 
 enum { MAP_BYTES = 1 << 28, GO_ON_TICKS = 4, EXIT_WRONG = 1, EXIT_REFUSED = 2 };

@@ -5,10 +5,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "broker/decide.h"
-#include "broker/dedup.h"
-#include "broker/fold.h"
-#include "broker/publish_read.h"
+#include "broker/fold/fold.h"
+#include "broker/tick/decide.h"
+#include "broker/tick/dedup.h"
+#include "broker/tick/publish_read.h"
 #include "schemas/envelope.h"
 #include "tests/fuzz/fuzz.h"
 

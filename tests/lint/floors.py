@@ -21,7 +21,7 @@ MAY_INCLUDE = [
     ("connectors/", ["connectors/", "schemas/base/", "schemas/reasons.h", "schemas/limits.h"]),
     ("tools/", ["tools/", "connectors/client/", "schemas/"]),
 ]
-ONLY_IN = {"lmdb.h": ["broker/store.c"], "view.pb-c.h": ["broker/"]}
+ONLY_IN = {"lmdb.h": ["broker/stores/store.c"], "view.pb-c.h": ["broker/"]}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 FOLDERS = ("schemas", "broker", "connectors", "tools")
 
@@ -70,14 +70,14 @@ def check(root):
 
 def self_test():
     planted = {
-        "schemas/a.c": '#include "broker/log.h"',
+        "schemas/a.c": '#include "broker/stores/log.h"',
         "connectors/client/a.c": '#include "connectors/kit/kit.h"',
         "connectors/kit/a.c": '#include "connectors/web/web.h"',
         "connectors/web/a.c": '#include "connectors/crm/crm.h"',
         "connectors/dialect/a.c": '#include "connectors/kit/kit.h"',
-        "tools/a.c": '#include "broker/tick.h"',
+        "tools/a.c": '#include "broker/tick/tick.h"',
         "broker/a.c": '#include "connectors/client/touchbus.h"',
-        "broker/log.c": "#include <lmdb.h>",
+        "broker/stores/log.c": "#include <lmdb.h>",
     }
     with tempfile.TemporaryDirectory() as root:
         for path, line in planted.items():

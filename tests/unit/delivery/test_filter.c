@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "broker/feed.h"
-#include "broker/filter.h"
+#include "broker/delivery/feed.h"
+#include "broker/delivery/filter.h"
 #include "touchbus.pb-c.h"
 
 static const char *const types[] = {"order.placed", "order.changed", "page.viewed"};

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "broker/frame.h"
+#include "broker/delivery/frame.h"
 #include "touchbus.pb-c.h"
 
 static const uint8_t incarnation[INCARNATION_BYTES] = {1, 2, 3, 0xff};

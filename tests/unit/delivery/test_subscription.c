@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "broker/subscription.h"
+#include "broker/delivery/subscription.h"
 
 enum { RETRY_US = 1000, RETRY_US_MAX = 8000, ATTEMPTS = 3 };
 

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "broker/subscription.h"
+#include "broker/delivery/subscription.h"
 
 enum { EVENTS_MAX = 400, MEMBERS_OF_MODEL = 4, LANES_OF_EVENT = 3, STEPS = 1500, SEEDS = 1500 };
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "broker/registry.h"
+#include "broker/query/registry.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
 

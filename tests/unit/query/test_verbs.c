@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "broker/verbs.h"
+#include "broker/query/verbs.h"
 
 static void test_every_row_has_what_its_place_needs(void **state) {
     (void)state;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "broker/block.h"
+#include "broker/stores/block.h"
 
 enum { PATH_BYTES = 512 };
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/block.h"
 #include "broker/bounds.h"
+#include "broker/stores/block.h"
 
 static const uint8_t run[BLOCK_RUN_BYTES] = "0123456789abcde";
 

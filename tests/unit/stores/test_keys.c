@@ -6,8 +6,8 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "broker/keys.h"
-#include "broker/store.h"
+#include "broker/stores/keys.h"
+#include "broker/stores/store.h"
 
 static const uint8_t run[BLOCK_RUN_BYTES] = {9, 8, 7};
 

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker/log.h"
-#include "broker/store.h"
+#include "broker/stores/log.h"
+#include "broker/stores/store.h"
 #include "schemas/limits.h"
 
 enum { MAP_BYTES = 1 << 28 };

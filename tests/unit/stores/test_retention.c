@@ -3,7 +3,7 @@
 // never much at once because of a clock.
 #include "support.h"
 
-#include "broker/retention.h"
+#include "broker/stores/retention.h"
 
 #define HOUR (INT64_C(3600) * 1000000)
 

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "broker/store.h"
-#include "broker/view.h"
+#include "broker/stores/store.h"
+#include "broker/stores/view.h"
 
 enum { MAP_BYTES = 1 << 28, PAGE_BYTES = 4096 };
 

@@ -14,12 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "broker/base.h"
-#include "broker/fold.h"
-#include "broker/query.h"
-#include "broker/state.h"
-#include "broker/store.h"
-#include "broker/verify.h"
+#include "broker/fold/fold.h"
+#include "broker/query/query.h"
+#include "broker/stores/base.h"
+#include "broker/stores/state.h"
+#include "broker/stores/store.h"
+#include "broker/stores/verify.h"
 
 static struct broker *new_broker(const char *dir) {
     struct broker *broker = calloc(1, sizeof(*broker));

@@ -15,11 +15,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "broker/delivery.h"
-#include "broker/state.h"
-#include "broker/store.h"
-#include "broker/tick.h"
-#include "broker/upkeep_internal.h"
+#include "broker/delivery/delivery.h"
+#include "broker/stores/state.h"
+#include "broker/stores/store.h"
+#include "broker/stores/upkeep_internal.h"
+#include "broker/tick/tick.h"
 #include "schemas/base/arena.h"
 #include "schemas/reasons.h"
 

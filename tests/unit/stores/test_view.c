@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/view.h"
+#include "broker/stores/view.h"
 
 enum { MAP_BYTES = 1 << 28 };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/rebuild.h"
+#include "broker/stores/rebuild.h"
 #include "schemas/base/arena.h"
 #include "schemas/envelope.h"
 

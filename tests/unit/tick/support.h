@@ -9,7 +9,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
-#include "broker/view.h"
+#include "broker/stores/view.h"
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
 #include "view.pb-c.h"

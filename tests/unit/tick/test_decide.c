@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "broker/decide.h"
-#include "broker/fold.h"
+#include "broker/fold/fold.h"
+#include "broker/tick/decide.h"
 #include "schemas/body.h"
 #include "schemas/catalogue.h"
 #include "schemas/reasons.h"

@@ -5,7 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "broker/dedup.h"
+#include "broker/tick/dedup.h"
 
 static const uint8_t secret[16] = "sixteen bytes !";
 

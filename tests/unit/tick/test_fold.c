@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "broker/bounds.h"
-#include "broker/fold.h"
+#include "broker/fold/fold.h"
 #include "schemas/body.h"
 
 // The same throws every time (splitmix64).

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "broker/normalise.h"
+#include "broker/tick/normalise.h"
 #include "schemas/limits.h"
 
 static const struct {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "broker/bounds.h"
-#include "broker/producers.h"
+#include "broker/tick/producers.h"
 
 #define DAY_US (INT64_C(86400) * 1000000)
 

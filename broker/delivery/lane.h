@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lanes and slots of one subscription. A slot is one event that is not settled yet; a lane is the
+// queue of the slots that must be settled one after the other (a customer's, or a subject's). A
+// slot that stands first in every lane it belongs to is ready, and only ready slots are ever handed
+// out: the gate that a sink's fence relies on. Knows no members, cursors or clocks.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/delivery/lane_table.h"
+#include "schemas/limits.h"
+
+struct slot;
+struct parked;
+struct member;
+
+// A slot's place in one lane's queue.
+struct lane_link {
+    struct lane *lane; // NULL: not in its queue yet, or it does not gate any more
+    struct slot *slot;
+    struct lane_link *previous, *next;
+    uint64_t number; // of the lane
+    bool waived;     // this lane has the event behind it already
+};
+
+struct lane {
+    uint64_t number;
+    struct lane_link *first, *last;
+    struct parked *parked; // NULL: it flows. Owned by the subscription
+};
+
+enum slot_state {
+    SLOT_WAITING, // behind another one in a lane
+    SLOT_READY,   // in the ready heap
+    SLOT_RESTING, // failed, in the resting heap until due
+    SLOT_HELD,    // a member has it
+};
+
+enum slot_kind {
+    SLOT_LIVE,  // in the subscription's window, above the cursor
+    SLOT_DRAIN, // of a parked lane that is being released
+    SLOT_AGAIN, // history handed out once more (replay --into)
+};
+
+struct slot {
+    uint64_t sequence;
+    uint64_t heap_key;
+    size_t heap_index;
+    enum slot_state state;
+    enum slot_kind kind;
+    bool settled_before; // settled events lie between this one and the one before it in the window
+    uint32_t handed;     // times it was handed out
+    uint32_t failures;
+    uint32_t probes; // times it was tried during an outage
+    uint32_t n_links, n_blocked;
+    struct slot *previous, *next; // in the window, or in the list of SLOT_AGAIN
+    struct member *member;        // SLOT_HELD: who has it
+    struct slot *held_previous, *held_next;
+    struct lane_link *links; // the event's own lane first
+    struct lane_link own;    // links points here for an event of one lane
+};
+
+struct slot_heap {
+    struct slot **slots;
+    size_t n_slots, capacity;
+};
+
+struct lanes {
+    struct lane_table table;
+    struct slot_heap ready;   // by sequence
+    struct slot_heap resting; // by due time
+    size_t n_slots;
+};
+
+void lanes_clear(struct lanes *lanes); // every slot must be gone, and no lane parked
+
+// A slot that is in no queue yet; NULL where memory is short. Room in every heap is made here, so
+// that nothing later can fail.
+struct slot *slot_new(struct lanes *lanes, uint64_t sequence, enum slot_kind kind,
+                      const uint64_t *numbers, unsigned n_numbers);
+// Takes it out of its queues and heaps first.
+struct slot *slot_free(struct lanes *lanes, struct slot *slot);
+
+// The lane of a number, made where it is missing (NULL: memory), or NULL where it is missing.
+struct lane *lanes_get(struct lanes *lanes, uint64_t number);
+struct lane *lanes_find(const struct lanes *lanes, uint64_t number);
+// Forgets a lane that is empty and not parked.
+void lanes_release(struct lanes *lanes, struct lane *lane);
+
+// Puts the slot at the end of one of its lanes' queues; it gets ready when it is first in all of
+// them. 0 or -ENOMEM.
+int slot_enqueue(struct lanes *lanes, struct slot *slot, unsigned link);
+// The lane gates this slot no more (without ever having queued it).
+void slot_waive(struct lanes *lanes, struct slot *slot, unsigned link);
+// Leaves one lane's queue without being waived there: it waits to be put in again.
+void slot_unlink(struct lanes *lanes, struct slot *slot, unsigned link);
+// Leaves every queue; what stood behind it may get ready.
+void slot_dequeue(struct lanes *lanes, struct slot *slot);
+
+// State changes of a slot that is first everywhere.
+void slot_hold(struct lanes *lanes, struct slot *slot);
+void slot_rest(struct lanes *lanes, struct slot *slot, int64_t due_us);
+void slot_wake(struct lanes *lanes, struct slot *slot); // from held or resting to ready
+// Whether it waits for a slot that rests, in any of its lanes.
+bool slot_excused(const struct slot *slot);
+bool slot_in_lane(const struct slot *slot, uint64_t number);
+
+static inline struct slot *lanes_ready(const struct lanes *lanes) {
+    return lanes->ready.n_slots ? lanes->ready.slots[0] : NULL;
+}
+static inline struct slot *lanes_resting(const struct lanes *lanes) {
+    return lanes->resting.n_slots ? lanes->resting.slots[0] : NULL;
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Members of a named subscription: who gets the next event, and what becomes of it. The one place
+// that decides what may go out: ready by its lanes, in log order where there is one member, within
+// the ranges that can be kept.
+#include <assert.h>
+
+#include "broker/delivery/outage.h"
+#include "broker/delivery/subscription.h"
+#include "broker/delivery/subscription_internal.h"
+
+static void subscription_remove(struct subscription *subscription, struct slot *slot) {
+    switch (slot->kind) {
+    case SLOT_LIVE:
+        window_remove(subscription, slot);
+        break;
+    case SLOT_DRAIN:
+        parking_drained(subscription, slot);
+        break;
+    case SLOT_AGAIN:
+        subscription_again_remove(subscription, slot);
+        break;
+    }
+}
+
+static void slot_attach(struct slot *slot, struct member *member) {
+    slot->member = member;
+    slot->held_previous = member->held_last;
+    slot->held_next = NULL;
+    if (member->held_last)
+        member->held_last->held_next = slot;
+    else
+        member->held_first = slot;
+    member->held_last = slot;
+    member->n_held++;
+}
+
+void subscription_join(struct subscription *subscription, struct member *member, uint32_t credit) {
+    assert(!member->subscription && member->n_held == 0);
+    member->subscription = subscription;
+    member->credit = credit;
+    member->previous = NULL;
+    member->next = subscription->members;
+    if (member->next)
+        member->next->previous = member;
+    subscription->members = member;
+    subscription->n_members++;
+    subscription->credit_total += credit;
+}
+
+void subscription_leave(struct subscription *subscription, struct member *member) {
+    assert(member->subscription == subscription);
+    while (member->held_first) {
+        struct slot *slot = member->held_first;
+        subscription_detach(slot);
+        if (subscription->probe == slot)
+            subscription->probe = NULL;
+        slot_wake(&subscription->lanes, slot);
+    }
+    if (member->previous)
+        member->previous->next = member->next;
+    else
+        subscription->members = member->next;
+    if (member->next)
+        member->next->previous = member->previous;
+    subscription->n_members--;
+    subscription->credit_total -= member->credit;
+    member->subscription = NULL;
+    member->previous = member->next = NULL;
+    // Nobody is there: the window is given back. Short of memory it simply stays.
+    if (!subscription->members)
+        (void)subscription_unload(subscription);
+}
+
+static struct member *member_pick(const struct subscription *subscription) {
+    struct member *best = NULL;
+    for (struct member *member = subscription->members; member; member = member->next)
+        if (!member->blocked && member->n_held < member->credit &&
+            (!best || member->credit - member->n_held > best->credit - best->n_held))
+            best = member;
+    return best;
+}
+
+// With one member, log order: no slot goes out before an earlier one, except past those that wait
+// for one that rests after a failure.
+static bool in_order(struct subscription *subscription, const struct slot *slot) {
+    if (subscription->n_members > 1)
+        return true;
+    struct slot *frontier = subscription->frontier;
+    while (frontier && (frontier->state == SLOT_HELD || slot_excused(frontier)))
+        frontier = frontier->next;
+    subscription->frontier = frontier;
+    return !frontier || slot->sequence <= frontier->sequence;
+}
+
+// At the bound of ranges only what cannot add another one goes out.
+static bool within_ranges(const struct subscription *subscription, const struct slot *slot) {
+    if (subscription->n_ranges < ACK_RANGES_MAX || slot == subscription->first)
+        return true;
+    return slot->settled_before ||
+           (slot->next ? slot->next->settled_before : subscription->settled_after);
+}
+
+struct slot *subscription_take(struct subscription *subscription, int64_t now_us,
+                               struct member **ret_member) {
+    if (subscription->paused)
+        return NULL;
+    for (struct slot *slot;
+         (slot = lanes_resting(&subscription->lanes)) && (int64_t)slot->heap_key <= now_us;)
+        slot_wake(&subscription->lanes, slot);
+    struct slot *slot = subscription->outage ? outage_probe(subscription, now_us)
+                                             : lanes_ready(&subscription->lanes);
+    if (!slot)
+        return NULL;
+    if (slot->kind == SLOT_LIVE && !subscription->outage &&
+        (!in_order(subscription, slot) || !within_ranges(subscription, slot)))
+        return NULL;
+    struct member *member = member_pick(subscription);
+    if (!member)
+        return NULL;
+    slot_hold(&subscription->lanes, slot);
+    slot_attach(slot, member);
+    slot->handed++;
+    if (subscription->outage)
+        subscription->probe = slot;
+    *ret_member = member;
+    return slot;
+}
+
+static void settle_retry(struct subscription *subscription, struct slot *slot, const char *detail,
+                         int64_t now_us) {
+    subscription->n_retried++;
+    if (outage_failed(subscription, slot, now_us)) {
+        slot_wake(&subscription->lanes, slot);
+        return;
+    }
+    slot->failures++;
+    uint32_t attempts = subscription->options.retry_attempts;
+    if (attempts && slot->failures >= attempts) {
+        if (slot->kind == SLOT_AGAIN) { // it was settled once: nothing is lost
+            subscription_again_remove(subscription, slot);
+            return;
+        }
+        if (parking_park(subscription, slot, false, detail, now_us))
+            return;
+    }
+    slot_rest(&subscription->lanes, slot,
+              now_us + outage_backoff(subscription, slot->failures - 1));
+}
+
+static void settle_reject(struct subscription *subscription, struct slot *slot, const char *detail,
+                          int64_t now_us) {
+    subscription->n_rejected++;
+    outage_end(subscription); // it answers, so it is there
+    if (slot->kind == SLOT_AGAIN) {
+        subscription_again_remove(subscription, slot);
+        return;
+    }
+    slot->failures++;
+    if (!parking_park(subscription, slot, true, detail, now_us))
+        slot_rest(&subscription->lanes, slot, now_us + subscription->options.retry_us_max);
+}
+
+bool subscription_settle(struct subscription *subscription, struct member *member,
+                         uint64_t sequence, enum settle_outcome outcome, const char *detail,
+                         int64_t now_us) {
+    struct slot *slot = lane_table_get(&subscription->slots, sequence);
+    if (!slot || slot->member != member)
+        return false;
+    subscription_detach(slot);
+    if (outcome == SETTLE_DELIVERED) {
+        member->n_delivered++;
+        subscription->n_settled++;
+        outage_end(subscription);
+        subscription_remove(subscription, slot);
+        return true;
+    }
+    member->n_failed++;
+    if (outcome == SETTLE_RETRY)
+        settle_retry(subscription, slot, detail, now_us);
+    else
+        settle_reject(subscription, slot, detail, now_us);
+    return true;
+}
+
+void subscription_lose(struct subscription *subscription, struct slot *slot) {
+    subscription_detach(slot);
+    subscription->n_lost++;
+    subscription_remove(subscription, slot);
+}
+
+int64_t subscription_due(const struct subscription *subscription) {
+    if (subscription->paused || !member_pick(subscription))
+        return INT64_MAX;
+    if (subscription->outage)
+        return subscription->probe || !lanes_ready(&subscription->lanes)
+                   ? INT64_MAX
+                   : subscription->probe_due_us;
+    struct slot *slot = lanes_resting(&subscription->lanes);
+    return slot ? (int64_t)slot->heap_key : INT64_MAX;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of what each type changes, and the path every event takes. Events of nobody change
+// nothing here. An event whose data is not what its type promises changes what can be read of it.
+#include "broker/fold/fold.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/bounds.h"
+#include "broker/fold/fold_internal.h"
+
+static const struct fold_row {
+    const char *type;
+    int (*apply)(struct fold_step *step);
+} FOLD[] = {
+    {"customer.changed", fold_customer_changed},
+    {"customer.identified", fold_customer_identified},
+    {"customer.registered", fold_customer_registered},
+    {"delivery.completed", fold_delivery_completed},
+    {"order.changed", fold_order_changed},
+    {"order.placed", fold_order_placed},
+    {"quote.closed", fold_quote_closed},
+    {"quote.issued", fold_quote_issued},
+    {"return.requested", fold_return_requested},
+    {"supply.changed", fold_supply_changed},
+};
+
+static int compare_row(const void *type, const void *row) {
+    return strcmp(type, ((const struct fold_row *)row)->type);
+}
+
+static const char customers_key[] = "customers";
+
+static int customers_last_load(struct view_txn *txn, uint64_t *ret) {
+    const void *value;
+    size_t size;
+    int r = view_get(txn, VIEW_META, customers_key, sizeof(customers_key) - 1, &value, &size);
+    if (r == 0 && size == sizeof(*ret)) {
+        memcpy(ret, value, size);
+        *ret = be64toh(*ret);
+        return 0;
+    }
+    *ret = 0;
+    return r < 0 ? r : r == 1 ? 0 : -EBADMSG;
+}
+
+int fold_new(struct view_txn *txn, struct fold **ret) {
+    struct fold *fold = calloc(1, sizeof(*fold));
+    if (fold == NULL) {
+        return -ENOMEM;
+    }
+    fold->arena = arena_new(FOLD_ARENA_BYTES_MAX);
+    fold->customers = fold_customers_new();
+    int r = fold->arena == NULL || fold->customers == NULL ? -ENOMEM : 0;
+    r = r != 0 ? r : fold_names_new(txn, &fold->names);
+    r = r != 0 ? r : customers_last_load(txn, &fold->customers_last);
+    if (r != 0) {
+        fold_free(fold);
+        return r;
+    }
+    *ret = fold;
+    return 0;
+}
+
+struct fold *fold_free(struct fold *fold) {
+    if (fold == NULL) {
+        return NULL;
+    }
+    fold_names_free(fold->names);
+    fold_customers_free(fold->customers);
+    arena_free(fold->arena);
+    free(fold);
+    return NULL;
+}
+
+static int fold_event(struct fold_step *step) {
+    const Touchbus__Event *event = step->event;
+    uint32_t type = 0;
+    uint32_t channel = 0;
+    int r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
+    if (r == 0 && *event->channel != '\0') {
+        r = fold_names_intern(step->fold->names, step->txn, event->channel, &channel);
+    }
+    r = r != 0 ? r : fold_customers_get(step->fold, step->txn, event->customer, &step->customer);
+    if (r != 0) {
+        return r;
+    }
+    View__Customer *customer = step->customer;
+    customer->first_sequence =
+        customer->first_sequence == 0 ? event->sequence : customer->first_sequence;
+    customer->last_sequence = event->sequence;
+    customer->events++;
+    r = fold_keys(step);
+    r = r != 0 ? r : fold_references(step);
+    r = r != 0 ? r : fold_counters(step, type, channel);
+    r = r != 0 ? r : fold_timeline(step, type, channel);
+    const struct fold_row *row =
+        bsearch(event->type, FOLD, sizeof(FOLD) / sizeof(FOLD[0]), sizeof(FOLD[0]), compare_row);
+    return r != 0 || row == NULL ? r : row->apply(step);
+}
+
+int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {
+    if (event->customer == 0) {
+        return 0;
+    }
+    if (arena_used(fold->arena) > FOLD_ARENA_BYTES_MAX / 4) {
+        int r = fold_flush(fold, txn);
+        if (r != 0) {
+            return r;
+        }
+    }
+    if (event->customer > fold->customers_last) {
+        fold->customers_last = event->customer;
+        fold->customers_last_moved = true;
+    }
+    int64_t latest_us;
+    if (__builtin_add_overflow(event->received_us, FOLD_AHEAD_US, &latest_us)) {
+        latest_us = INT64_MAX;
+    }
+    int64_t time_us = event->has_time ? event->time_us : event->received_us;
+    struct fold_step step = {
+        .fold = fold,
+        .txn = txn,
+        .event = event,
+        .time_us = time_us > latest_us ? latest_us : time_us,
+    };
+    return fold_event(&step);
+}
+
+int fold_flush(struct fold *fold, struct view_txn *txn) {
+    int r = fold_customers_flush(fold, txn);
+    if (r == 0 && fold->customers_last_moved) {
+        uint64_t value = htobe64(fold->customers_last);
+        r = view_put(txn, VIEW_META, customers_key, sizeof(customers_key) - 1, &value,
+                     sizeof(value));
+        fold->customers_last_moved = false;
+    }
+    arena_reset(fold->arena);
+    return r;
+}
+
+uint64_t fold_customers_last(const struct fold *fold) {
+    return fold->customers_last;
+}
+
+const char *fold_name(const struct fold *fold, uint32_t number) {
+    return fold_names_text(fold->names, number);
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fold: (view, stamped event) -> changes. Pure: no clock, no randomness, no configuration, no
+// log. Total: whatever is in the log folds; a type it does not know goes on the timeline and is
+// counted.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/stores/view.h"
+#include "touchbus.pb-c.h"
+
+// Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
+#define FOLD_VERSION UINT32_C(1)
+
+struct fold; // holds the interned names, a cache of VIEW_NAMES and nothing else
+
+int fold_new(struct view_txn *txn, struct fold **ret);
+struct fold *fold_free(struct fold *fold); // takes NULL
+// Computes the changes of one event. Records of customers are kept decoded and written by
+// fold_flush, in key order; everything else is written to txn at once. event is borrowed for the
+// call. 0, or a negative errno: txn must be aborted and the fold freed.
+int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event);
+// Writes what fold_apply kept; before every commit of txn. fold_apply calls it by itself when much
+// is kept, so that a fold's memory is bounded by FOLD_ARENA_BYTES_MAX. view_set_applied stays the
+// caller's.
+int fold_flush(struct fold *fold, struct view_txn *txn);
+// Whether this customer holds this key (normalised), as of everything applied: 1 or 0, or a
+// negative errno. Spares decide a look-up in the key table: the record is decoded for the fold
+// anyway.
+int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer, const char *kind,
+                   const char *value);
+// The last customer number given, as of what was folded.
+uint64_t fold_customers_last(const struct fold *fold);
+// Name of an interned number, "other" for 0 and unknown ones.
+const char *fold_name(const struct fold *fold, uint32_t number);

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Customers that this tick has touched, decoded once and written once, in key order: neighbours
+// share the B-tree's pages. The table is emptied by a flush.
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/bounds.h"
+#include "broker/fold/fold_internal.h"
+
+// Touched between two flushes at most; a fuller one is flushed first.
+enum { TOUCHED_MAX = 8192, SLOTS = TOUCHED_MAX * 2, RECORD_BYTES_MAX = 1 << 20, GROWTH = 8 };
+
+struct touched {
+    uint64_t number;
+    View__Customer *record;
+};
+
+struct fold_customers {
+    struct touched rows[TOUCHED_MAX];
+    size_t n;
+    uint16_t slots[SLOTS]; // 1 + index into rows
+    uint8_t *packed;       // RECORD_BYTES_MAX, for packing one record
+};
+
+struct fold_customers *fold_customers_new(void) {
+    struct fold_customers *customers = calloc(1, sizeof(*customers));
+    if (customers == NULL) {
+        return NULL;
+    }
+    customers->packed = malloc(RECORD_BYTES_MAX);
+    return customers->packed == NULL ? fold_customers_free(customers) : customers;
+}
+
+struct fold_customers *fold_customers_free(struct fold_customers *customers) {
+    if (customers != NULL) {
+        free(customers->packed);
+        free(customers);
+    }
+    return NULL;
+}
+
+static size_t slot_of(const struct fold_customers *customers, uint64_t number) {
+    size_t i = (number * UINT64_C(0x9E3779B97F4A7C15) >> 40) & (SLOTS - 1);
+    while (customers->slots[i] != 0 && customers->rows[customers->slots[i] - 1].number != number) {
+        i = (i + 1) & (SLOTS - 1);
+    }
+    return i;
+}
+
+// Columns have room for a multiple of GROWTH elements; what was just unpacked is brought to it.
+static bool round_up(struct arena *arena, void *column, size_t n, size_t element_size) {
+    void *elements;
+    memcpy(&elements, column, sizeof(elements));
+    if (n % GROWTH == 0) {
+        return true; // full, or empty: fold_grow moves it
+    }
+    void *moved = arena_alloc(arena, (n + GROWTH - n % GROWTH) * element_size);
+    if (moved == NULL) {
+        return false;
+    }
+    memcpy(moved, elements, n * element_size);
+    memcpy(column, &moved, sizeof(moved));
+    return true;
+}
+
+static bool round_columns(struct arena *arena, View__Customer *record) {
+#define ROUND(column) round_up(arena, &record->column, record->n_##column, sizeof(*record->column))
+    return ROUND(keys) && ROUND(attributes) && ROUND(counter_channel) && ROUND(counter_type) &&
+           ROUND(counter_number) && ROUND(counter_first_us) && ROUND(counter_last_us) &&
+           ROUND(recent_sequence) && ROUND(recent_time_us) && ROUND(recent_type) &&
+           ROUND(recent_channel);
+#undef ROUND
+}
+
+static bool columns_agree(const View__Customer *record) {
+    size_t n = record->n_counter_type;
+    size_t m = record->n_recent_sequence;
+    return n == record->n_counter_channel && n == record->n_counter_number &&
+           n == record->n_counter_first_us && n == record->n_counter_last_us &&
+           m == record->n_recent_time_us && m == record->n_recent_type &&
+           m == record->n_recent_channel;
+}
+
+static int load(struct fold *fold, struct view_txn *txn, uint64_t number, View__Customer **ret) {
+    uint64_t key = htobe64(number);
+    const void *value;
+    size_t size;
+    int r = view_get(txn, VIEW_CUSTOMERS, &key, sizeof(key), &value, &size);
+    if (r < 0) {
+        return r;
+    }
+    if (r == 1) {
+        View__Customer *record = arena_alloc(fold->arena, sizeof(*record));
+        if (record == NULL) {
+            return -ENOMEM;
+        }
+        view__customer__init(record);
+        *ret = record;
+        return 0;
+    }
+    *ret = view__customer__unpack(arena_allocator(fold->arena), size, value);
+    if (*ret == NULL || !columns_agree(*ret)) {
+        return -EBADMSG;
+    }
+    return round_columns(fold->arena, *ret) ? 0 : -ENOMEM;
+}
+
+int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
+                       View__Customer **ret) {
+    struct fold_customers *customers = fold->customers;
+    size_t slot = slot_of(customers, number);
+    if (customers->slots[slot] != 0) {
+        *ret = customers->rows[customers->slots[slot] - 1].record;
+        return 0;
+    }
+    if (customers->n == TOUCHED_MAX) {
+        int r = fold_customers_flush(fold, txn);
+        if (r != 0) {
+            return r;
+        }
+        slot = slot_of(customers, number);
+    }
+    View__Customer *record;
+    int r = load(fold, txn, number, &record);
+    if (r != 0) {
+        return r;
+    }
+    customers->rows[customers->n++] = (struct touched){number, record};
+    customers->slots[slot] = (uint16_t)customers->n;
+    *ret = record;
+    return 0;
+}
+
+static int compare_number(const void *a, const void *b) {
+    uint64_t left = ((const struct touched *)a)->number;
+    uint64_t right = ((const struct touched *)b)->number;
+    return left < right ? -1 : left > right;
+}
+
+int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
+    struct fold_customers *customers = fold->customers;
+    qsort(customers->rows, customers->n, sizeof(customers->rows[0]), compare_number);
+    for (size_t i = 0; i < customers->n; i++) {
+        const View__Customer *record = customers->rows[i].record;
+        size_t size = view__customer__get_packed_size(record);
+        if (size > RECORD_BYTES_MAX) {
+            return -E2BIG; // the limits of bounds.h add up to less
+        }
+        view__customer__pack(record, customers->packed);
+        uint64_t key = htobe64(customers->rows[i].number);
+        int r = view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), customers->packed, size);
+        if (r != 0) {
+            return r;
+        }
+    }
+    customers->n = 0;
+    memset(customers->slots, 0, sizeof(customers->slots));
+    return 0;
+}
+
+void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size) {
+    if (n % GROWTH != 0) {
+        return elements;
+    }
+    void *moved = arena_alloc(arena, (n + GROWTH) * element_size);
+    if (moved != NULL && n > 0) {
+        memcpy(moved, elements, n * element_size);
+    }
+    return moved;
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the fold's files share. Everything lives in fold->arena until fold_flush.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/fold/fold.h"
+#include "schemas/base/arena.h"
+#include "schemas/body.h"
+#include "view.pb-c.h"
+
+enum { FOLD_KEY_BYTES_MAX = 400, FOLD_LINES_BYTES_MAX = 64 << 10 };
+#define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
+
+struct fold_names;
+struct fold_customers;
+
+struct fold {
+    struct arena *arena;
+    struct fold_names *names;
+    struct fold_customers *customers;
+    uint64_t customers_last;   // the last customer number given
+    bool customers_last_moved; // since the last flush
+};
+
+// One event on its way through the fold.
+struct fold_step {
+    struct fold *fold;
+    struct view_txn *txn;
+    const Touchbus__Event *event;
+    View__Customer *customer; // its decoded record, changed in place
+    int64_t time_us;          // the event's, clamped to its receipt + FOLD_AHEAD_US
+};
+
+// ---- fold_names.c: texts that repeat, as numbers
+int fold_names_new(struct view_txn *txn, struct fold_names **ret);
+struct fold_names *fold_names_free(struct fold_names *names);
+// *ret: the number, 0 ("other") where NAMES_MAX are taken; a new one is written.
+int fold_names_intern(struct fold_names *names, struct view_txn *txn, const char *name,
+                      uint32_t *ret);
+const char *fold_names_text(const struct fold_names *names, uint32_t number);
+
+// ---- fold_customers.c: decoded records, written in key order
+struct fold_customers *fold_customers_new(void);
+struct fold_customers *fold_customers_free(struct fold_customers *customers);
+// The record, empty where the view has none. Changed in place; written by the next flush.
+int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
+                       View__Customer **ret);
+int fold_customers_flush(struct fold *fold, struct view_txn *txn);
+// Room for one more element behind n, in a column of a record that came from fold_customers_get.
+// NULL where memory is short.
+void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size);
+
+// ---- what an event changes, one file a concern. 0 or a negative errno
+int fold_keys(struct fold_step *step);                                      // fold_keys.c
+int fold_references(struct fold_step *step);                                // fold_keys.c
+int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
+int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
+int fold_customer_identified(struct fold_step *step);                       // fold_profile.c
+int fold_customer_registered(struct fold_step *step);
+int fold_customer_changed(struct fold_step *step);
+int fold_order_placed(struct fold_step *step); // fold_orders.c
+int fold_order_changed(struct fold_step *step);
+int fold_supply_changed(struct fold_step *step);
+int fold_delivery_completed(struct fold_step *step);
+int fold_return_requested(struct fold_step *step);
+int fold_quote_issued(struct fold_step *step); // fold_quotes.c
+int fold_quote_closed(struct fold_step *step);
+
+// ---- helpers over an event's data (fold_data.c)
+// A text member, copied and terminated in the fold's arena; NULL where it is missing, of another
+// kind, empty or over ID_BYTES_MAX. Whole numbers are read as text.
+char *fold_data_text(const struct fold_step *step, const char *name);
+bool fold_data_unsigned(const struct fold_step *step, const char *name, uint64_t *ret);
+// A member's own msgpack bytes, copied; false where missing. Over size_max: false, counted as
+// dropped.
+bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_max,
+                   ProtobufCBinaryData *ret);
+// The row (customer, id) of a table, unpacked into the arena; *ret NULL where there is none.
+int fold_row_get(const struct fold_step *step, enum view_table table, const char *id,
+                 const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **ret);
+int fold_row_put(const struct fold_step *step, enum view_table table, const char *id,
+                 const ProtobufCMessage *row);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading for the verbs: keys to customers, entries of blocks to events. Knows the layout of the
+// view's tables from view.h and never writes.
+#include "broker/query/verbs_read.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "broker/tick/normalise.h"
+#include "schemas/envelope.h"
+
+enum { KEY_TEXT_MAX = NAME_BYTES_MAX + 1 + IDENTITY_VALUE_BYTES_MAX };
+
+// ---- which customer
+
+// kind \0 value -> customer in VIEW_KEYS or VIEW_REFERENCES. 0, or 1 where there is none.
+static int find_by_text(struct view_txn *txn, enum view_table table, const char *kind,
+                        size_t kind_size, const char *value, uint64_t *ret) {
+    char key[KEY_TEXT_MAX];
+    size_t value_size = strlen(value);
+    if (kind_size == 0 || kind_size > NAME_BYTES_MAX || value_size > IDENTITY_VALUE_BYTES_MAX) {
+        return 1;
+    }
+    memcpy(key, kind, kind_size);
+    key[kind_size] = '\0';
+    memcpy(key + kind_size + 1, value, value_size);
+    const void *found;
+    size_t size;
+    int r = view_get(txn, table, key, kind_size + 1 + value_size, &found, &size);
+    if (r == 0 && size < sizeof(uint64_t)) {
+        return -EBADMSG;
+    }
+    if (r == 0) {
+        memcpy(ret, found, sizeof(*ret));
+        *ret = be64toh(*ret);
+    }
+    return r;
+}
+
+static int by_key(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
+    struct arena *arena = call_reads(call)->arena;
+    const char *equals = strchr(text, '=');
+    char *kind = equals != NULL && equals != text
+                     ? arena_printf(arena, "%.*s", (int)(equals - text), text)
+                     : NULL;
+    const char *value = kind != NULL ? normalise_value(kind, equals + 1, arena) : NULL;
+    if (value == NULL) {
+        call_refuse(call, REASON_BAD_ARGUMENT, "key: expected KIND=VALUE with a valid value");
+        return -EINVAL;
+    }
+    return find_by_text(txn, VIEW_KEYS, kind, strlen(kind), value, ret);
+}
+
+static int by_reference(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text || equals[1] == '\0') {
+        call_refuse(call, REASON_BAD_ARGUMENT, "reference: expected KIND=ID");
+        return -EINVAL;
+    }
+    return find_by_text(txn, VIEW_REFERENCES, text, (size_t)(equals - text), equals + 1, ret);
+}
+
+static int by_number(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
+    (void)txn;
+    if (envelope_parse_customer(text, ret) != 0) {
+        call_refuse(call, REASON_BAD_ARGUMENT, "customer: expected c and a number, e.g. c42");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+bool read_customer_argument(struct call *call, struct view_txn *txn, uint64_t *ret) {
+    static const struct {
+        const char *name;
+        int (*find)(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret);
+    } ways[] = {{"customer", by_number}, {"key", by_key}, {"reference", by_reference}};
+    size_t n_given = 0, way = 0;
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        if (call_argument_at(call, ways[i].name, 0) != NULL) {
+            n_given++;
+            way = i;
+        }
+    }
+    if (n_given != 1) {
+        call_refuse(call, REASON_BAD_ARGUMENT,
+                    "expected one of customer=c42, key=KIND=VALUE, reference=KIND=ID");
+        return false;
+    }
+    int r = ways[way].find(call, txn, call_argument_at(call, ways[way].name, 0), ret);
+    if (r != 0 && call_code(call) == REASON_OK) {
+        call_refuse(call, r > 0 ? REASON_NOT_FOUND : REASON_INTERNAL, "%s",
+                    r > 0 ? "no such customer" : "");
+    }
+    return r == 0;
+}
+
+int read_customer_record(struct call *call, struct view_txn *txn, uint64_t customer,
+                         View__Customer **ret) {
+    uint64_t key = htobe64(customer);
+    const void *value;
+    size_t size;
+    int r = view_get(txn, VIEW_CUSTOMERS, &key, sizeof(key), &value, &size);
+    if (r != 0) {
+        return r;
+    }
+    *ret = view__customer__unpack(arena_allocator(call_reads(call)->arena), size, value);
+    return *ret != NULL ? 0 : -EBADMSG;
+}
+
+int read_with_view(struct call *call, int (*body)(struct call *call, struct view_txn *txn)) {
+    struct view_txn *txn;
+    int r = view_begin(call_broker(call)->view, false, &txn);
+    if (r != 0) {
+        return r;
+    }
+    call_as_of(call, view_applied(txn));
+    r = body(call, txn);
+    view_abort(txn);
+    return r;
+}
+
+bool read_customer_of_call(struct call *call, struct view_txn *txn, uint64_t *ret_customer,
+                           View__Customer **ret, int *ret_error) {
+    *ret_error = 0;
+    if (!read_customer_argument(call, txn, ret_customer)) {
+        return false;
+    }
+    int r = read_customer_record(call, txn, *ret_customer, ret);
+    if (r > 0) {
+        call_refuse(call, REASON_NOT_FOUND, "no such customer");
+    }
+    *ret_error = r < 0 ? r : 0;
+    return r == 0;
+}
+
+// ---- events of the log
+
+int read_begin(struct call *call) {
+    struct query_reads *reads = call_reads(call);
+    int r = log_reader_begin(reads->log);
+    if (r != 0) {
+        return r;
+    }
+    r = keys_reader_begin(reads->keys);
+    if (r != 0) {
+        log_reader_end(reads->log);
+    }
+    return r;
+}
+
+void read_end(struct call *call) {
+    keys_reader_end(call_reads(call)->keys);
+    log_reader_end(call_reads(call)->log);
+}
+
+int read_event(struct call *call, struct arena *arena, const struct block_head *block,
+               uint32_t index, Touchbus__Event **ret) {
+    struct block_entry entry;
+    int r = block_entry_get(block, index, &entry);
+    if (r != 0) {
+        return r;
+    }
+    // The open half, then the plain text of the sealed one: protobuf merges a concatenation.
+    uint8_t *plain = arena_alloc(arena, entry.open_size + entry.sealed_size + 1);
+    if (plain == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(plain, entry.open, entry.open_size);
+    size_t size = entry.open_size;
+    int sealed = keys_unseal(call_reads(call)->keys, entry.customer, block->run, entry.sequence,
+                             entry.sealed, entry.sealed_size, plain + size);
+    if (sealed < 0) {
+        return sealed;
+    }
+    size += sealed == 0 ? entry.sealed_size - KEYS_SEAL_OVERHEAD : 0;
+    const char *why;
+    r = envelope_unpack_event(plain, size, false, arena, ret, &why);
+    return r != 0 ? -EBADMSG : sealed;
+}

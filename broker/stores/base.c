@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens the base and checks that it fits the log: each check names one way in which a state folder
+// can have been put together wrongly.
+#include "broker/stores/base.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "broker/fold/fold.h"
+
+static int put_identity(struct view *base, const struct view_identity *identity) {
+    struct view_txn *txn = NULL;
+    int r = view_begin(base, true, &txn);
+    if (r < 0) {
+        return r;
+    }
+    r = view_set_identity(txn, identity);
+    if (r < 0) {
+        view_abort(txn);
+        return r;
+    }
+    return view_commit(txn);
+}
+
+static int read_state(struct view *base, struct view_identity *ret, bool *ret_known,
+                      uint64_t *ret_applied) {
+    struct view_txn *txn = NULL;
+    int r = view_begin(base, false, &txn);
+    if (r < 0) {
+        return r;
+    }
+    r = view_get_identity(txn, ret);
+    if (r >= 0) {
+        *ret_known = r == 0;
+        *ret_applied = view_applied(txn);
+    }
+    view_abort(txn);
+    return r < 0 ? r : 0;
+}
+
+// A backup brings the base of the log that it copied: that log's incarnation is known to the copy.
+static bool is_ours(const struct view_identity *identity, struct log *log) {
+    return memcmp(identity->incarnation, log_incarnation(log), INCARNATION_BYTES) == 0 ||
+           memcmp(identity->incarnation, log_incarnation_before(log), INCARNATION_BYTES) == 0;
+}
+
+static int check(struct view *base, struct log *log, uint64_t *ret_applied) {
+    struct view_identity identity, ours = {.fold_version = FOLD_VERSION};
+    bool known = false;
+    uint64_t applied = 0;
+    memcpy(ours.incarnation, log_incarnation(log), INCARNATION_BYTES);
+    int r = read_state(base, &identity, &known, &applied);
+    if (r < 0) {
+        return r;
+    }
+    if (known && !is_ours(&identity, log)) {
+        return -EXDEV;
+    }
+    if (known && identity.fold_version > FOLD_VERSION) {
+        return -ENOTSUP;
+    }
+    if (applied >= log_next(log)) {
+        return -ESTALE;
+    }
+    if (applied + 1 < log_first(log)) {
+        return -ENODATA;
+    }
+    if (!known || identity.fold_version != FOLD_VERSION ||
+        memcmp(identity.incarnation, ours.incarnation, INCARNATION_BYTES) != 0) {
+        r = put_identity(base, &ours);
+    }
+    if (r == 0) {
+        *ret_applied = applied;
+    }
+    return r;
+}
+
+int base_open(const char *dir, size_t map_bytes, struct log *log, struct view **ret,
+              uint64_t *ret_applied) {
+    struct view *base = NULL;
+    int r = view_open(dir, VIEW_BASE, map_bytes, false, &base);
+    if (r < 0) {
+        return r;
+    }
+    r = check(base, log, ret_applied);
+    if (r < 0) {
+        view_close(base);
+        return r;
+    }
+    *ret = base;
+    return 0;
+}

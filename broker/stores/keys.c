@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// The customers' secrets over one synced LMDB environment: record n (big-endian) holds the keys of
+// customers 32 n to 32 n + 31, so that a look-up touches a small, warm tree. Secrets leave this
+// file only inside libsodium's calls.
+#include "broker/stores/keys.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/stores/store.h"
+#include "schemas/base/cleanup.h"
+
+enum { TABLE_KEYS, TABLE_META, N_TABLES };
+enum {
+    RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES,
+    MAKE_MAX = 2 * KEYS_AHEAD, // keys made in one transaction
+    NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
+};
+
+_Static_assert(KEYS_SEAL_OVERHEAD == crypto_aead_xchacha20poly1305_ietf_ABYTES, "the tag");
+_Static_assert(KEYS_SECRET_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "the key");
+_Static_assert(NONCE_BYTES == BLOCK_RUN_BYTES + sizeof(uint64_t), "run and sequence");
+
+static const char *const table_names[N_TABLES] = {[TABLE_KEYS] = "keys", [TABLE_META] = "meta"};
+static const char key_hash_secret[] = "hash-secret";
+
+struct keys {
+    struct store *store;
+    atomic_uint_fast64_t made; // keys 0 to made - 1 exist and are on disk
+    uint8_t hash_secret[KEYS_HASH_SECRET_BYTES];
+};
+
+struct keys_reader {
+    struct keys *keys;
+    struct store_txn *txn; // NULL outside of a slice
+};
+
+static int put_hash_secret(struct store_txn *txn, void *user) {
+    (void)user;
+    uint8_t secret[KEYS_HASH_SECRET_BYTES];
+    randombytes_buf(secret, sizeof(secret));
+    return store_put(txn, TABLE_META, key_hash_secret, strlen(key_hash_secret), secret,
+                     sizeof(secret));
+}
+
+static int load_in(struct keys *keys, struct store_txn *txn) {
+    const void *value = NULL, *key = NULL;
+    size_t size = 0, key_size = 0;
+    int r = store_get(txn, TABLE_META, key_hash_secret, strlen(key_hash_secret), &value, &size);
+    if (r != 0 || size != sizeof(keys->hash_secret)) {
+        return r < 0 ? r : -EBADMSG;
+    }
+    memcpy(keys->hash_secret, value, size);
+    struct store_cursor *cursor = NULL;
+    r = store_cursor_new(txn, TABLE_KEYS, &cursor);
+    if (r < 0) {
+        return r;
+    }
+    uint64_t made = 0;
+    r = store_cursor_move(cursor, STORE_LAST, NULL, 0, &key, &key_size, NULL, NULL);
+    if (r == 0) {
+        made = key_size == sizeof(uint64_t) ? (store_from_be64(key) + 1) * KEYS_RECORD : 0;
+        r = made == 0 ? -EBADMSG : 0;
+    }
+    store_cursor_free(cursor);
+    if (r < 0) {
+        return r;
+    }
+    atomic_store(&keys->made, made);
+    return 0;
+}
+
+int keys_open(const char *dir, bool read_only, struct keys **ret) {
+    if (sodium_init() < 0) {
+        return -EIO;
+    }
+    struct keys *keys = calloc(1, sizeof(*keys));
+    if (keys == NULL) {
+        return -ENOMEM;
+    }
+    // 16 GiB of address space: 500 million customers.
+    struct store_options options = {.tables = table_names,
+                                    .n_tables = N_TABLES,
+                                    .map_bytes = read_only ? 0 : (size_t)16 << 30,
+                                    .read_only = read_only,
+                                    .create = put_hash_secret};
+    struct store_txn *txn = NULL;
+    int r = store_open(dir, &options, &keys->store);
+    if (r == 0) {
+        r = store_begin(keys->store, false, &txn);
+    }
+    if (r == 0) {
+        r = load_in(keys, txn);
+        store_abort(txn);
+    }
+    if (r < 0) {
+        keys_close(keys);
+        return r;
+    }
+    *ret = keys;
+    return 0;
+}
+
+struct keys *keys_close(struct keys *keys) {
+    if (keys != NULL) {
+        store_close(keys->store);
+        sodium_memzero(keys->hash_secret, sizeof(keys->hash_secret));
+        free(keys);
+    }
+    return NULL;
+}
+
+// Records are made whole and once; MAKE_MAX keys are one transaction of about half a mebibyte.
+static int make_keys(struct keys *keys, uint64_t from, uint64_t *ret_made) {
+    struct store_txn *txn = NULL;
+    int r = store_begin(keys->store, true, &txn);
+    if (r < 0) {
+        return r;
+    }
+    uint8_t secrets[RECORD_BYTES];
+    uint64_t record = from / KEYS_RECORD, end = record + MAKE_MAX / KEYS_RECORD;
+    for (; r == 0 && record < end; record++) {
+        uint8_t key[8];
+        store_be64(key, record);
+        randombytes_buf(secrets, sizeof(secrets));
+        r = store_append(txn, TABLE_KEYS, key, sizeof(key), secrets, sizeof(secrets));
+    }
+    sodium_memzero(secrets, sizeof(secrets));
+    if (r != 0) {
+        store_abort(txn);
+        return r > 0 ? -EBADMSG : r;
+    }
+    r = store_commit(txn);
+    if (r == 0) {
+        *ret_made = end * KEYS_RECORD;
+    }
+    return r;
+}
+
+int keys_ensure(struct keys *keys, uint64_t customer) {
+    uint64_t made = atomic_load(&keys->made);
+    while (customer > UINT64_MAX - KEYS_AHEAD || customer + KEYS_AHEAD >= made) {
+        if (customer >> 48 != 0) {
+            return -EINVAL; // no such customer; making keys up to it would never end
+        }
+        int r = make_keys(keys, made, &made);
+        if (r < 0) {
+            return r;
+        }
+        atomic_store(&keys->made, made);
+    }
+    return 0;
+}
+
+uint64_t keys_made(const struct keys *keys) {
+    return atomic_load(&keys->made);
+}
+
+const uint8_t *keys_hash_secret(const struct keys *keys) {
+    return keys->hash_secret;
+}
+
+int keys_reader_new(struct keys *keys, struct keys_reader **ret) {
+    struct keys_reader *reader = calloc(1, sizeof(*reader));
+    if (reader == NULL) {
+        return -ENOMEM;
+    }
+    reader->keys = keys;
+    *ret = reader;
+    return 0;
+}
+
+struct keys_reader *keys_reader_free(struct keys_reader *reader) {
+    if (reader != NULL) {
+        store_abort(reader->txn);
+        free(reader);
+    }
+    return NULL;
+}
+
+int keys_reader_begin(struct keys_reader *reader) {
+    assert(reader->txn == NULL);
+    return store_begin(reader->keys->store, false, &reader->txn);
+}
+
+void keys_reader_end(struct keys_reader *reader) {
+    store_abort(STEAL(reader->txn));
+}
+
+static int find_record(struct keys_reader *reader, uint64_t record, const void **ret,
+                       size_t *ret_size) {
+    uint8_t key[8];
+    store_be64(key, record);
+    return store_get(reader->txn, TABLE_KEYS, key, sizeof(key), ret, ret_size);
+}
+
+// 0 and the secret (valid until the slice's end); 1: destroyed, or never made.
+static int find_secret(struct keys_reader *reader, uint64_t customer, const uint8_t **ret) {
+    const void *value = NULL;
+    size_t size = 0;
+    int r = find_record(reader, customer / KEYS_RECORD, &value, &size);
+    if (r == 1 && customer < atomic_load(&reader->keys->made)) {
+        // Made since the slice began. No pointer of this slice is in anybody's hands.
+        keys_reader_end(reader);
+        r = keys_reader_begin(reader);
+        if (r == 0) {
+            r = find_record(reader, customer / KEYS_RECORD, &value, &size);
+        }
+    }
+    if (r != 0) {
+        return r;
+    }
+    if (size != RECORD_BYTES) {
+        return -EBADMSG;
+    }
+    const uint8_t *secret = (const uint8_t *)value + customer % KEYS_RECORD * KEYS_SECRET_BYTES;
+    // The first byte settles nearly all; the rest is looked at where it is zero.
+    if (secret[0] == 0 && sodium_is_zero(secret, KEYS_SECRET_BYTES)) {
+        return 1;
+    }
+    *ret = secret;
+    return 0;
+}
+
+static void make_nonce(uint8_t ret[static NONCE_BYTES], const uint8_t *run, uint64_t sequence) {
+    memcpy(ret, run, BLOCK_RUN_BYTES);
+    store_be64(ret + BLOCK_RUN_BYTES, sequence);
+}
+
+int keys_seal(struct keys_reader *reader, uint64_t customer,
+              const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *plain,
+              size_t size, uint8_t *ret) {
+    const uint8_t *secret = NULL;
+    int r = find_secret(reader, customer, &secret);
+    if (r != 0) {
+        return r;
+    }
+    uint8_t nonce[NONCE_BYTES];
+    make_nonce(nonce, run, sequence);
+    // Cannot fail: the size is far below what the cipher bears.
+    crypto_aead_xchacha20poly1305_ietf_encrypt(ret, NULL, plain, size, NULL, 0, NULL, nonce,
+                                               secret);
+    return 0;
+}
+
+int keys_unseal(struct keys_reader *reader, uint64_t customer,
+                const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *sealed,
+                size_t size, uint8_t *ret) {
+    const uint8_t *secret = NULL;
+    int r = find_secret(reader, customer, &secret);
+    if (r != 0) {
+        return r;
+    }
+    uint8_t nonce[NONCE_BYTES];
+    make_nonce(nonce, run, sequence);
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, sealed, size, NULL, 0, nonce,
+                                                   secret) != 0) {
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+int keys_copy(struct keys *keys, const char *dir) {
+    return store_copy(keys->store, dir, true);
+}
+
+struct store *keys_store(struct keys *keys) {
+    return keys->store;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// keys/: one 32-byte secret a customer number, made ahead in blocks and synced before first use, so
+// that a new customer costs no sync and no event is ever sealed with a key that a power cut can
+// lose. Sealing is XChaCha20-Poly1305 (libsodium) with the nonce run id || sequence; the type and
+// sequence are not bound in, the block's checksum and key are.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/stores/block.h"
+
+struct keys;
+struct store;
+struct keys_reader;
+
+enum { KEYS_SEAL_OVERHEAD = 16 };
+
+// A key of zeros is a destroyed one: nothing seals with it and nothing opens.
+enum { KEYS_SECRET_BYTES = 32, KEYS_HASH_SECRET_BYTES = 16 };
+// KEYS_RECORD keys lie in one record; at least KEYS_AHEAD are kept ready, twice as many are made at
+// once.
+enum { KEYS_RECORD = 32, KEYS_AHEAD = 8192 };
+
+int keys_open(const char *dir, bool read_only, struct keys **ret);
+struct keys *keys_close(struct keys *keys);
+// Makes and syncs keys so that `customer` has one and KEYS_AHEAD more are ready. Tick thread only;
+// cheap when there are enough. A failure is fatal, as any failed commit.
+int keys_ensure(struct keys *keys, uint64_t customer);
+// How many keys were ever made: a customer at or above it has none, and never had.
+uint64_t keys_made(const struct keys *keys);
+// The 16-byte secret of keyed hashes (ids, bodies, lanes), made with the store.
+const uint8_t *keys_hash_secret(const struct keys *keys);
+
+int keys_reader_new(struct keys *keys, struct keys_reader **ret); // one a thread
+struct keys_reader *keys_reader_free(struct keys_reader *reader);
+// A snapshot for a slice; renewed by itself where a key was made since.
+int keys_reader_begin(struct keys_reader *reader);
+void keys_reader_end(struct keys_reader *reader);
+// ret has room for size + KEYS_SEAL_OVERHEAD. 0; 1: the key is destroyed or was never made.
+int keys_seal(struct keys_reader *reader, uint64_t customer,
+              const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *plain,
+              size_t size, uint8_t *ret);
+// ret has room for size - KEYS_SEAL_OVERHEAD. 0; 1: the key is destroyed; -EBADMSG: not what was
+// sealed.
+int keys_unseal(struct keys_reader *reader, uint64_t customer,
+                const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *sealed,
+                size_t size, uint8_t *ret);
+// A consistent copy as a new folder `dir` (backup).
+int keys_copy(struct keys *keys, const char *dir);
+struct store *keys_store(struct keys *keys); // for upkeep

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies of the log, and its incarnation: a copy is another log from its first opening on, since
+// what it takes in afterwards has numbers that the first one gave to other events. A file `copied`
+// beside the copy's data says which incarnation it has still to leave behind.
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/stores/log_internal.h"
+
+static const char copy_mark[] = "copied";
+
+int log_get_id(struct store_txn *txn, const char *name, uint8_t *ret) {
+    const void *value = NULL;
+    size_t size = 0;
+    int r = store_get(txn, LOG_META, name, strlen(name), &value, &size);
+    if (r == 0 && size != INCARNATION_BYTES) {
+        return -EBADMSG;
+    }
+    if (r == 0) {
+        memcpy(ret, value, size);
+    }
+    return r;
+}
+
+int log_put_new_incarnation(struct store_txn *txn) {
+    uint8_t incarnation[INCARNATION_BYTES];
+    randombytes_buf(incarnation, sizeof(incarnation));
+    return store_put(txn, LOG_META, LOG_KEY_INCARNATION, strlen(LOG_KEY_INCARNATION), incarnation,
+                     sizeof(incarnation));
+}
+
+static int mark_path(const char *dir, char ret[static PATH_MAX]) {
+    int n = snprintf(ret, PATH_MAX, "%s/%s", dir, copy_mark);
+    return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int write_mark(const char *path, const uint8_t incarnation[static INCARNATION_BYTES]) {
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (descriptor < 0) {
+        return -errno;
+    }
+    ssize_t n = write(descriptor, incarnation, INCARNATION_BYTES);
+    int r = n == INCARNATION_BYTES && fsync(descriptor) == 0 ? 0 : -errno;
+    close(descriptor);
+    return r == 0 ? store_sync_parent(path) : r;
+}
+
+// 0; 1: there is none.
+static int read_mark(const char *path, uint8_t ret[static INCARNATION_BYTES]) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return errno == ENOENT ? 1 : -errno;
+    }
+    ssize_t n = read(descriptor, ret, INCARNATION_BYTES);
+    int r = n < 0 ? -errno : 0;
+    close(descriptor);
+    return r == 0 && n != INCARNATION_BYTES ? -EBADMSG : r;
+}
+
+static int renew(struct store_txn *txn, const uint8_t before[static INCARNATION_BYTES]) {
+    int r =
+        store_put(txn, LOG_META, LOG_KEY_BEFORE, strlen(LOG_KEY_BEFORE), before, INCARNATION_BYTES);
+    return r == 0 ? log_put_new_incarnation(txn) : r;
+}
+
+int log_renew_if_copied(struct log *log, const char *dir) {
+    char path[PATH_MAX];
+    uint8_t marked[INCARNATION_BYTES], now[INCARNATION_BYTES];
+    struct store_txn *txn = NULL;
+    int r = mark_path(dir, path);
+    r = r == 0 ? read_mark(path, marked) : r;
+    if (r != 0) {
+        return r > 0 ? 0 : r;
+    }
+    r = store_begin(log->store, true, &txn);
+    if (r != 0) {
+        return r;
+    }
+    r = log_get_id(txn, LOG_KEY_INCARNATION, now);
+    // Another one than the mark's: renewed by a start that was cut short before the mark went. The
+    // base of the backup knows the mark's, so it must stay the one before.
+    bool is_renewed = r == 0 && memcmp(marked, now, sizeof(now)) != 0;
+    if (r == 0 && !is_renewed) {
+        r = renew(txn, marked);
+    }
+    if (r != 0) {
+        store_abort(txn);
+        return r > 0 ? -EBADMSG : r;
+    }
+    r = store_commit(txn);
+    if (r == 0 && unlink(path) != 0) {
+        r = -errno;
+    }
+    return r == 0 ? store_sync_parent(path) : r;
+}
+
+int log_copy(struct log *log, const char *dir) {
+    char path[PATH_MAX];
+    int r = mark_path(dir, path);
+    r = r == 0 ? store_copy(log->store, dir, true) : r;
+    return r == 0 ? write_mark(path, log->incarnation) : r;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What log.c (writing) and log_read.c share.
+#pragma once
+
+#include <stdatomic.h>
+
+#include "broker/stores/log.h"
+#include "broker/stores/store.h"
+#include "schemas/limits.h"
+
+enum { LOG_BLOCKS = LOG_N_TABLES, LOG_STORE_TABLES }; // the store's table of blocks
+
+struct log_txn {
+    struct log *log;
+    struct store_txn *txn;
+    uint64_t next, first;
+};
+
+struct log {
+    struct store *store;
+    int lock; // descriptor, -1
+    uint8_t incarnation[INCARNATION_BYTES], before[INCARNATION_BYTES];
+    atomic_uint_fast64_t next, first, bytes;
+    struct log_txn write; // the only one
+};
+
+struct log_reader {
+    struct log *log;
+    struct store_txn *txn; // NULL outside of a slice
+};
+
+// The first sequence that is there and the one behind the last; both 1 in a new log. -EBADMSG: the
+// last block's head is damaged (said on the log, with its sequence).
+int log_read_ends(struct store_txn *txn, uint64_t *ret_first, uint64_t *ret_next);
+
+// Ids of LOG_META (log_copy.c). 0; 1: there is none.
+#define LOG_KEY_INCARNATION "incarnation"
+#define LOG_KEY_BEFORE "incarnation-before"
+int log_get_id(struct store_txn *txn, const char *name, uint8_t *ret);
+int log_put_new_incarnation(struct store_txn *txn);
+// A folder that log_copy made becomes a log of its own when it is first opened.
+int log_renew_if_copied(struct log *log, const char *dir);

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// What state.c and state_view.c share.
+#pragma once
+
+#include "broker/stores/state.h"
+
+enum { STATE_PATH_BYTES = 4096 };
+
+// state/name. -ENAMETOOLONG.
+int state_path(const char *state, const char *name, char ret[static STATE_PATH_BYTES]);
+// The live view: restored or built anew from broker->base, caught up. 0 or a negative errno, said.
+int state_open_view(struct broker *broker);

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the live view comes up: from its restore point, or where there is none that fits, anew from
+// the base; then it catches up from the log. While it does, restore points are taken, so that a
+// long catch-up neither grows the file without bound nor starts over after a kill.
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/fold/fold.h"
+#include "broker/query/query.h"
+#include "broker/stores/rebuild.h"
+#include "broker/stores/state_internal.h"
+#include "broker/stores/store.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
+
+enum { STEPS_PER_POINT = 50, PROGRESS_S = 2 };
+
+static int take_point(struct view *view) {
+    struct view_snapshot *snapshot = NULL;
+    int r = view_snapshot_begin(view, &snapshot);
+    r = r == 0 ? view_snapshot_finish(view, snapshot) : r;
+    return r == 1 ? -EIO : r;
+}
+
+static int catch_up_with(struct broker *broker, struct rebuild *rebuild, uint64_t last) {
+    uint64_t applied = 0, n_steps = 0;
+    int64_t said_us = clock_monotonic_us();
+    int r = 1;
+    while (r == 1) {
+        r = rebuild_step(rebuild, last, &applied);
+        if (r == 1 && ++n_steps % STEPS_PER_POINT == 0) {
+            int point = take_point(broker->view);
+            r = point < 0 ? point : r;
+        }
+        if (r == 1 && clock_monotonic_us() - said_us > PROGRESS_S * CLOCK_US_PER_S) {
+            said_us = clock_monotonic_us();
+            logging_info("view=catching-up applied=%" PRIu64 " of=%" PRIu64, applied, last);
+        }
+    }
+    return r;
+}
+
+static int catch_up(struct broker *broker) {
+    struct rebuild *rebuild = NULL;
+    uint64_t last = log_next(broker->log) - 1;
+    int64_t began_us = clock_monotonic_us();
+    uint64_t from = view_restorable(broker->view);
+    int r = rebuild_new(broker->log, broker->keys, broker->view, &rebuild);
+    if (r == 0) {
+        r = catch_up_with(broker, rebuild, last);
+    }
+    rebuild_free(rebuild);
+    if (r < 0) {
+        logging_error("view=catching-up error=\"%s\"", strerror(-r));
+        return r;
+    }
+    if (last > from) {
+        logging_info("view=caught-up from=%" PRIu64 " to=%" PRIu64 " took_ms=%" PRId64, from, last,
+                     (clock_monotonic_us() - began_us) / CLOCK_US_PER_MS);
+    }
+    return 0;
+}
+
+static int set_identity(struct view *view, const struct view_identity *identity) {
+    struct view_txn *txn = NULL;
+    int r = view_begin(view, true, &txn);
+    if (r < 0) {
+        return r;
+    }
+    r = view_set_identity(txn, identity);
+    if (r < 0) {
+        view_abort(txn);
+        return r;
+    }
+    return view_commit(txn);
+}
+
+static int build_anew(struct broker *broker, const char *dir, const struct view_identity *identity,
+                      const char *why) {
+    if (log_next(broker->log) > 1) {
+        logging_info("view=rebuilding from=base last=%" PRIu64 " why=\"%s\"",
+                     log_next(broker->log) - 1, why);
+    }
+    int r = store_remove_folder(dir);
+    if (r == 0) {
+        r = view_copy(broker->base, dir);
+    }
+    if (r == 0) {
+        r = view_open(dir, VIEW_LIVE, (size_t)broker->configuration.view_map_bytes, false,
+                      &broker->view);
+    }
+    if (r == 0) {
+        r = set_identity(broker->view, identity);
+    }
+    return r == 0 ? take_point(broker->view) : r;
+}
+
+// 0: open and pinned; 1 and *ret_why: not to be had; negative errno.
+static int open_restored(struct broker *broker, const char *dir,
+                         const struct view_identity *identity, uint64_t *ret_applied,
+                         const char **ret_why) {
+    int r = view_restore(dir, identity, ret_applied, ret_why);
+    if (r != 0 || *ret_applied >= log_next(broker->log)) {
+        return r;
+    }
+    r = view_open(dir, VIEW_LIVE, (size_t)broker->configuration.view_map_bytes, false,
+                  &broker->view);
+    if (r == 0) {
+        r = view_pin_restored(broker->view, *ret_applied);
+    }
+    if (r == -EBADMSG) {
+        broker->view = view_close(broker->view);
+        *ret_why = "the view does not open at its restore point";
+        return 1;
+    }
+    return r;
+}
+
+static bool is_marked(const char *state, char marker[static STATE_PATH_BYTES]) {
+    return state_path(state, VIEW_REBUILD_MARKER, marker) == 0 && access(marker, F_OK) == 0;
+}
+
+int state_open_view(struct broker *broker) {
+    const char *state = broker->configuration.state, *why = "an operator asked for it";
+    char dir[STATE_PATH_BYTES], marker[STATE_PATH_BYTES];
+    struct view_identity identity = {.fold_version = FOLD_VERSION};
+    memcpy(identity.incarnation, log_incarnation(broker->log), INCARNATION_BYTES);
+    int r = state_path(state, "view", dir);
+    if (r < 0) {
+        return r;
+    }
+    bool marked = is_marked(state, marker);
+    uint64_t applied = 0;
+    r = open_restored(broker, dir, &identity, &applied, &why);
+    if (applied >= log_next(broker->log)) {
+        logging_error("log=rolled-back next=%" PRIu64 " view=%" PRIu64
+                      " hint=\"the log is older than the view: an old copy was put in its place; "
+                      "bring back the newer log, or restore a backup whole\"",
+                      log_next(broker->log), applied);
+        return -ESTALE;
+    }
+    if (r == 0 && marked) {
+        broker->view = view_close(broker->view);
+        why = "an operator asked for it";
+        r = 1;
+    }
+    if (r == 1) {
+        r = build_anew(broker, dir, &identity, why);
+    }
+    if (r < 0) {
+        logging_error("view=%s error=\"%s\"", dir, strerror(-r));
+        return r;
+    }
+    r = catch_up(broker);
+    if (r == 0 && marked && unlink(marker) != 0) {
+        r = -errno;
+    }
+    return r;
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the store's own files share.
+#pragma once
+
+#include "broker/stores/store.h"
+
+struct MDB_txn;
+
+struct store_txn {
+    struct store *store;
+    struct MDB_txn *txn;
+    bool write;
+};
+
+// LMDB's code as ours: 0, 1 for not found or exists, negative errno.
+int store_error(int code);
+// The folder's entries are synced, it gets its name, the parent is synced.
+int store_publish_folder(const char *aside, const char *dir);
+// The data file's descriptor, borrowed, and its page size.
+int store_environment(struct store_txn *txn, size_t *ret_page_bytes);

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// LMDB's meta pages as bytes, for restore points (restore.md says why this is right). The layout is
+// that of LMDB data version 1 on a 64-bit machine, checked by magic and version at every use:
+//   0 page number u64 | 10 flags u16 | 16 magic u32 | 20 version u32 | 24 address | 32 map size |
+//   40 free-list root (page size u32 first) | 88 main root | 136 last page u64 | 144 txn id u64
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/stores/store_internal.h"
+
+#define META_MAGIC UINT32_C(0xBEEFC0DE)
+enum {
+    META_VERSION = 1,
+    META_FLAG = 0x08, // P_META
+    AT_FLAGS = 10,
+    AT_MAGIC = 16,
+    AT_VERSION = 20,
+    AT_PAGE_BYTES = 40,
+    AT_LAST_PAGE = 136,
+    AT_TXN_ID = 144,
+    META_END = 152,
+    N_SLOTS = 2,
+    PAGE_BYTES_MIN = 512,
+};
+
+_Static_assert(sizeof(void *) == 8, "the meta page's layout is the one of 64-bit machines");
+
+static uint64_t get_u64(const uint8_t *page, size_t at) {
+    uint64_t number;
+    memcpy(&number, page + at, sizeof(number));
+    return number;
+}
+
+static uint32_t get_u32(const uint8_t *page, size_t at) {
+    uint32_t number;
+    memcpy(&number, page + at, sizeof(number));
+    return number;
+}
+
+static bool is_meta(const uint8_t *page, size_t size) {
+    uint16_t flags = 0;
+    if (size < META_END) {
+        return false;
+    }
+    memcpy(&flags, page + AT_FLAGS, sizeof(flags));
+    return (flags & META_FLAG) != 0 && get_u32(page, AT_MAGIC) == META_MAGIC &&
+           get_u32(page, AT_VERSION) == META_VERSION;
+}
+
+int store_read_meta(struct store_txn *txn, uint8_t *page, size_t *ret_size) {
+    size_t size = 0;
+    int descriptor = store_environment(txn, &size);
+    uint64_t txn_id = store_txn_id(txn);
+    if (size < PAGE_BYTES_MIN || size > STORE_PAGE_BYTES_MAX) {
+        return -EBADMSG;
+    }
+    // The file says page T & 1; a file restored from a restore point holds T in both.
+    for (uint64_t i = 0; i < N_SLOTS; i++) {
+        uint64_t slot = (txn_id + i) & 1;
+        ssize_t n = pread(descriptor, page, size, (off_t)(slot * size));
+        if (n < 0) {
+            return -errno;
+        }
+        if ((size_t)n == size && is_meta(page, size) && get_u64(page, AT_TXN_ID) == txn_id) {
+            *ret_size = size;
+            return 0;
+        }
+    }
+    return -EBADMSG;
+}
+
+// The newest commit that the file's own meta pages know; 0 where neither can be read.
+static uint64_t newest_commit(int descriptor, size_t size) {
+    uint64_t newest = 0;
+    for (size_t slot = 0; slot < N_SLOTS; slot++) {
+        uint8_t head[META_END];
+        ssize_t n = pread(descriptor, head, sizeof(head), (off_t)(slot * size));
+        if (n == (ssize_t)sizeof(head) && is_meta(head, sizeof(head)) &&
+            get_u64(head, AT_TXN_ID) > newest) {
+            newest = get_u64(head, AT_TXN_ID);
+        }
+    }
+    return newest;
+}
+
+static const char *unfit(int descriptor, const uint8_t *page, size_t size, uint64_t txn_id) {
+    struct stat status;
+    if (size > STORE_PAGE_BYTES_MAX || !is_meta(page, size) ||
+        get_u32(page, AT_PAGE_BYTES) != size || get_u64(page, AT_TXN_ID) != txn_id) {
+        return "the restore point's meta page is not of its commit";
+    }
+    uint64_t last = get_u64(page, AT_LAST_PAGE);
+    if (fstat(descriptor, &status) != 0 || last >= (uint64_t)status.st_size / size) {
+        return "the file is shorter than its restore point";
+    }
+    if (newest_commit(descriptor, size) < txn_id) {
+        return "the file is older than its restore point";
+    }
+    return NULL;
+}
+
+// One slot after the other, each synced: a power cut in between leaves one that is whole.
+static int write_slots(int descriptor, const uint8_t *page, size_t size) {
+    uint8_t copy[STORE_PAGE_BYTES_MAX];
+    memcpy(copy, page, size);
+    for (uint64_t slot = 0; slot < N_SLOTS; slot++) {
+        memcpy(copy, &slot, sizeof(slot)); // its page number
+        ssize_t n = pwrite(descriptor, copy, size, (off_t)(slot * size));
+        if (n < 0 || fsync(descriptor) != 0) {
+            return -errno;
+        }
+        if ((size_t)n != size) {
+            return -EIO;
+        }
+    }
+    return 0;
+}
+
+int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,
+                     const char **ret_why) {
+    char data[PATH_MAX], lock[PATH_MAX];
+    if ((size_t)snprintf(data, sizeof(data), "%s/data.mdb", dir) >= sizeof(data) ||
+        (size_t)snprintf(lock, sizeof(lock), "%s/lock.mdb", dir) >= sizeof(lock)) {
+        return -ENAMETOOLONG;
+    }
+    int descriptor = open(data, O_RDWR | O_CLOEXEC);
+    if (descriptor < 0) {
+        *ret_why = "the file is missing";
+        return errno == ENOENT ? 1 : -errno;
+    }
+    const char *why = unfit(descriptor, page, size, txn_id);
+    int r = why == NULL ? write_slots(descriptor, page, size) : 1;
+    close(descriptor);
+    if (r == 1) {
+        *ret_why = why;
+    }
+    // The table of readers speaks of commits that may no longer exist.
+    if (r == 0 && unlink(lock) != 0 && errno != ENOENT) {
+        r = -errno;
+    }
+    return r;
+}

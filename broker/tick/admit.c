@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests and events on their way into the tick: quota, number, envelope, duplicate, decide, fold.
+// An event either gets a sequence here or an outcome that says why not. A refusal that will not
+// change with time settles its number, one that may does not: what follows is then a gap.
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/tick/tick_internal.h"
+#include "schemas/base/logging.h"
+#include "schemas/envelope.h"
+#include "schemas/limits.h"
+#include "schemas/reasons.h"
+
+// ---- what is known of an event that was logged
+
+struct known {
+    const uint8_t *id_hash;
+    uint64_t body_hash, customer;
+    int64_t received_us;
+};
+
+static int read_begin(struct tick *tick) {
+    int r = tick->reading ? 0 : log_reader_begin(tick->reader);
+    tick->reading = r == 0;
+    return r;
+}
+
+// 0; 1: the log does not have it any more; -EBADMSG: damaged.
+static int look_up(struct tick *tick, uint64_t sequence, struct known *ret) {
+    if (sequence >= tick->first) {
+        const struct record *record = &tick->records[sequence - tick->first];
+        *ret = (struct known){record->id_hash, record->body_hash, record->event->customer,
+                              record->event->received_us};
+        return 0;
+    }
+    struct block_head block;
+    struct block_entry entry;
+    int r = read_begin(tick);
+    r = r != 0 ? r : log_reader_block(tick->reader, sequence, &block);
+    if (r != 0 || block.first > sequence) {
+        return r < 0 ? r : 1;
+    }
+    r = block_entry_get(&block, (uint32_t)(sequence - block.first), &entry);
+    *ret = (struct known){entry.id_hash, entry.body_hash, entry.customer, entry.received_us};
+    return r;
+}
+
+// Whether (source, id) was logged within the window. *ret->code: 0 no, DUPLICATE or CONFLICT. In a
+// block that is trimmed or damaged, the id alone decides.
+static int find_duplicate(struct tick *tick, const uint8_t *id_hash, uint64_t body_hash,
+                          struct outcome *ret) {
+    uint64_t sequence;
+    struct known known;
+    if (!dedup_find(tick->dedup, id_hash, &sequence)) {
+        return 0;
+    }
+    int r = look_up(tick, sequence, &known);
+    if (r < 0 && r != -EBADMSG) {
+        return r;
+    }
+    if (r == 0 && (memcmp(known.id_hash, id_hash, BLOCK_ID_HASH_BYTES) != 0 ||
+                   known.received_us < tick->now_us - tick->broker->configuration.dedup_age_us)) {
+        return 0;
+    }
+    if (r == 0 && known.body_hash != body_hash) {
+        ret->code = REASON_CONFLICT;
+        return 0;
+    }
+    ret->code = REASON_DUPLICATE;
+    ret->sequence = sequence;
+    ret->customer = r == 0 ? known.customer : 0;
+    atomic_fetch_add(&tick->broker->counters.duplicates, 1);
+    return 0;
+}
+
+// ---- one event
+
+bool tick_has_room(const struct tick *tick) {
+    return tick->n_records + 1 + FOLLOW_UPS_MAX <= TICK_RECORDS_MAX &&
+           arena_used(tick->arena) <= TICK_ARENA_BYTES_MAX / 4 * 3 - 8 * EVENT_BYTES_MAX;
+}
+
+int admit_append(struct tick *tick, Touchbus__Event *event,
+                 const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash) {
+    assert(tick->n_records < TICK_RECORDS_MAX);
+    struct record *record = &tick->records[tick->n_records];
+    event->sequence = tick->first + tick->n_records;
+    event->received_us = tick->now_us;
+    *record = (struct record){.event = event, .body_hash = body_hash};
+    memcpy(record->id_hash, id_hash, BLOCK_ID_HASH_BYTES);
+    int r = envelope_pack_open(event, tick->arena, &record->open, &record->open_size);
+    if (r == 0) {
+        r = envelope_pack_sealed(event, tick->arena, &record->sealed, &record->sealed_size);
+    }
+    if (r == 0) {
+        r = fold_apply(tick->fold, tick->view, event);
+    }
+    if (r == 0) {
+        tick->n_records++;
+        dedup_add(tick->dedup, id_hash, event->sequence);
+        atomic_fetch_add(&tick->broker->counters.events, 1);
+        atomic_fetch_add(&tick->broker->counters.nobody, event->customer == 0);
+    }
+    return r;
+}
+
+static int append_follow_ups(struct tick *tick, const struct decision *decision) {
+    const uint8_t *secret = keys_hash_secret(tick->broker->keys);
+    for (size_t i = 0; i < decision->n_follow_ups; i++) {
+        Touchbus__Event *event = decision->follow_ups[i];
+        uint8_t id_hash[BLOCK_ID_HASH_BYTES];
+        uint64_t body_hash = 0;
+        dedup_hash_id(secret, event, id_hash);
+        int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
+        r = r != 0 ? r : admit_append(tick, event, id_hash, body_hash);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int put_aside(struct tick *tick, const uint8_t *id_hash, const Touchbus__Event *event,
+                     const char *producer, struct outcome *ret) {
+    const uint8_t *bytes;
+    size_t size;
+    int r = envelope_pack(&event->base, tick->arena, &bytes, &size);
+    r = r != 0 ? r : quarantine_put(tick, id_hash, bytes, size, event, producer, ret->detail);
+    if (r > 0) {
+        *ret = (struct outcome){.code = (uint32_t)r, .detail = "the quarantine is full"};
+    } else if (r == 0) {
+        atomic_fetch_add(&tick->broker->counters.quarantined, 1);
+    }
+    return r < 0 ? r : 0;
+}
+
+int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
+                struct outcome *ret) {
+    const uint8_t *secret = keys_hash_secret(tick->broker->keys);
+    uint8_t id_hash[BLOCK_ID_HASH_BYTES];
+    uint64_t body_hash = 0;
+    *ret = (struct outcome){.detail = ""};
+    dedup_hash_id(secret, event, id_hash);
+    int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
+    r = r != 0 ? r : find_duplicate(tick, id_hash, body_hash, ret);
+    if (r != 0 || ret->code != 0) {
+        return r;
+    }
+    struct decision decision;
+    r = decide_event(tick->decide, tick->fold, tick->view, tick->arena, event,
+                     tick->first + tick->n_records, &tick->customers_last, &decision);
+    ret->code = decision.code;
+    ret->detail = decision.detail;
+    if (r != 0) {
+        return r;
+    }
+    if (decision.code == REASON_QUARANTINED) {
+        return producer == NULL ? 0 : put_aside(tick, id_hash, event, producer, ret);
+    }
+    r = admit_append(tick, event, id_hash, body_hash);
+    ret->sequence = event->sequence;
+    ret->customer = event->customer;
+    return r != 0 ? r : append_follow_ups(tick, &decision);
+}
+
+// ---- one request
+
+static bool is_busy(const struct tick *tick, const char **ret_why) {
+    *ret_why =
+        atomic_load(&tick->broker->disk_low) ? "the disk is nearly full" : "the tick is full";
+    return atomic_load(&tick->broker->disk_low) || !tick_has_room(tick);
+}
+
+// An event as bytes. *ret->code says what became of it.
+static int admit_bytes(struct tick *tick, const ProtobufCBinaryData *bytes, const char *producer,
+                       struct outcome *ret) {
+    Touchbus__Event *event;
+    const char *why = "";
+    *ret = (struct outcome){.detail = ""};
+    int code = envelope_unpack_event(bytes->data, bytes->len, true, tick->arena, &event, &why);
+    if (code != 0) {
+        *ret = (struct outcome){.code = (uint32_t)code, .detail = why};
+        return 0;
+    }
+    return admit_event(tick, event, producer, ret);
+}
+
+// A number that was taken before: its sequence is in the producer's ranges or found by the id. What
+// got none then (refused, put aside) is judged once more, which gives the same answer; nothing new
+// is logged under an old number.
+static int admit_old(struct tick *tick, const struct producer *producer, uint64_t number,
+                     const ProtobufCBinaryData *bytes, struct outcome *ret) {
+    struct known known;
+    *ret = (struct outcome){.code = REASON_DUPLICATE, .detail = ""};
+    ret->sequence = producer_sequence(producer, number);
+    if (ret->sequence != 0) {
+        int r = look_up(tick, ret->sequence, &known);
+        ret->customer = r == 0 ? known.customer : 0;
+        atomic_fetch_add(&tick->broker->counters.duplicates, 1);
+        return r < 0 && r != -EBADMSG ? r : 0;
+    }
+    const uint8_t *secret = keys_hash_secret(tick->broker->keys);
+    Touchbus__Event *event;
+    const char *why = "";
+    int code = envelope_unpack_event(bytes->data, bytes->len, true, tick->arena, &event, &why);
+    if (code != 0) {
+        *ret = (struct outcome){.code = (uint32_t)code, .detail = why};
+        return 0;
+    }
+    uint8_t id_hash[BLOCK_ID_HASH_BYTES];
+    uint64_t body_hash = 0;
+    dedup_hash_id(secret, event, id_hash);
+    int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
+    ret->code = 0;
+    r = r != 0 ? r : find_duplicate(tick, id_hash, body_hash, ret);
+    if (r != 0 || ret->code != 0) {
+        return r;
+    }
+    r = decide_check(tick->decide, tick->arena, event, &ret->detail);
+    ret->code = r > 0 ? (uint32_t)r : REASON_DUPLICATE;
+    return r < 0 ? r : 0;
+}
+
+static int admit_numbered(struct tick *tick, struct request *request, struct producer *producer,
+                          size_t index, struct outcome *ret) {
+    const Touchbus__PublishRequest *message = request->message;
+    uint64_t number = message->number + index;
+    switch (producer_check(producer, message->epoch, number)) {
+    case NUMBER_OLD:
+        return admit_old(tick, producer, number, &message->events[index], ret);
+    case NUMBER_FENCED: // the whole request was refused before
+    case NUMBER_GAP:
+        *ret = (struct outcome){.code = REASON_NUMBER_GAP, .detail = ""};
+        return 0;
+    case NUMBER_NEXT:
+        break;
+    }
+    const char *why;
+    if (is_busy(tick, &why)) {
+        *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
+        return 0;
+    }
+    int r = admit_bytes(tick, &message->events[index], message->producer, ret);
+    if (r == 0 && !reason_find(ret->code)->retryable) {
+        uint64_t sequence = ret->code == 0 || ret->code == REASON_DUPLICATE ? ret->sequence : 0;
+        producer_take(tick->producers, producer, message->epoch, sequence, tick->now_us);
+        tick->log_touched = true;
+    }
+    return r;
+}
+
+static int admit_unnumbered(struct tick *tick, struct request *request, size_t index,
+                            struct outcome *ret) {
+    const char *why;
+    if (is_busy(tick, &why)) {
+        *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
+        return 0;
+    }
+    return admit_bytes(tick, &request->message->events[index], "", ret);
+}
+
+static int outcome_add(struct arena *arena, Touchbus__PublishReply *reply, size_t index,
+                       const struct outcome *outcome) {
+    reply->sequences[index] = outcome->sequence;
+    reply->customers[index] = outcome->customer;
+    if (outcome->code == 0) {
+        return 0;
+    }
+    if (reply->outcomes == NULL) {
+        reply->outcomes = arena_alloc(arena, reply->n_sequences * sizeof(*reply->outcomes));
+    }
+    Touchbus__Outcome *row = arena_alloc(arena, sizeof(*row));
+    if (reply->outcomes == NULL || row == NULL) {
+        return -ENOMEM;
+    }
+    touchbus__outcome__init(row);
+    row->index = (uint32_t)index;
+    row->code = outcome->code;
+    row->detail = arena_strdup(arena, outcome->detail);
+    reply->outcomes[reply->n_outcomes++] = row;
+    return row->detail == NULL ? -ENOMEM : 0;
+}
+
+// Whether the request as a whole is refused, and the producer it names. *ret NULL: unnumbered, or
+// the name is new and needs none yet.
+static uint32_t check_producer(struct tick *tick, const Touchbus__PublishRequest *message,
+                               uint64_t *ret_expected, struct producer **ret) {
+    *ret = NULL;
+    *ret_expected = 0;
+    if (*message->producer == '\0') {
+        return 0;
+    }
+    struct producer *producer = producers_find(tick->producers, message->producer);
+    *ret_expected = producer == NULL ? 1 : producer_expected(producer, message->epoch);
+    if (producer != NULL &&
+        producer_check(producer, message->epoch, *ret_expected) == NUMBER_FENCED) {
+        *ret_expected = 0;
+        return REASON_FENCED;
+    }
+    if (message->n_events > 0 && message->number > *ret_expected) {
+        return REASON_NUMBER_GAP;
+    }
+    if (producer == NULL && message->n_events > 0) {
+        producer = producers_get(tick->producers, message->producer, tick->now_us);
+        if (producer == NULL) {
+            return REASON_TOO_MANY;
+        }
+    }
+    *ret = producer;
+    return 0;
+}
+
+int admit_request(struct tick *tick, struct request *request) {
+    const Touchbus__PublishRequest *message = request->message;
+    Touchbus__PublishReply *reply = &request->reply;
+    struct producer *producer;
+    reply->code = check_producer(tick, message, &reply->expected, &producer);
+    if (reply->code != 0 || message->n_events == 0) {
+        atomic_fetch_add(&tick->broker->counters.refused, reply->code != 0);
+        return 0;
+    }
+    reply->sequences = arena_calloc(tick->arena, message->n_events, sizeof(uint64_t));
+    reply->customers = arena_calloc(tick->arena, message->n_events, sizeof(uint64_t));
+    if (reply->sequences == NULL || reply->customers == NULL) {
+        return -ENOMEM;
+    }
+    reply->n_sequences = reply->n_customers = message->n_events;
+    for (size_t i = 0; i < message->n_events; i++) {
+        struct outcome outcome;
+        int r = producer != NULL ? admit_numbered(tick, request, producer, i, &outcome)
+                                 : admit_unnumbered(tick, request, i, &outcome);
+        r = r != 0 ? r : outcome_add(tick->arena, reply, i, &outcome);
+        if (r != 0) {
+            return r;
+        }
+        atomic_fetch_add(&tick->broker->counters.refused, outcome.code >= 100);
+    }
+    if (producer != NULL) {
+        reply->expected = producer_expected(producer, message->epoch);
+    }
+    return 0;
+}

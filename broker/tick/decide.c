@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// In order: schema, direction, rank, customer, references, lanes. Nothing refuses after the
+// customer was resolved, so that a customer number is never given for an event that is not logged.
+#include "broker/tick/decide.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/tick/decide_internal.h"
+#include "broker/tick/dedup.h"
+#include "schemas/base/logging.h"
+#include "schemas/envelope.h"
+#include "schemas/limits.h"
+#include "schemas/reasons.h"
+
+enum { RANK_MAX = 1000, RANK_SYSTEM = RANK_MAX };
+
+struct rank_row {
+    char *glob;
+    uint32_t rank;
+};
+
+struct decide {
+    const struct catalogue *catalogue;
+    const uint8_t *secret;
+    struct rank_row *ranks;
+    size_t n_ranks;
+};
+
+// "GLOB=N"; the last = counts, a source may hold others.
+static int rank_parse(const char *text, struct rank_row *ret) {
+    const char *equals = strrchr(text, '=');
+    if (equals == NULL || equals == text || equals[1] < '0' || equals[1] > '9') {
+        return -EINVAL;
+    }
+    char *end;
+    unsigned long rank = strtoul(equals + 1, &end, 10);
+    if (*end != '\0' || rank > RANK_MAX) {
+        return -EINVAL;
+    }
+    ret->glob = strndup(text, (size_t)(equals - text));
+    ret->rank = (uint32_t)rank;
+    return ret->glob == NULL ? -ENOMEM : 0;
+}
+
+int decide_new(const struct configuration *configuration, const struct catalogue *catalogue,
+               const uint8_t *secret, struct decide **ret) {
+    struct decide *decide = calloc(1, sizeof(*decide));
+    if (decide == NULL) {
+        return -ENOMEM;
+    }
+    decide->catalogue = catalogue;
+    decide->secret = secret;
+    decide->ranks = calloc(configuration->ranks.n_values + 1, sizeof(*decide->ranks));
+    int r = decide->ranks == NULL ? -ENOMEM : 0;
+    for (size_t i = 0; r == 0 && i < configuration->ranks.n_values; i++) {
+        r = rank_parse(configuration->ranks.values[i], &decide->ranks[i]);
+        decide->n_ranks += r == 0;
+        if (r == -EINVAL) {
+            logging_error("event=bad-option option=rank value=%s expected=GLOB=N,0-%d",
+                          configuration->ranks.values[i], RANK_MAX);
+        }
+    }
+    if (r != 0) {
+        decide_free(decide);
+        return r;
+    }
+    *ret = decide;
+    return 0;
+}
+
+struct decide *decide_free(struct decide *decide) {
+    if (decide == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < decide->n_ranks; i++) {
+        free(decide->ranks[i].glob);
+    }
+    free(decide->ranks);
+    free(decide);
+    return NULL;
+}
+
+static uint32_t rank_of(const struct decide *decide, const char *source) {
+    for (size_t i = 0; i < decide->n_ranks; i++) {
+        if (envelope_glob(decide->ranks[i].glob, source)) {
+            return decide->ranks[i].rank;
+        }
+    }
+    return 0;
+}
+
+// The direction of a type that has only one.
+static Touchbus__Direction direction_of(const struct catalogue_type *type) {
+    switch (type == NULL ? 0 : type->directions) {
+    case DIRECTION_MAY_INBOUND:
+        return TOUCHBUS__DIRECTION__INBOUND;
+    case DIRECTION_MAY_OUTBOUND:
+        return TOUCHBUS__DIRECTION__OUTBOUND;
+    case DIRECTION_MAY_DECIDED:
+        return TOUCHBUS__DIRECTION__DECIDED;
+    default:
+        return TOUCHBUS__DIRECTION__DIRECTION_UNSET;
+    }
+}
+
+#define LANE_NOBODY (UINT64_C(1) << 63)
+
+static int stamp_lane(const struct decide *decide, struct arena *arena, Touchbus__Event *event) {
+    uint64_t *lane = arena_alloc(arena, sizeof(*lane));
+    if (lane == NULL) {
+        return -ENOMEM;
+    }
+    const char *text = *event->subject != '\0' ? event->subject : event->source;
+    *lane = event->customer != 0 ? event->customer
+                                 : LANE_NOBODY | dedup_hash_text(decide->secret, text);
+    event->n_lanes = 1;
+    event->lanes = lane;
+    return 0;
+}
+
+int decide_own(const struct decide *decide, struct arena *arena, Touchbus__Event *event) {
+    event->rank = RANK_SYSTEM;
+    return stamp_lane(decide, arena, event);
+}
+
+int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
+                 const char **ret_detail) {
+    char detail[DETAIL_BYTES_MAX];
+    const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
+    if (type == NULL ||
+        catalogue_check(type, event->data.data, event->data.len, detail, sizeof(detail)) == 0) {
+        return 0;
+    }
+    *ret_detail = arena_strdup(arena, detail);
+    return *ret_detail == NULL ? -ENOMEM : REASON_QUARANTINED;
+}
+
+int decide_event(const struct decide *decide, struct fold *fold, struct view_txn *txn,
+                 struct arena *arena, Touchbus__Event *event, uint64_t sequence,
+                 uint64_t *customers_last, struct decision *ret) {
+    *ret = (struct decision){.detail = ""};
+    int r = decide_check(decide, arena, event, &ret->detail);
+    if (r != 0) {
+        ret->code = r > 0 ? (uint32_t)r : 0;
+        return r < 0 ? r : 0;
+    }
+    const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
+    if (event->direction == TOUCHBUS__DIRECTION__DIRECTION_UNSET) {
+        event->direction = direction_of(type);
+    }
+    event->rank = rank_of(decide, event->source);
+    struct resolution resolution = {0};
+    r = resolve_references(type, arena, event);
+    r = r != 0 ? r : resolve_customer(fold, txn, arena, event, customers_last, &resolution);
+    r = r != 0 ? r : stamp_lane(decide, arena, event);
+    if (r == 0 && resolution.n_owners > 1) {
+        r = resolve_refusal(arena, event, sequence, &resolution, &ret->follow_ups[0]);
+        ret->n_follow_ups = r == 0;
+    }
+    return r;
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// The socket and the queue in front of the tick. Whatever is not a request gets a typed refusal
+// here and goes no further; what is over its sender's credit is answered busy.
+#include "broker/tick/publish.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <zmq.h>
+
+#include "broker/tick/guard.h"
+#include "broker/tick/publish_read.h"
+#include "schemas/base/logging.h"
+#include "schemas/envelope.h"
+#include "schemas/limits.h"
+#include "schemas/reasons.h"
+
+enum {
+    PUBLISH_BAD_MAX = 64,        // malformed messages answered in one call
+    PUBLISH_BAD_BYTES = 1 << 20, // of the arena that they may take before the rest waits
+    PUBLISH_REPLIES_MAX = 256,   // towards one peer that ZeroMQ holds
+    HANDSHAKE_MS = 3000,
+    HEARTBEAT_MS = 5000,
+    HEARTBEAT_TIMEOUT_MS = 20000,
+    LINGER_MS = 1000,
+    CONNECTIONS_WAITING_MAX = 256,
+    CREDIT_SLOTS = 4096,
+    WAITING_MAX = 1024, // requests left for the next tick
+    WAITING_BYTES_MAX = 32 << 20,
+};
+
+// A request that came while the tick was full.
+struct waiting {
+    struct waiting *next;
+    uint8_t peer[PUBLISH_PEER_BYTES_MAX];
+    size_t peer_size;
+    zmq_msg_t body;
+    uint32_t n_events;
+};
+
+struct publish {
+    struct broker *broker;
+    void *socket;
+    struct waiting *waiting, **waiting_end; // oldest first
+    size_t n_waiting, bytes_waiting;
+    // Events unanswered, by a hash of the peer: two peers that meet share one credit, which is rare
+    // and only makes a flood of one a "busy" of the other.
+    uint32_t unanswered[CREDIT_SLOTS];
+};
+
+static int set_options(void *socket) {
+    static const struct {
+        int name, value;
+    } rows[] = {
+        {ZMQ_ROUTER_MANDATORY, 1},         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS}, {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
+        {ZMQ_LINGER, LINGER_MS},           {ZMQ_RCVHWM, GUARD_QUEUE_FRAMES},
+        {ZMQ_SNDHWM, PUBLISH_REPLIES_MAX}, {ZMQ_BACKLOG, CONNECTIONS_WAITING_MAX},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (zmq_setsockopt(socket, rows[i].name, &rows[i].value, sizeof(rows[i].value)) != 0) {
+            return -errno;
+        }
+    }
+    int64_t frame_max = FRAME_BYTES_MAX;
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) == 0 ? 0 : -errno;
+}
+
+static int bind_tcp(void *socket, const struct configuration *configuration) {
+    char endpoint[128];
+    bool v6 = strchr(configuration->bind, ':') != NULL;
+    int on = 1;
+    if (v6 && zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof(on)) != 0) {
+        return -errno;
+    }
+    snprintf(endpoint, sizeof(endpoint), v6 ? "tcp://[%s]:%d" : "tcp://%s:%d", configuration->bind,
+             (int)configuration->port);
+    if (zmq_bind(socket, endpoint) != 0) {
+        int error = errno;
+        logging_error("event=bind-failed endpoint=%s error=\"%s\"", endpoint, zmq_strerror(error));
+        return -error;
+    }
+    return 0;
+}
+
+// A state folder with a long path has no ipc endpoint; tcp is always there.
+static int bind_ipc(void *socket, const struct configuration *configuration) {
+    char endpoint[sizeof(((struct sockaddr_un *)0)->sun_path) + 6];
+    int n = snprintf(endpoint, sizeof(endpoint), "ipc://%s/publish", configuration->state);
+    if (n < 0 || (size_t)n >= sizeof(endpoint)) {
+        logging_warning("event=no-ipc reason=path-too-long");
+        return 0;
+    }
+    if (zmq_bind(socket, endpoint) != 0) {
+        int error = errno;
+        logging_error("event=bind-failed endpoint=%s error=\"%s\"", endpoint, zmq_strerror(error));
+        return -error;
+    }
+    return 0;
+}
+
+int publish_new(struct broker *broker, struct publish **ret) {
+    struct publish *publish = calloc(1, sizeof(*publish));
+    if (publish == NULL) {
+        return -ENOMEM;
+    }
+    publish->broker = broker;
+    publish->waiting_end = &publish->waiting;
+    publish->socket = zmq_socket(broker->zmq, ZMQ_ROUTER);
+    int r = publish->socket == NULL ? -errno : set_options(publish->socket);
+    r = r != 0 ? r : guard_watch(broker->guard, publish->socket);
+    r = r != 0 ? r : bind_tcp(publish->socket, &broker->configuration);
+    r = r != 0 ? r : bind_ipc(publish->socket, &broker->configuration);
+    if (r != 0) {
+        publish_free(publish);
+        return r;
+    }
+    *ret = publish;
+    return 0;
+}
+
+static struct waiting *waiting_free(struct waiting *waiting) {
+    if (waiting != NULL) {
+        zmq_msg_close(&waiting->body);
+        free(waiting);
+    }
+    return NULL;
+}
+
+// The oldest one, the caller's; NULL where none waits.
+static struct waiting *waiting_take(struct publish *publish) {
+    struct waiting *waiting = publish->waiting;
+    if (waiting == NULL) {
+        return NULL;
+    }
+    publish->waiting = waiting->next;
+    if (publish->waiting == NULL) {
+        publish->waiting_end = &publish->waiting;
+    }
+    publish->n_waiting--;
+    publish->bytes_waiting -= zmq_msg_size(&waiting->body);
+    return waiting;
+}
+
+bool publish_waits(const struct publish *publish) {
+    return publish->waiting != NULL;
+}
+
+struct publish *publish_free(struct publish *publish) {
+    if (publish != NULL) {
+        struct waiting *waiting;
+        while ((waiting = waiting_take(publish)) != NULL) {
+            waiting_free(waiting);
+        }
+        if (publish->socket != NULL) {
+            zmq_close(publish->socket);
+        }
+        free(publish);
+    }
+    return NULL;
+}
+
+void *publish_socket(struct publish *publish) {
+    return publish->socket;
+}
+
+// Receives the frames of one message: the peer, one body, and anything behind it, which is only
+// counted. 0, 1 nothing waits, or a negative errno.
+static int receive_frames(struct publish *publish, uint8_t peer[static PUBLISH_PEER_BYTES_MAX],
+                          size_t *ret_peer_size, zmq_msg_t *body, unsigned *ret_n_frames) {
+    void *socket = publish->socket;
+    int n = zmq_recv(socket, peer, PUBLISH_PEER_BYTES_MAX, ZMQ_DONTWAIT);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+    }
+    assert(n <= PUBLISH_PEER_BYTES_MAX); // ZeroMQ: a routing id has at most 255 bytes
+    *ret_peer_size = (size_t)n;
+    unsigned n_frames = 0;
+    int more = 1;
+    size_t more_size = sizeof(more);
+    // ZeroMQ hands a message over when all of it is there, so this ends without waiting.
+    while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &more_size) == 0 && more != 0) {
+        zmq_msg_t frame;
+        zmq_msg_init(&frame);
+        zmq_msg_t *to = n_frames == 0 ? body : &frame;
+        if (zmq_msg_recv(to, socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&frame);
+            return -errno;
+        }
+        guard_taken(publish->broker->guard, to);
+        zmq_msg_close(&frame);
+        n_frames++;
+    }
+    *ret_n_frames = n_frames;
+    return 0;
+}
+
+// ---- credit
+
+static uint32_t *unanswered_of(struct publish *publish, const struct request *request) {
+    uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
+    for (size_t i = 0; i < request->peer_size; i++) {
+        hash = (hash ^ request->peer[i]) * UINT64_C(1099511628211);
+    }
+    return &publish->unanswered[(hash ^ (hash >> 32)) % CREDIT_SLOTS];
+}
+
+// ---- requests
+
+// The next message: one that waits, or off the socket. As receive_frames.
+static int next_message(struct publish *publish, struct request *request, zmq_msg_t *body,
+                        unsigned *ret_n_frames) {
+    struct waiting *waiting = waiting_take(publish);
+    if (waiting == NULL) {
+        request->n_events = 0;
+        return receive_frames(publish, request->peer, &request->peer_size, body, ret_n_frames);
+    }
+    memcpy(request->peer, waiting->peer, sizeof(request->peer));
+    request->peer_size = waiting->peer_size;
+    request->n_events = waiting->n_events; // on its peer's account already
+    zmq_msg_move(body, &waiting->body);
+    waiting_free(waiting);
+    *ret_n_frames = 1;
+    return 0;
+}
+
+static int refuse(struct publish *publish, struct arena *arena, struct request *request) {
+    atomic_fetch_add(&publish->broker->counters.bad_frames, 1);
+    publish_reply(publish, arena, request);
+    return 0;
+}
+
+int publish_receive(struct publish *publish, struct arena *arena, struct request **ret) {
+    struct request *request = arena_calloc(arena, 1, sizeof(*request));
+    if (request == NULL) {
+        return -ENOMEM;
+    }
+    // What was unpacked and then refused stays in the arena, which the tick's own events need.
+    size_t used = arena_used(arena);
+    for (unsigned i = 0; i < PUBLISH_BAD_MAX && arena_used(arena) - used < PUBLISH_BAD_BYTES; i++) {
+        zmq_msg_t body;
+        unsigned n_frames = 0;
+        zmq_msg_init(&body);
+        int r = next_message(publish, request, &body, &n_frames);
+        if (r != 0) {
+            zmq_msg_close(&body);
+            return r;
+        }
+        r = publish_read(request, &body, n_frames, arena);
+        zmq_msg_close(&body);
+        if (r == 0 && request->n_events == 0) {
+            request->n_events = (uint32_t)request->message->n_events;
+            *unanswered_of(publish, request) += request->n_events;
+        }
+        if (r <= 0) {
+            *ret = r == 0 ? request : NULL;
+            return r;
+        }
+        refuse(publish, arena, request);
+    }
+    return 1;
+}
+
+// Keeps a request for the next tick, or says busy.
+static int keep(struct publish *publish, struct arena *arena, struct request *request,
+                zmq_msg_t *body) {
+    uint32_t *unanswered = unanswered_of(publish, request);
+    uint32_t n_events = publish_count(zmq_msg_data(body), zmq_msg_size(body));
+    if (*unanswered + n_events > PUBLISH_CREDIT && *unanswered > 0) {
+        touchbus__publish_reply__init(&request->reply);
+        request->n_events = 0;
+        request->reply.request = publish_peek(zmq_msg_data(body), zmq_msg_size(body));
+        request->reply.code = REASON_BUSY;
+        request->reply.detail = arena_strdup(arena, "more events in flight than the credit");
+        atomic_fetch_add(&publish->broker->counters.refused, 1);
+        if (request->reply.detail != NULL) {
+            publish_reply(publish, arena, request);
+        }
+        return request->reply.detail == NULL ? -ENOMEM : 0;
+    }
+    struct waiting *waiting = calloc(1, sizeof(*waiting));
+    if (waiting == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(waiting->peer, request->peer, sizeof(waiting->peer));
+    waiting->peer_size = request->peer_size;
+    waiting->n_events = n_events;
+    *unanswered += n_events;
+    zmq_msg_init(&waiting->body);
+    zmq_msg_move(&waiting->body, body);
+    publish->n_waiting++;
+    publish->bytes_waiting += zmq_msg_size(&waiting->body);
+    *publish->waiting_end = waiting;
+    publish->waiting_end = &waiting->next;
+    return 0;
+}
+
+int publish_drain(struct publish *publish, struct arena *arena) {
+    struct request request = {0};
+    for (unsigned i = 0; i < WAITING_MAX; i++) {
+        if (publish->n_waiting >= WAITING_MAX || publish->bytes_waiting >= WAITING_BYTES_MAX) {
+            return 0; // the rest stays with ZeroMQ, and then with its sender
+        }
+        zmq_msg_t body;
+        unsigned n_frames = 0;
+        zmq_msg_init(&body);
+        int r = receive_frames(publish, request.peer, &request.peer_size, &body, &n_frames);
+        if (r == 0 && n_frames == 1) {
+            r = keep(publish, arena, &request, &body);
+        } else if (r == 0) {
+            r = publish_read(&request, &body, n_frames, arena);
+            r = r < 0 ? r : refuse(publish, arena, &request);
+        }
+        zmq_msg_close(&body);
+        if (r != 0) {
+            return r < 0 ? r : 0;
+        }
+    }
+    return 0;
+}
+
+void publish_reply(struct publish *publish, struct arena *arena, struct request *request) {
+    uint8_t incarnation[INCARNATION_BYTES];
+    memcpy(incarnation, log_incarnation(publish->broker->log), sizeof(incarnation));
+    Touchbus__PublishReply *reply = &request->reply;
+    *unanswered_of(publish, request) -= request->n_events;
+    request->n_events = 0;
+    reply->version = WIRE_VERSION;
+    reply->incarnation = (ProtobufCBinaryData){.len = sizeof(incarnation), .data = incarnation};
+    reply->credit = PUBLISH_CREDIT;
+    const uint8_t *bytes;
+    size_t size;
+    int packed = envelope_pack(&reply->base, arena, &bytes, &size);
+    reply->incarnation = (ProtobufCBinaryData){0}; // of this call's stack
+    if (packed != 0 ||
+        zmq_send(publish->socket, request->peer, request->peer_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) <
+            0 ||
+        zmq_send(publish->socket, bytes, size, ZMQ_DONTWAIT) < 0) {
+        logging_debug("event=reply-lost error=\"%s\"", zmq_strerror(errno));
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row's value, little endian: received_us i64, run (16 bytes), then type, source, producer and
+// detail, each with its terminator, then the sealed event. The run is new for each row, so the
+// nonce's sequence is 0. Customer 0's key seals: an event that broke its schema belongs to nobody.
+#include "broker/tick/quarantine.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "broker/tick/tick_internal.h"
+#include "schemas/envelope.h"
+#include "schemas/reasons.h"
+
+enum { HEAD_BYTES = 8 + BLOCK_RUN_BYTES, NOBODY = 0, NO_SEQUENCE = 0, N_TEXTS = 4 };
+
+int quarantine_parse(const void *value, size_t size, struct quarantine_row *ret) {
+    const uint8_t *at = value;
+    struct quarantine_row row = {0};
+    const char **texts[N_TEXTS] = {&row.type, &row.source, &row.producer, &row.detail};
+    uint64_t received;
+    if (size < HEAD_BYTES) {
+        return -EBADMSG;
+    }
+    memcpy(&received, at, sizeof(received));
+    row.received_us = (int64_t)le64toh(received);
+    row.run = at + sizeof(received);
+    const uint8_t *end = at + size;
+    at += HEAD_BYTES;
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        const uint8_t *terminator = memchr(at, '\0', (size_t)(end - at));
+        if (terminator == NULL) {
+            return -EBADMSG;
+        }
+        *texts[i] = (const char *)at;
+        at = terminator + 1;
+    }
+    row.sealed = at;
+    row.sealed_size = (size_t)(end - at);
+    if (row.sealed_size < KEYS_SEAL_OVERHEAD) {
+        return -EBADMSG;
+    }
+    *ret = row;
+    return 0;
+}
+
+int quarantine_unseal(struct keys_reader *reader, const struct quarantine_row *row,
+                      struct arena *arena, Touchbus__Event **ret) {
+    size_t size = row->sealed_size - KEYS_SEAL_OVERHEAD;
+    uint8_t *plain = arena_alloc(arena, size + 1);
+    const char *why;
+    if (plain == NULL) {
+        return -ENOMEM;
+    }
+    int r =
+        keys_unseal(reader, NOBODY, row->run, NO_SEQUENCE, row->sealed, row->sealed_size, plain);
+    if (r != 0) {
+        return -EBADMSG;
+    }
+    return envelope_unpack_event(plain, size, true, arena, ret, &why) == 0 ? 0 : -EBADMSG;
+}
+
+char *quarantine_format_key(const uint8_t key[static QUARANTINE_KEY_BYTES],
+                            char buffer[static QUARANTINE_KEY_TEXT_BYTES]) {
+    return sodium_bin2hex(buffer, QUARANTINE_KEY_TEXT_BYTES, key, QUARANTINE_KEY_BYTES);
+}
+
+int quarantine_parse_key(const char *text, uint8_t ret[static QUARANTINE_KEY_BYTES]) {
+    uint8_t key[QUARANTINE_KEY_BYTES];
+    size_t size;
+    if (strlen(text) != QUARANTINE_KEY_TEXT_BYTES - 1 ||
+        sodium_hex2bin(key, sizeof(key), text, strlen(text), NULL, &size, NULL) != 0 ||
+        size != sizeof(key)) {
+        return -EINVAL;
+    }
+    memcpy(ret, key, sizeof(key));
+    return 0;
+}
+
+uint64_t quarantine_count(const struct broker *broker) {
+    return atomic_load(&broker->counters.quarantine_rows);
+}
+
+// ---- the tick's side
+
+static int count_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    (void)key, (void)key_size, (void)value, (void)size;
+    (*(uint64_t *)user)++;
+    return 0;
+}
+
+int quarantine_load(struct tick *tick) {
+    uint64_t n = 0;
+    int r = log_reader_begin(tick->reader);
+    if (r != 0) {
+        return r;
+    }
+    r = log_reader_scan(tick->reader, LOG_QUARANTINE, "", 0, NULL, 0, count_row, &n);
+    log_reader_end(tick->reader);
+    atomic_store(&tick->broker->counters.quarantine_rows, n);
+    return r;
+}
+
+static uint8_t *put_text(uint8_t *at, const char *text) {
+    size_t size = strlen(text) + 1;
+    memcpy(at, text, size);
+    return at + size;
+}
+
+static int write_row(struct tick *tick, const uint8_t *key, const uint8_t *event, size_t size,
+                     const char *const texts[static N_TEXTS]) {
+    size_t total = HEAD_BYTES + size + KEYS_SEAL_OVERHEAD;
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        total += strlen(texts[i]) + 1;
+    }
+    uint8_t *row = arena_alloc(tick->arena, total);
+    if (row == NULL) {
+        return -ENOMEM;
+    }
+    uint64_t received = htole64((uint64_t)tick->now_us);
+    memcpy(row, &received, sizeof(received));
+    uint8_t *run = row + sizeof(received);
+    randombytes_buf(run, BLOCK_RUN_BYTES);
+    uint8_t *at = row + HEAD_BYTES;
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        at = put_text(at, texts[i]);
+    }
+    int r = keys_reader_begin(tick->keys_reader);
+    r = r != 0 ? r : keys_seal(tick->keys_reader, NOBODY, run, NO_SEQUENCE, event, size, at);
+    keys_reader_end(tick->keys_reader);
+    return r != 0 ? (r < 0 ? r : -EBADMSG)
+                  : log_put(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES, row, total);
+}
+
+int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYTES],
+                   const uint8_t *event, size_t size, const Touchbus__Event *open,
+                   const char *producer, const char *detail) {
+    atomic_uint_fast64_t *n_rows = &tick->broker->counters.quarantine_rows;
+    int r = log_delete(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES);
+    if (r < 0) {
+        return r;
+    }
+    bool is_new = r == 1;
+    if (is_new && atomic_load(n_rows) >= QUARANTINE_MAX) {
+        return REASON_BUSY;
+    }
+    const char *const texts[N_TEXTS] = {open->type, open->source, producer, detail};
+    r = write_row(tick, key, event, size, texts);
+    atomic_fetch_add(n_rows, r == 0 && is_new);
+    return r;
+}
+
+int quarantine_drop(struct tick *tick, const uint8_t key[static QUARANTINE_KEY_BYTES]) {
+    int r = log_delete(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES);
+    if (r == 0) {
+        atomic_fetch_sub(&tick->broker->counters.quarantine_rows, 1);
+    }
+    return r == 1 ? REASON_NOT_FOUND : r;
+}
+
+int quarantine_fix(struct tick *tick, const uint8_t key[static QUARANTINE_KEY_BYTES],
+                   const Touchbus__Event *event, uint64_t *ret_sequence, const char **ret_detail) {
+    int published = tick_publish(tick, event, ret_sequence, ret_detail);
+    if (published < 0 || (published > 0 && published != REASON_DUPLICATE)) {
+        return published;
+    }
+    int r = quarantine_drop(tick, key);
+    return r < 0 ? r : published;
+}

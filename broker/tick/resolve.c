@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// The customer of an event: by its keys (exact, normalised), else by what it refers to. No owner: a
+// new customer. One: its new keys attach. Several: nothing is merged; the event goes to the owner
+// of its strongest key, foreign keys are left where they are, and identity.changed says so.
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/tick/decide_internal.h"
+#include "broker/tick/normalise.h"
+#include "schemas/base/cleanup.h"
+#include "schemas/body.h"
+#include "schemas/envelope.h"
+#include "schemas/reasons.h"
+
+enum { TABLE_KEY_BYTES_MAX = NAME_BYTES_MAX + 1 + IDENTITY_VALUE_BYTES_MAX };
+_Static_assert(ID_BYTES_MAX <= IDENTITY_VALUE_BYTES_MAX, "a reference's id fits the buffer too");
+
+// An identity that is a key, with its owner.
+struct candidate {
+    const Touchbus__Identity *identity;
+    const char *value; // normalised
+    enum key_class class;
+    uint64_t owner; // 0: nobody's yet
+};
+
+static int find_owner(struct view_txn *txn, enum view_table table, const char *kind,
+                      const char *value, uint64_t *ret) {
+    uint8_t key[TABLE_KEY_BYTES_MAX];
+    size_t n_kind = strlen(kind) + 1;
+    size_t n_value = strlen(value);
+    *ret = 0;
+    if (n_kind + n_value > sizeof(key)) {
+        return 0;
+    }
+    mempcpy(mempcpy(key, kind, n_kind), value, n_value);
+    const void *number;
+    size_t size;
+    int r = view_get(txn, table, key, n_kind + n_value, &number, &size);
+    if (r == 0 && size == sizeof(*ret)) {
+        memcpy(ret, number, size);
+        *ret = be64toh(*ret);
+    }
+    return r < 0 ? r : 0;
+}
+
+static bool is_known(const struct candidate *candidates, size_t n,
+                     const struct candidate *candidate) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(candidates[i].value, candidate->value) == 0 &&
+            strcmp(candidates[i].identity->kind, candidate->identity->kind) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The event's keys, without nobody's values, shared ones and repeats. Partners' keys count only
+// where no person's key stands beside them: a partner is a customer of its own kind.
+static void collect(struct arena *arena, const Touchbus__Event *event,
+                    struct candidate candidates[static EVENT_IDENTITIES_MAX], size_t *ret_n) {
+    size_t n = 0;
+    bool person = false;
+    for (size_t i = 0; i < event->n_identities && n < EVENT_IDENTITIES_MAX; i++) {
+        const Touchbus__Identity *identity = event->identities[i];
+        struct candidate candidate = {.identity = identity,
+                                      .class = normalise_class(identity->kind)};
+        if (candidate.class == KEY_SHARED) {
+            continue;
+        }
+        candidate.value = normalise_value(identity->kind, identity->value, arena);
+        if (candidate.value != NULL && !is_known(candidates, n, &candidate)) {
+            person = person || candidate.class != KEY_PARTNER;
+            candidates[n++] = candidate;
+        }
+    }
+    size_t n_kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!person || candidates[i].class != KEY_PARTNER) {
+            candidates[n_kept++] = candidates[i];
+        }
+    }
+    *ret_n = n_kept;
+}
+
+// Looks up who owns the keys. Nearly always they are all one customer's: a key that the record of
+// the first one's owner holds needs no look-up of its own.
+static int find_owners(struct fold *fold, struct view_txn *txn, struct candidate *candidates,
+                       size_t n) {
+    uint64_t likely = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct candidate *candidate = &candidates[i];
+        const char *kind = candidate->identity->kind;
+        int r = likely == 0 ? 0 : fold_holds_key(fold, txn, likely, kind, candidate->value);
+        if (r == 1) {
+            candidate->owner = likely;
+            continue;
+        }
+        r = r < 0 ? r : find_owner(txn, VIEW_KEYS, kind, candidate->value, &candidate->owner);
+        if (r < 0) {
+            return r;
+        }
+        likely = likely == 0 ? candidate->owner : likely;
+    }
+    return 0;
+}
+
+// The owner of the strongest owned key; of several in one class the lowest number. 0: none.
+static uint64_t strongest_owner(const struct candidate *candidates, size_t n) {
+    const struct candidate *best = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const struct candidate *candidate = &candidates[i];
+        if (candidate->owner != 0 &&
+            (best == NULL || candidate->class < best->class ||
+             (candidate->class == best->class && candidate->owner < best->owner))) {
+            best = candidate;
+        }
+    }
+    return best == NULL ? 0 : best->owner;
+}
+
+static void add_owner(struct resolution *resolution, uint64_t owner) {
+    for (size_t i = 0; i < resolution->n_owners; i++) {
+        if (resolution->owners[i] == owner) {
+            return;
+        }
+    }
+    resolution->owners[resolution->n_owners++] = owner;
+}
+
+// Stamps the keys that are the customer's, or become so.
+static int stamp_keys(struct arena *arena, Touchbus__Event *event,
+                      const struct candidate *candidates, size_t n) {
+    Touchbus__Identity **keys = arena_alloc(arena, n * sizeof(*keys));
+    Touchbus__Identity *rows = arena_alloc(arena, n * sizeof(*rows));
+    if (keys == NULL || rows == NULL) {
+        return -ENOMEM;
+    }
+    size_t n_keys = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (candidates[i].owner != 0 && candidates[i].owner != event->customer) {
+            continue;
+        }
+        Touchbus__Identity *key = &rows[n_keys];
+        touchbus__identity__init(key);
+        key->kind = candidates[i].identity->kind;
+        key->value = arena_strdup(arena, candidates[i].value);
+        key->verified = candidates[i].identity->verified;
+        if (key->value == NULL) {
+            return -ENOMEM;
+        }
+        keys[n_keys++] = key;
+    }
+    event->keys = keys;
+    event->n_keys = n_keys;
+    return 0;
+}
+
+static int by_reference(struct view_txn *txn, Touchbus__Event *event) {
+    for (size_t i = 0; i < event->n_references && event->customer == 0; i++) {
+        int r = find_owner(txn, VIEW_REFERENCES, event->references[i]->kind,
+                           event->references[i]->id, &event->customer);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int resolve_customer(struct fold *fold, struct view_txn *txn, struct arena *arena,
+                     Touchbus__Event *event, uint64_t *customers_last, struct resolution *ret) {
+    struct candidate candidates[EVENT_IDENTITIES_MAX];
+    size_t n;
+    collect(arena, event, candidates, &n);
+    if (n == 0) {
+        return by_reference(txn, event);
+    }
+    int r = find_owners(fold, txn, candidates, n);
+    if (r < 0) {
+        return r;
+    }
+    event->customer = strongest_owner(candidates, n);
+    if (event->customer == 0) {
+        event->customer = ++*customers_last;
+        event->created = true;
+    }
+    add_owner(ret, event->customer);
+    for (size_t i = 0; i < n; i++) {
+        if (candidates[i].owner != 0) {
+            add_owner(ret, candidates[i].owner);
+        }
+    }
+    return stamp_keys(arena, event, candidates, n);
+}
+
+// ---- references
+
+static int add_reference(struct arena *arena, Touchbus__Event *event, const char *kind,
+                         const char *id) {
+    if (event->n_references >= EVENT_REFERENCES_MAX) {
+        return 0;
+    }
+    if (event->references == NULL) {
+        event->references = arena_alloc(arena, EVENT_REFERENCES_MAX * sizeof(*event->references));
+    }
+    Touchbus__Reference *reference = arena_alloc(arena, sizeof(*reference));
+    if (event->references == NULL || reference == NULL) {
+        return -ENOMEM;
+    }
+    touchbus__reference__init(reference);
+    reference->kind = arena_strdup(arena, kind);
+    reference->id = arena_strdup(arena, id);
+    event->references[event->n_references++] = reference;
+    return reference->kind == NULL || reference->id == NULL ? -ENOMEM : 0;
+}
+
+// The text of a field that refers to something; "" where it holds nothing usable.
+static const char *reference_text(struct arena *arena, const struct body_value *value) {
+    if (value->kind == BODY_INTEGER) {
+        return arena_printf(arena, "%" PRId64, value->integer);
+    }
+    if (value->kind != BODY_TEXT || value->text_size > ID_BYTES_MAX ||
+        memchr(value->text, '\0', value->text_size) != NULL) {
+        return "";
+    }
+    char *text = arena_alloc(arena, value->text_size + 1);
+    if (text != NULL) {
+        memcpy(text, value->text, value->text_size);
+        text[value->text_size] = '\0';
+    }
+    return text;
+}
+
+int resolve_references(const struct catalogue_type *type, struct arena *arena,
+                       Touchbus__Event *event) {
+    for (size_t i = 0; type != NULL && i < type->n_fields; i++) {
+        const struct catalogue_field *field = &type->fields[i];
+        struct body_value value;
+        if (field->reference == NULL ||
+            !body_find(event->data.data, event->data.len, field->name, &value)) {
+            continue;
+        }
+        const char *id = reference_text(arena, &value);
+        int r = id == NULL    ? -ENOMEM
+                : *id == '\0' ? 0
+                              : add_reference(arena, event, field->reference, id);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return *event->case_id != '\0' ? add_reference(arena, event, "case", event->case_id) : 0;
+}
+
+// ---- the refused merge
+
+static json_t *refusal_data(const struct resolution *resolution) {
+    char text[24];
+    json_t *from = json_array();
+    for (size_t i = 1; i < resolution->n_owners; i++) {
+        json_array_append_new(from,
+                              json_string(envelope_format_customer(resolution->owners[i], text)));
+    }
+    return json_pack("{s:s, s:o, s:s, s:s}", "kind", "refused", "from", from, "to",
+                     envelope_format_customer(resolution->owners[0], text), "reason",
+                     reason_find(REASON_MERGE_REFUSED)->text);
+}
+
+int resolve_refusal(struct arena *arena, const Touchbus__Event *event, uint64_t sequence,
+                    const struct resolution *resolution, Touchbus__Event **ret) {
+    Touchbus__Event *refusal = arena_alloc(arena, sizeof(*refusal));
+    uint64_t *lanes =
+        arena_copy(arena, resolution->owners, resolution->n_owners * sizeof(resolution->owners[0]));
+    if (refusal == NULL || lanes == NULL) {
+        return -ENOMEM;
+    }
+    touchbus__event__init(refusal);
+    _cleanup_free_ void *data = NULL;
+    size_t size = 0;
+    json_t *json = refusal_data(resolution);
+    int r = json == NULL ? -ENOMEM : body_from_json(json, &data, &size);
+    json_decref(json);
+    if (r < 0) {
+        return r;
+    }
+    refusal->data = (ProtobufCBinaryData){.len = size, .data = arena_copy(arena, data, size)};
+    refusal->id = arena_printf(arena, "refused-%" PRIu64, sequence);
+    refusal->source = arena_strdup(arena, "/touchbus");
+    refusal->type = arena_strdup(arena, "identity.changed");
+    refusal->traceparent = event->traceparent;
+    refusal->direction = TOUCHBUS__DIRECTION__DECIDED;
+    refusal->cause = sequence;
+    refusal->customer = event->customer;
+    refusal->lanes = lanes;
+    refusal->n_lanes = resolution->n_owners;
+    if (refusal->data.data == NULL || refusal->id == NULL || refusal->source == NULL ||
+        refusal->type == NULL) {
+        return -ENOMEM;
+    }
+    *ret = refusal;
+    return 0;
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop: wait, receive, decide and fold, log, show, ack. Under load a tick takes more, so the
+// cost of one sync is shared; idle, the thread sleeps in zmq_poll. It never waits inside a tick but
+// for the disk.
+#include "broker/tick/tick.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "broker/tick/tick_internal.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
+
+// ---- one tick
+
+static int tick_open(struct tick *tick) {
+    if (tick->open) {
+        return 0;
+    }
+    int64_t now_us = clock_now_us();
+    tick->now_us = now_us > tick->now_us ? now_us : tick->now_us;
+    tick->first = log_next(tick->broker->log);
+    tick->requests = NULL;
+    tick->requests_end = &tick->requests;
+    int r = log_begin(tick->broker->log, &tick->log);
+    r = r != 0 ? r : view_begin(tick->broker->view, true, &tick->view);
+    tick->open = true;
+    return r;
+}
+
+static bool tick_is_full(const struct tick *tick) {
+    return tick->n_events >= TICK_EVENTS_MAX || tick->n_bytes >= TICK_BYTES_MAX ||
+           !tick_has_room(tick);
+}
+
+static int receive_requests(struct tick *tick) {
+    while (!tick_is_full(tick)) {
+        struct request *request;
+        int r = publish_receive(tick->publish, tick->arena, &request);
+        if (r != 0) {
+            return r < 0 ? r : 0;
+        }
+        r = tick_open(tick);
+        r = r != 0 ? r : admit_request(tick, request);
+        if (r != 0) {
+            return r;
+        }
+        tick->n_events += request->message->n_events;
+        tick->n_bytes += request->bytes;
+        *tick->requests_end = request;
+        tick->requests_end = &request->next;
+    }
+    return publish_drain(tick->publish, tick->arena);
+}
+
+static int receive_jobs(struct tick *tick) {
+    struct job *job;
+    while (tick->n_jobs < TICK_JOBS_MAX && tick_has_room(tick) &&
+           (job = mailbox_take(tick->broker->to_tick)) != NULL) {
+        int r = tick_open(tick);
+        if (r != 0) {
+            return r;
+        }
+        job->run(job, tick);
+        if (tick->job_results[tick->n_jobs - 1] < 0) {
+            return tick->job_results[tick->n_jobs - 1];
+        }
+    }
+    return 0;
+}
+
+static void show(struct tick *tick) {
+    struct broker *broker = tick->broker;
+    atomic_store(&broker->visible, tick->first + tick->n_records - 1);
+    atomic_fetch_add(&broker->counters.ticks, 1);
+    if (broker->to_delivery != NULL) {
+        mailbox_wake(broker->to_delivery);
+    }
+}
+
+static void answer(struct tick *tick) {
+    for (struct request *request = tick->requests; request != NULL; request = request->next) {
+        publish_reply(tick->publish, tick->arena, request);
+    }
+    for (size_t i = 0; i < tick->n_jobs; i++) {
+        tick->jobs[i]->done(tick->jobs[i], tick->job_results[i]);
+    }
+}
+
+static void tick_close(struct tick *tick) {
+    log_abort(tick->log);
+    view_abort(tick->view);
+    tick->log = NULL;
+    tick->view = NULL;
+    tick->n_records = tick->n_events = tick->n_bytes = tick->n_jobs = 0;
+    tick->requests = NULL;
+    tick->open = tick->log_touched = false;
+    arena_reset(tick->arena);
+}
+
+// What waits now, all of it through to its answers.
+static void tick_once(struct tick *tick, bool with_requests) {
+    int r = tick->reload ? tick_open(tick) : 0;
+    r = r == 0 && tick->reload ? reload_configuration(tick) : r;
+    tick->reload = false;
+    r = r != 0 ? r : receive_jobs(tick);
+    r = r != 0 || !with_requests ? r : receive_requests(tick);
+    if (tick->reading) {
+        log_reader_end(tick->reader);
+        tick->reading = false;
+    }
+    if (r == 0 && (tick->n_records > 0 || tick->log_touched)) {
+        r = tick_commit(tick);
+    }
+    if (r != 0) {
+        broker_fatal("tick", r);
+    }
+    if (tick->n_records > 0) {
+        show(tick);
+    }
+    answer(tick);
+    tick_close(tick);
+}
+
+// ---- the loop
+
+static bool signalled(struct tick *tick) {
+    struct signalfd_siginfo info;
+    if (read(tick->signals, &info, sizeof(info)) != sizeof(info)) {
+        return false;
+    }
+    if (info.ssi_signo == SIGHUP) {
+        tick->reload = true;
+        return false;
+    }
+    logging_info("event=stopping signal=%u", info.ssi_signo);
+    return true;
+}
+
+void tick_run(struct tick *tick) {
+    zmq_pollitem_t items[] = {
+        {.socket = publish_socket(tick->publish), .events = ZMQ_POLLIN},
+        {.fd = mailbox_descriptor(tick->broker->to_tick), .events = ZMQ_POLLIN},
+        {.fd = tick->signals, .events = ZMQ_POLLIN},
+    };
+    while (!atomic_load(&tick->broker->stop)) {
+        bool waits = publish_waits(tick->publish);
+        int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), waits ? 0 : -1);
+        if (r < 0 && errno != EINTR) {
+            broker_fatal("poll", -errno);
+        }
+        if (r <= 0 && !waits) {
+            continue;
+        }
+        if ((items[2].revents & ZMQ_POLLIN) != 0 && signalled(tick)) {
+            atomic_store(&tick->broker->stop, true);
+        }
+        tick_once(tick, true);
+    }
+}
+
+void tick_drain(struct tick *tick, int timeout_ms) {
+    zmq_pollitem_t item = {.fd = mailbox_descriptor(tick->broker->to_tick), .events = ZMQ_POLLIN};
+    zmq_poll(&item, 1, timeout_ms);
+    tick_once(tick, false);
+}
+
+// ---- start and end
+
+// The receipt of the last event: what comes next is no earlier.
+static int load_received(struct tick *tick) {
+    struct block_head block;
+    int r = log_reader_begin(tick->reader);
+    if (r != 0) {
+        return r;
+    }
+    uint64_t next = log_reader_next(tick->reader);
+    r = next == log_reader_first(tick->reader) ? 1
+                                               : log_reader_block(tick->reader, next - 1, &block);
+    if (r == 0) {
+        tick->now_us = block.received_last_us;
+    }
+    log_reader_end(tick->reader);
+    return r < 0 ? r : 0;
+}
+
+static int load_ids(struct tick *tick) {
+    const struct configuration *configuration = &tick->broker->configuration;
+    tick->dedup = dedup_new((uint64_t)configuration->dedup_events);
+    if (tick->dedup == NULL) {
+        return -ENOMEM;
+    }
+    return dedup_load(tick->dedup, tick->reader, clock_now_us() - configuration->dedup_age_us);
+}
+
+static int load_fold(struct tick *tick) {
+    struct view_txn *txn;
+    int r = view_begin(tick->broker->view, false, &txn);
+    if (r != 0) {
+        return r;
+    }
+    r = fold_new(txn, &tick->fold);
+    view_abort(txn);
+    tick->customers_last = r == 0 ? fold_customers_last(tick->fold) : 0;
+    return r;
+}
+
+static int open_signals(struct tick *tick) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    tick->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return tick->signals < 0 ? -errno : 0;
+}
+
+static int load(struct tick *tick) {
+    struct broker *broker = tick->broker;
+    tick->arena = arena_new(TICK_ARENA_BYTES_MAX);
+    tick->records = calloc(TICK_RECORDS_MAX, sizeof(*tick->records));
+    int r = tick->arena == NULL || tick->records == NULL ? -ENOMEM : open_signals(tick);
+    r = r != 0 ? r : log_reader_new(broker->log, &tick->reader);
+    r = r != 0 ? r : keys_reader_new(broker->keys, &tick->keys_reader);
+    r = r != 0 ? r : keys_ensure(broker->keys, 0);
+    r = r != 0 ? r : load_received(tick);
+    r = r != 0 ? r : producers_load(tick->reader, &tick->producers);
+    r = r != 0 ? r : quarantine_load(tick);
+    r = r != 0 ? r : load_ids(tick);
+    r = r != 0 ? r : load_fold(tick);
+    r = r != 0 ? r
+               : decide_new(&broker->configuration, broker->catalogue,
+                            keys_hash_secret(broker->keys), &tick->decide);
+    return r;
+}
+
+int tick_new(struct broker *broker, struct tick **ret) {
+    struct tick *tick = calloc(1, sizeof(*tick));
+    if (tick == NULL) {
+        return -ENOMEM;
+    }
+    tick->broker = broker;
+    tick->signals = -1;
+    int r = load(tick);
+    if (r != 0) {
+        logging_error("event=load-failed error=\"%s\"", strerror(-r));
+    }
+    r = r != 0 ? r : publish_new(broker, &tick->publish);
+    if (r != 0) {
+        tick_free(tick);
+        return r;
+    }
+    *ret = tick;
+    return 0;
+}
+
+struct tick *tick_free(struct tick *tick) {
+    if (tick == NULL) {
+        return NULL;
+    }
+    assert(!tick->open);
+    publish_free(tick->publish);
+    decide_free(tick->decide);
+    fold_free(tick->fold);
+    dedup_free(tick->dedup);
+    producers_free(tick->producers);
+    keys_reader_free(tick->keys_reader);
+    log_reader_free(tick->reader);
+    if (tick->signals >= 0) {
+        close(tick->signals);
+    }
+    free(tick->records);
+    arena_free(tick->arena);
+    free(tick);
+    return NULL;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tick's state, shared by tick.c (the loop), admit.c (requests and events into the tick) and
+// tick_commit.c (out of it, to disk). Everything between two ticks is in the stores; what lies in
+// the arena ends with the tick.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/bounds.h"
+#include "broker/broker.h"
+#include "broker/fold/fold.h"
+#include "broker/tick/decide.h"
+#include "broker/tick/dedup.h"
+#include "broker/tick/producers.h"
+#include "broker/tick/publish.h"
+#include "broker/tick/tick.h"
+
+// An accepted event of this tick; its sequence is tick->first plus its index.
+struct record {
+    const Touchbus__Event *event; // stamped
+    uint8_t id_hash[BLOCK_ID_HASH_BYTES];
+    uint64_t body_hash;
+    const uint8_t *open, *sealed; // serialised halves, sealed still readable
+    size_t open_size, sealed_size;
+};
+
+// What became of one event.
+struct outcome {
+    uint32_t code;
+    uint64_t sequence, customer;
+    const char *detail;
+};
+
+struct tick {
+    struct broker *broker;
+    struct publish *publish;
+    struct decide *decide;
+    struct dedup *dedup;
+    struct producers *producers;
+    struct fold *fold;
+    struct log_reader *reader;
+    struct keys_reader *keys_reader;
+    struct arena *arena;
+    int signals; // signalfd
+    bool reload; // SIGHUP came
+
+    // the open tick
+    bool open, reading;
+    bool log_touched; // something beside events must be committed
+    struct log_txn *log;
+    struct view_txn *view;
+    int64_t now_us; // receipt of its events, never decreasing
+    uint64_t first;
+    uint64_t customers_last;
+    struct record *records; // TICK_RECORDS_MAX
+    size_t n_records;
+    size_t n_events, n_bytes; // taken in
+    struct request *requests, **requests_end;
+    struct tick_job *jobs[TICK_JOBS_MAX];
+    int job_results[TICK_JOBS_MAX];
+    size_t n_jobs;
+};
+
+// ---- admit.c. 0, or a negative errno (fatal).
+int admit_request(struct tick *tick, struct request *request);
+// An event from outside, unnumbered; changed in place.
+int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
+                struct outcome *ret);
+// Stamps sequence and receipt, folds, keeps for the block. The caller has seen tick_has_room.
+int admit_append(struct tick *tick, Touchbus__Event *event,
+                 const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash);
+bool tick_has_room(const struct tick *tick);
+
+// ---- tick_commit.c
+// Makes the tick's events durable, then visible. Nothing is answered where it does not return 0.
+int tick_commit(struct tick *tick);
+
+// ---- reload.c
+// SIGHUP, inside an open tick: takes over what may change and logs configuration.changed. What
+// cannot be read leaves everything as it was. 0, or a negative errno.
+int reload_configuration(struct tick *tick);
+
+// ---- quarantine.c
+// 0; REASON_BUSY where QUARANTINE_MAX rows are held; negative errno.
+int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYTES],
+                   const uint8_t *event, size_t size, const Touchbus__Event *open,
+                   const char *producer, const char *detail);
+int quarantine_load(struct tick *tick); // counts the rows, at start
