@@ -141,6 +141,14 @@ int fold_flush(struct fold *fold, struct view_txn *txn) {
     return r;
 }
 
+size_t fold_record_bytes(const struct fold *fold) {
+    return fold->record_bytes;
+}
+
+void fold_count_anew(struct fold *fold) {
+    fold->record_bytes = 0;
+}
+
 uint64_t fold_customers_last(const struct fold *fold) {
     return fold->customers_last;
 }

@@ -30,6 +30,10 @@ int fold_flush(struct fold *fold, struct view_txn *txn);
 // anyway.
 int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer, const char *kind,
                    const char *value);
+// Bytes of records that were read to be rewritten since fold_count_anew: what a
+// transaction makes dirty beside what its events bring. Its owner ends it at FOLD_RECORD_BYTES_MAX.
+size_t fold_record_bytes(const struct fold *fold);
+void fold_count_anew(struct fold *fold);
 // The last customer number given, as of what was folded.
 uint64_t fold_customers_last(const struct fold *fold);
 // Name of an interned number, "other" for 0 and unknown ones.

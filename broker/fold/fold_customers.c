@@ -100,6 +100,7 @@ static int load(struct fold *fold, struct view_txn *txn, uint64_t number, View__
         *ret = record;
         return 0;
     }
+    fold->record_bytes += size;
     *ret = view__customer__unpack(arena_allocator(fold->arena), size, value);
     if (*ret == NULL || !columns_agree(*ret)) {
         return -EBADMSG;

@@ -79,6 +79,7 @@ int fold_row_get(const struct fold_step *step, enum view_table table, const char
         *ret = NULL;
         return r < 0 ? r : 0;
     }
+    step->fold->record_bytes += size;
     *ret = protobuf_c_message_unpack(descriptor, arena_allocator(step->fold->arena), size, value);
     return *ret == NULL ? -EBADMSG : 0;
 }

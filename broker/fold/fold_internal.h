@@ -21,6 +21,7 @@ struct fold {
     struct arena *arena;
     struct fold_names *names;
     struct fold_customers *customers;
+    size_t record_bytes;       // see fold_record_bytes
     uint64_t customers_last;   // the last customer number given
     bool customers_last_moved; // since the last flush
 };

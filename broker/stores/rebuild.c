@@ -123,7 +123,7 @@ static int fold_block(struct rebuild *rebuild, struct view_txn *txn, const struc
             return r;
         }
         *applied = entry.sequence;
-        *n_left -= 1;
+        *n_left = fold_record_bytes(rebuild->fold) < FOLD_RECORD_BYTES_MAX ? *n_left - 1 : 0;
     }
     return 0;
 }
@@ -131,6 +131,7 @@ static int fold_block(struct rebuild *rebuild, struct view_txn *txn, const struc
 static int fold_some(struct rebuild *rebuild, struct view_txn *txn, uint64_t last,
                      uint64_t *applied) {
     unsigned n_left = REBUILD_EVENTS_MAX;
+    fold_count_anew(rebuild->fold);
     while (*applied < last && n_left > 0) {
         struct block_head block;
         int r = log_reader_block(rebuild->log, *applied + 1, &block);

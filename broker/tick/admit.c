@@ -79,6 +79,7 @@ static int find_duplicate(struct tick *tick, const uint8_t *id_hash, uint64_t bo
 
 bool tick_has_room(const struct tick *tick) {
     return tick->n_records + 1 + FOLLOW_UPS_MAX <= TICK_RECORDS_MAX &&
+           fold_record_bytes(tick->fold) < FOLD_RECORD_BYTES_MAX &&
            arena_used(tick->arena) <= TICK_ARENA_BYTES_MAX / 4 * 3 - 8 * EVENT_BYTES_MAX;
 }
 

@@ -101,6 +101,7 @@ static void tick_close(struct tick *tick) {
     tick->n_records = tick->n_events = tick->n_bytes = tick->n_jobs = 0;
     tick->requests = NULL;
     tick->open = tick->log_touched = false;
+    fold_count_anew(tick->fold);
     arena_reset(tick->arena);
 }
 

@@ -313,6 +313,24 @@ static void test_attributes_over_a_limit_are_counted_as_dropped(void **state) {
     scene_close(&scene);
 }
 
+static void test_what_is_rewritten_is_counted(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    char *large = arena_calloc(scene.arena, 1, 1024);
+    int used = snprintf(large, 1024, "{\"traits\": {\"n0\": \"");
+    memset(large + used, 'x', 900);
+    memcpy(large + used + 900, "\"}}", 4);
+    play(&scene, "customer.identified", large);
+    assert_int_equal(fold_record_bytes(scene.fold), 0); // it was not there before
+    customer(&scene, 1);
+    play(&scene, "page.viewed", "{}");
+    assert_true(fold_record_bytes(scene.fold) > 900);
+    fold_count_anew(scene.fold);
+    play(&scene, "page.viewed", "{}"); // held already
+    assert_int_equal(fold_record_bytes(scene.fold), 0);
+    scene_close(&scene);
+}
+
 // ---- orders and quotes
 
 static void test_an_order_grows_from_its_events_in_any_order(void **state) {
@@ -463,6 +481,7 @@ int main(void) {
         cmocka_unit_test(test_rank_then_time_then_id_decide),
         cmocka_unit_test(test_any_order_gives_the_same_attributes),
         cmocka_unit_test(test_attributes_over_a_limit_are_counted_as_dropped),
+        cmocka_unit_test(test_what_is_rewritten_is_counted),
         cmocka_unit_test(test_an_order_grows_from_its_events_in_any_order),
         cmocka_unit_test(test_a_quote_keeps_its_highest_revision),
         cmocka_unit_test(test_any_bytes_as_data_fold_without_error),
