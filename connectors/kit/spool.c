@@ -192,6 +192,7 @@ static void lose_rest(struct spool *spool, struct segment *segment) {
     }
     if (segment == &spool->segments[spool->n_segments - 1]) {
         stop_appending(spool);
+        spool->failed = spool->failed || spool->synced != spool->next; // they went aside too
         spool->synced = spool->next;
     }
     segment->n_records = spool->read - segment->first;

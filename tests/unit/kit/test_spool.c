@@ -260,6 +260,26 @@ static void test_flipped_bit_is_not_read(void **state) {
     expect(place, "three");
 }
 
+// What stood behind the damage and was not synced yet went aside with it: its owner is told.
+static void test_damage_before_a_sync_fails_it(void **state) {
+    struct place *place = *state;
+    append_text(place, "one");
+    append_text(place, "two");
+    assert_int_equal(spool_sync(place->spool), 0);
+    append_text(place, "three");
+    char path[PATH_BYTES];
+    assert_int_equal(find_files(place, ".seg", path), 1);
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "T", 1, 16 + 16 + 3 + 16), 1);
+    close(fd);
+    expect(place, "one");
+    expect_end(place);
+    assert_int_equal(spool_sync(place->spool), -EIO);
+    append_text(place, "four");
+    assert_int_equal(spool_sync(place->spool), 0);
+    expect(place, "four");
+}
+
 static void test_full_is_said_and_ends(void **state) {
     struct place *place = *state;
     spool_close(place->spool);
@@ -405,6 +425,7 @@ int main(void) {
         TEST(test_torn_tail_is_cut_and_kept_aside),
         TEST(test_every_cut_keeps_a_prefix),
         TEST(test_flipped_bit_is_not_read),
+        TEST(test_damage_before_a_sync_fails_it),
         TEST(test_full_is_said_and_ends),
         TEST(test_failed_sync_is_said_once_and_never_tried_again),
         TEST(test_full_disk_at_every_write_is_said_and_ends),
