@@ -16,6 +16,7 @@
 #include "tools/sample/story.h"
 
 enum { BATCH_EVENTS_MAX = 50, ATTEMPTS_MAX = 30, ANSWER_BYTES_MAX = 1 << 20, TIMEOUT_S = 30 };
+#define PAUSE_NS INT64_C(200000000) // between two attempts
 
 struct conf {
     char *url;
@@ -146,7 +147,7 @@ static int post(struct player *player, enum story_endpoint endpoint, json_t *bat
         free(answer.text);
         if (outcome != 3)
             break;
-        nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
     }
     if (outcome == 3)
         fprintf(stderr,

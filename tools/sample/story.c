@@ -135,7 +135,7 @@ static json_t *lines(struct teller *t) {
     for (uint64_t n = 1 + draw(t, 3); n > 0; n--) {
         const struct product *product = some_product(t);
         json_array_append_new(list, json_pack("{s:s, s:I, s:s, s:s}", "sku", product->sku,
-                                              "quantity", (json_int_t)(1 + draw(t, 4)), "price",
+                                              "quantity", (json_int_t)draw(t, 4) + 1, "price",
                                               product->price, "name", product->name));
     }
     return list;
