@@ -27,6 +27,7 @@
 #include "broker/tick/tick.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/scheduling.h"
 
 enum {
     EXIT_REFUSED = 1,
@@ -218,6 +219,7 @@ static size_t memory_max(const struct broker *broker) {
 static int daemon_open(struct daemon *daemon) {
     struct broker *broker = &daemon->broker;
     broker->started_us = clock_now_us();
+    scheduling_prompt(); // questions and deliveries do not wait for the end of a tick
     broker->zmq = zmq_ctx_new();
     int r = broker->zmq == NULL ? -errno : descriptor_max();
     broker->guard = r > 0 ? guard_new(broker, memory_max(broker), r) : NULL;
@@ -274,6 +276,7 @@ static int daemon_run(struct daemon *daemon) {
                      (long long)broker->configuration.port, (long)getpid(),
                      (unsigned long long)log_first(broker->log),
                      (unsigned long long)log_next(broker->log), TOUCHBUS_VERSION);
+        scheduling_patient();
         tick_run(daemon->tick);
     }
     if (daemon->tick != NULL) {

@@ -12,6 +12,7 @@
 #include "broker/stores/upkeep_internal.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/scheduling.h"
 #include "schemas/reasons.h"
 
 enum {
@@ -189,6 +190,7 @@ void *upkeep_run(void *object) {
     struct upkeep *upkeep = object;
     struct broker *broker = upkeep->broker;
     int64_t due_us[N_DUTIES] = {0}; // the first of each at once
+    scheduling_patient();
     while (!atomic_load(&broker->stop)) {
         int64_t wait_us = run_duties(upkeep, due_us) - clock_monotonic_us();
         struct pollfd mail = {.fd = mailbox_descriptor(broker->to_upkeep), .events = POLLIN};

@@ -12,6 +12,7 @@
 
 #include "schemas/base/clock.h"
 #include "schemas/base/options.h"
+#include "schemas/base/scheduling.h"
 #include "tools/bench/phases.h"
 
 enum { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_AWAY = 3, CONNECT_MS = 60000 };
@@ -183,6 +184,8 @@ int bench_main(int argc, char **argv) {
     if (r != 0) {
         return r == OPTIONS_DONE ? EXIT_DONE : EXIT_USAGE;
     }
+    // As a service desk would: who asks beside the load is not to wait for the load's own slices.
+    scheduling_prompt();
     struct bench bench = {.seconds = (double)conf.seconds,
                           .n_customers = (uint32_t)conf.customers,
                           .queries_per_s = conf.query_rate};
