@@ -74,6 +74,23 @@ static void find_program(char *path, size_t size) {
     snprintf(path + used, size - used, "touchbusd");
 }
 
+static volatile sig_atomic_t spawned;
+
+// A bench that is told to end takes its broker along; its state folder stays for a look.
+static void end_together(int number) {
+    kill((pid_t)spawned, SIGTERM);
+    raise(number); // SA_RESETHAND: the default now
+}
+
+static void watch_signals(pid_t pid) {
+    static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = end_together, .sa_flags = SA_RESETHAND | SA_NODEFER};
+    spawned = (sig_atomic_t)pid;
+    for (size_t i = 0; i < sizeof(SIGNALS) / sizeof(SIGNALS[0]); i++) {
+        sigaction(SIGNALS[i], &action, NULL);
+    }
+}
+
 static int spawn_broker(struct house *house, char *program, int port) {
     char text[16];
     char words[][24] = {"--state", "--port", "--retention-bytes", "64G"};
@@ -87,6 +104,8 @@ static int spawn_broker(struct house *house, char *program, int port) {
     if (r != 0) {
         house->pid = 0;
         fprintf(stderr, "touchbus bench: cannot start %s: %s\n", program, strerror(r));
+    } else {
+        watch_signals(house->pid);
     }
     return -r;
 }

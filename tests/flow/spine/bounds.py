@@ -33,6 +33,16 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def nice_of(pid, thread):
+    """The nice value of the process's thread of that name (the tick's is the process's own)."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8") as file:
+            name, fields = file.read().split("(", 1)[1].rsplit(")", 1)
+        if name == thread:
+            return int(fields.split()[16])
+    raise AssertionError(f"no thread {thread}")
+
+
 def events(first, count):
     return "\n".join(json.dumps({"specversion": "1.0", "id": f"e-{n}", "source": "/bounds", "type": "org.touchbus.page.viewed.v1",
                                  "channel": "web", "keys": f"user_id=u-{n % 30000}", "data": {"url": "https://shop.example/", "pad": "x" * 200}})
@@ -46,6 +56,7 @@ def main():
                            stdout=open(os.path.join(house.folder, "fifo-never-read"), "wb"))
         wait_for("the subscription", lambda: house.touchbus("subscription", "show", "stuck", check=False).returncode == 0)
         os.kill(idle.pid, 19)  # SIGSTOP: it holds what it was given and takes no more
+        assert nice_of(broker.pid, "query") < nice_of(broker.pid, "touchbusd"), "questions wait for the tick's slices"
         peak, step = 0.0, EVENTS // 6
         for first in range(0, EVENTS, step):
             house.touchbus("pub", "--from", "-", text=events(first, step), seconds=240)
