@@ -8,20 +8,6 @@
 
 #include "broker/fold/fold.h"
 
-static int put_identity(struct view *base, const struct view_identity *identity) {
-    struct view_txn *txn = NULL;
-    int r = view_begin(base, true, &txn);
-    if (r < 0) {
-        return r;
-    }
-    r = view_set_identity(txn, identity);
-    if (r < 0) {
-        view_abort(txn);
-        return r;
-    }
-    return view_commit(txn);
-}
-
 static int read_state(struct view *base, struct view_identity *ret, bool *ret_known,
                       uint64_t *ret_applied) {
     struct view_txn *txn = NULL;
@@ -67,7 +53,7 @@ static int check(struct view *base, struct log *log, uint64_t *ret_applied) {
     }
     if (!known || identity.fold_version != FOLD_VERSION ||
         memcmp(identity.incarnation, ours.incarnation, INCARNATION_BYTES) != 0) {
-        r = put_identity(base, &ours);
+        r = view_write_identity(base, &ours);
     }
     if (r == 0) {
         *ret_applied = applied;

@@ -65,20 +65,6 @@ static int catch_up(struct broker *broker) {
     return 0;
 }
 
-static int set_identity(struct view *view, const struct view_identity *identity) {
-    struct view_txn *txn = NULL;
-    int r = view_begin(view, true, &txn);
-    if (r < 0) {
-        return r;
-    }
-    r = view_set_identity(txn, identity);
-    if (r < 0) {
-        view_abort(txn);
-        return r;
-    }
-    return view_commit(txn);
-}
-
 static int build_anew(struct broker *broker, const char *dir, const struct view_identity *identity,
                       const char *why) {
     if (log_next(broker->log) > 1) {
@@ -94,7 +80,7 @@ static int build_anew(struct broker *broker, const char *dir, const struct view_
                       &broker->view);
     }
     if (r == 0) {
-        r = set_identity(broker->view, identity);
+        r = view_write_identity(broker->view, identity);
     }
     return r == 0 ? take_point(broker->view) : r;
 }

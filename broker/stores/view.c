@@ -126,6 +126,20 @@ int view_set_identity(struct view_txn *txn, const struct view_identity *identity
                             identity->incarnation, sizeof(identity->incarnation));
 }
 
+int view_write_identity(struct view *view, const struct view_identity *identity) {
+    struct view_txn *txn = NULL;
+    int r = view_begin(view, true, &txn);
+    if (r < 0) {
+        return r;
+    }
+    r = view_set_identity(txn, identity);
+    if (r < 0) {
+        view_abort(txn);
+        return r;
+    }
+    return view_commit(txn);
+}
+
 int view_get_identity(struct view_txn *txn, struct view_identity *ret) {
     const void *version = NULL, *incarnation = NULL;
     size_t version_size = 0, size = 0;

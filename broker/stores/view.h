@@ -63,6 +63,8 @@ struct view_identity {
     uint32_t fold_version;                  // that wrote it last
 };
 int view_set_identity(struct view_txn *txn, const struct view_identity *identity);
+// The same in a transaction of its own.
+int view_write_identity(struct view *view, const struct view_identity *identity);
 // 0; 1: has none, a new one.
 int view_get_identity(struct view_txn *txn, struct view_identity *ret);
 

@@ -123,6 +123,11 @@ int tool_show(struct tool *tool, const struct ask *ask) {
     return status;
 }
 
+int tool_show_named(struct tool *tool, const char *verb, const char *name) {
+    const touchbus_argument argument = {"name", name};
+    return tool_show(tool, &(struct ask){.verb = verb, .arguments = &argument, .n_arguments = 1});
+}
+
 struct list {
     struct table *table; // NULL: JSON lines
     const struct ask *ask;

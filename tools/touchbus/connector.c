@@ -21,15 +21,10 @@ const struct command command_connector_ls = {
     .run = run_ls,
 };
 
-static int ask_name(struct tool *tool, const char *verb, const char *name) {
-    const touchbus_argument argument = {"name", name};
-    return tool_show(tool, &(struct ask){.verb = verb, .arguments = &argument, .n_arguments = 1});
-}
-
 static int run_show(struct tool *tool, const void *conf, int argc, char **argv) {
     (void)conf;
     (void)argc;
-    return ask_name(tool, "connector.show", argv[0]);
+    return tool_show_named(tool, "connector.show", argv[0]);
 }
 
 const struct command command_connector_show = {
@@ -46,7 +41,7 @@ const struct command command_connector_show = {
 static int run_reload(struct tool *tool, const void *conf, int argc, char **argv) {
     (void)conf;
     (void)argc;
-    return ask_name(tool, "connector.reload", argv[0]);
+    return tool_show_named(tool, "connector.reload", argv[0]);
 }
 
 const struct command command_connector_reload = {

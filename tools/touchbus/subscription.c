@@ -28,16 +28,10 @@ const struct command command_subscription_ls = {
     .run = run_ls,
 };
 
-// A verb of one subscription by its name.
-static int ask_name(struct tool *tool, const char *verb, const char *name) {
-    const touchbus_argument argument = {"name", name};
-    return tool_show(tool, &(struct ask){.verb = verb, .arguments = &argument, .n_arguments = 1});
-}
-
 static int run_show(struct tool *tool, const void *conf, int argc, char **argv) {
     (void)conf;
     (void)argc;
-    return ask_name(tool, "subscription.show", argv[0]);
+    return tool_show_named(tool, "subscription.show", argv[0]);
 }
 
 const struct command command_subscription_show = {
@@ -55,7 +49,7 @@ const struct command command_subscription_show = {
 static int run_pause(struct tool *tool, const void *conf, int argc, char **argv) {
     (void)conf;
     (void)argc;
-    return ask_name(tool, "subscription.pause", argv[0]);
+    return tool_show_named(tool, "subscription.pause", argv[0]);
 }
 
 const struct command command_subscription_pause = {
@@ -73,7 +67,7 @@ const struct command command_subscription_pause = {
 static int run_resume(struct tool *tool, const void *conf, int argc, char **argv) {
     (void)conf;
     (void)argc;
-    return ask_name(tool, "subscription.resume", argv[0]);
+    return tool_show_named(tool, "subscription.resume", argv[0]);
 }
 
 const struct command command_subscription_resume = {

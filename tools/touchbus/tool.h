@@ -72,6 +72,8 @@ struct ask {
 int tool_ask(struct tool *tool, const struct ask *ask, json_t **ret);
 // tool_ask, then the answer printed as an object.
 int tool_show(struct tool *tool, const struct ask *ask);
+// The same for a verb whose one argument is `name`.
+int tool_show_named(struct tool *tool, const char *verb, const char *name);
 // tool_ask, then the answer's and the parts' `rows` printed as a table with these columns (name and
 // heading, NULL-terminated), or one JSON object a line.
 int tool_list(struct tool *tool, const struct ask *ask, const char *const *columns);
