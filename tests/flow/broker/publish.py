@@ -145,6 +145,16 @@ def test_a_restart_keeps_numbers_ids_and_customers(house):
         publisher.close()
 
 
+def test_a_state_folder_with_a_long_path_has_tcp_only(house):
+    with House() as other:
+        other.state = os.path.join(other.folder, "x" * 70, "y" * 70)
+        os.makedirs(other.state)
+        other.start_broker()
+        assert query(other.port, "log.info")[-1].code == 0
+        assert "event=no-ipc" in other.broker.tail()
+        assert other.broker.stop() == 0
+
+
 def test_wrong_usage_is_named(house):
     for arguments, words in ((["--state", house.state, "--bind", "0.0.0.0"], "loopback"), ([], "--state"),
                              (["--state", house.state, "--port", "0"], "out of range"),
