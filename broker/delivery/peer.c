@@ -12,7 +12,7 @@
 #include <xxhash.h>
 
 #include "broker/delivery/delivery_internal.h"
-#include "broker/tick/guard.h"
+#include "broker/endpoint.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
 #include "schemas/reasons.h"
@@ -20,60 +20,24 @@
 enum {
     PEER_QUEUE_FRAMES = 1000, // towards a peer; its bytes are bounded by frame.h
     PEER_QUEUE_IN = 64,       // from a peer
-    HANDSHAKE_MS = 3000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 20000,
     LINGER_MS = 1000,
-    CONNECTIONS_WAITING_MAX = 256,
 };
 
 // ---- the socket
 
-static int set_options(void *socket) {
-    static const struct {
-        int name, value;
-    } rows[] = {
-        {ZMQ_ROUTER_MANDATORY, 1},         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS}, {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
-        {ZMQ_LINGER, LINGER_MS},           {ZMQ_RCVHWM, PEER_QUEUE_IN},
-        {ZMQ_SNDHWM, PEER_QUEUE_FRAMES},   {ZMQ_BACKLOG, CONNECTIONS_WAITING_MAX},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (zmq_setsockopt(socket, rows[i].name, &rows[i].value, sizeof rows[i].value) != 0)
-            return -errno;
-    int64_t frame_max = FRAME_BYTES_MAX;
-    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max) == 0 ? 0 : -errno;
-}
-
-static int bind_one(void *socket, const char *endpoint) {
-    if (zmq_bind(socket, endpoint) == 0)
-        return 0;
-    int error = errno;
-    logging_error("event=bind-failed endpoint=%s error=\"%s\"", endpoint, zmq_strerror(error));
-    return -error;
-}
-
 int peer_open_socket(struct delivery *delivery) {
-    const struct configuration *configuration = &delivery->broker->configuration;
-    char tcp[128], ipc[sizeof(((struct sockaddr_un *)0)->sun_path) + 6];
-    bool v6 = strchr(configuration->bind, ':') != NULL;
-    int on = 1;
-    delivery->socket = zmq_socket(delivery->broker->zmq, ZMQ_ROUTER);
-    if (!delivery->socket)
-        return -errno;
-    int r = set_options(delivery->socket);
-    if (r == 0)
-        r = guard_watch(delivery->broker->guard, delivery->socket);
-    if (r == 0 && v6 && zmq_setsockopt(delivery->socket, ZMQ_IPV6, &on, sizeof on) != 0)
-        r = -errno;
-    snprintf(tcp, sizeof tcp, v6 ? "tcp://[%s]:%d" : "tcp://%s:%d", configuration->bind,
-             (int)configuration->port + 1);
-    if (r == 0)
-        r = bind_one(delivery->socket, tcp);
-    int n = snprintf(ipc, sizeof ipc, "ipc://%s/subscribe", configuration->state);
-    if (r == 0 && n > 0 && (size_t)n < sizeof ipc) // a longer path has tcp only
-        r = bind_one(delivery->socket, ipc);
-    return r;
+    static const struct endpoint endpoint = {
+        .name = "subscribe",
+        .port_offset = 1,
+        .receive_frames_max = PEER_QUEUE_IN,
+        .send_frames_max = PEER_QUEUE_FRAMES,
+        .linger_ms = LINGER_MS,
+        .heartbeat_ms = HEARTBEAT_MS,
+        .heartbeat_timeout_ms = HEARTBEAT_TIMEOUT_MS,
+    };
+    return endpoint_open(delivery->broker, &endpoint, &delivery->socket);
 }
 
 // ---- peers

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "broker/delivery/delivery_internal.h"
-#include "broker/tick/guard.h"
+#include "broker/guard.h"
 #include "schemas/base/arena.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"

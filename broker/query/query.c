@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <zmq.h>
 
+#include "broker/endpoint.h"
+#include "broker/guard.h"
 #include "broker/query/query_call.h"
 #include "broker/query/registry.h"
 #include "broker/query/verbs_names.h"
-#include "broker/tick/guard.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"
@@ -25,52 +25,17 @@ enum {
     WAITING_MS = 1,           // while a call waits for a sequence or for a slow peer
     ENDING_MS = 5000,         // what calls that are away get at the end
     ANSWERS_QUEUED_MAX = 512, // a peer that does not read: ZeroMQ keeps so many, then we wait
-    HANDSHAKE_MS = 3000,
     ARENA_BYTES = 16 << 20,
 };
 
-static int endpoint_bind(struct query *query, const char *endpoint) {
-    if (zmq_bind(query->socket, endpoint) == 0) {
-        return 0;
-    }
-    int r = -errno;
-    logging_error("query endpoint=%s bind=failed error=\"%s\"", endpoint, zmq_strerror(errno));
-    return r;
-}
-
-static int socket_open(struct query *query) {
-    static const struct {
-        int name, value;
-    } settings[] = {
-        {ZMQ_LINGER, 0},
-        {ZMQ_SNDHWM, ANSWERS_QUEUED_MAX},
-        {ZMQ_RCVHWM, GUARD_QUEUE_FRAMES},
-        {ZMQ_ROUTER_MANDATORY, 1},
-        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
-        {ZMQ_HEARTBEAT_IVL, 5 * BEAT_MS},
-        {ZMQ_HEARTBEAT_TIMEOUT, MEMBER_LAPSE_MS},
-    };
-    const struct configuration *conf = &query->broker->configuration;
-    query->socket = zmq_socket(query->broker->zmq, ZMQ_ROUTER);
-    if (query->socket == NULL) {
-        return -errno;
-    }
-    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-        if (zmq_setsockopt(query->socket, settings[i].name, &settings[i].value, sizeof(int)) != 0) {
-            return -errno;
-        }
-    }
-    int64_t size_max = FRAME_BYTES_MAX;
-    char tcp[300], ipc[sizeof(((struct sockaddr_un *)0)->sun_path) + 6];
-    snprintf(tcp, sizeof(tcp), "tcp://%s:%lld", conf->bind, (long long)conf->port + 2);
-    int n = snprintf(ipc, sizeof(ipc), "ipc://%s/query", conf->state);
-    int r = zmq_setsockopt(query->socket, ZMQ_MAXMSGSIZE, &size_max, sizeof(size_max)) != 0 ? -errno
-                                                                                            : 0;
-    r = r == 0 ? guard_watch(query->broker->guard, query->socket) : r;
-    r = r == 0 ? endpoint_bind(query, tcp) : r;
-    // A state folder with a long path has tcp only; the tick's log line says so.
-    return r == 0 && n > 0 && (size_t)n < sizeof(ipc) ? endpoint_bind(query, ipc) : r;
-}
+static const struct endpoint ENDPOINT = {
+    .name = "query",
+    .port_offset = 2,
+    .receive_frames_max = GUARD_QUEUE_FRAMES,
+    .send_frames_max = ANSWERS_QUEUED_MAX,
+    .heartbeat_ms = 5 * BEAT_MS,
+    .heartbeat_timeout_ms = MEMBER_LAPSE_MS,
+};
 
 static int reads_open(struct query *query) {
     struct query_reads *reads = &query->reads;
@@ -93,7 +58,7 @@ int query_new(struct broker *broker, struct query **ret) {
     }
     query->broker = broker;
     int r = reads_open(query);
-    r = r == 0 ? socket_open(query) : r;
+    r = r == 0 ? endpoint_open(query->broker, &ENDPOINT, &query->socket) : r;
     if (r != 0) {
         query_free(query);
         return r;

@@ -11,7 +11,8 @@
 #include <sys/un.h>
 #include <zmq.h>
 
-#include "broker/tick/guard.h"
+#include "broker/endpoint.h"
+#include "broker/guard.h"
 #include "broker/tick/publish_read.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"
@@ -22,11 +23,9 @@ enum {
     PUBLISH_BAD_MAX = 64,        // malformed messages answered in one call
     PUBLISH_BAD_BYTES = 1 << 20, // of the arena that they may take before the rest waits
     PUBLISH_REPLIES_MAX = 256,   // towards one peer that ZeroMQ holds
-    HANDSHAKE_MS = 3000,
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 20000,
     LINGER_MS = 1000,
-    CONNECTIONS_WAITING_MAX = 256,
     CREDIT_SLOTS = 4096,
     WAITING_MAX = 1024, // requests left for the next tick
     WAITING_BYTES_MAX = 32 << 20,
@@ -51,56 +50,14 @@ struct publish {
     uint32_t unanswered[CREDIT_SLOTS];
 };
 
-static int set_options(void *socket) {
-    static const struct {
-        int name, value;
-    } rows[] = {
-        {ZMQ_ROUTER_MANDATORY, 1},         {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
-        {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS}, {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS},
-        {ZMQ_LINGER, LINGER_MS},           {ZMQ_RCVHWM, GUARD_QUEUE_FRAMES},
-        {ZMQ_SNDHWM, PUBLISH_REPLIES_MAX}, {ZMQ_BACKLOG, CONNECTIONS_WAITING_MAX},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (zmq_setsockopt(socket, rows[i].name, &rows[i].value, sizeof(rows[i].value)) != 0) {
-            return -errno;
-        }
-    }
-    int64_t frame_max = FRAME_BYTES_MAX;
-    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) == 0 ? 0 : -errno;
-}
-
-static int bind_tcp(void *socket, const struct configuration *configuration) {
-    char endpoint[128];
-    bool v6 = strchr(configuration->bind, ':') != NULL;
-    int on = 1;
-    if (v6 && zmq_setsockopt(socket, ZMQ_IPV6, &on, sizeof(on)) != 0) {
-        return -errno;
-    }
-    snprintf(endpoint, sizeof(endpoint), v6 ? "tcp://[%s]:%d" : "tcp://%s:%d", configuration->bind,
-             (int)configuration->port);
-    if (zmq_bind(socket, endpoint) != 0) {
-        int error = errno;
-        logging_error("event=bind-failed endpoint=%s error=\"%s\"", endpoint, zmq_strerror(error));
-        return -error;
-    }
-    return 0;
-}
-
-// A state folder with a long path has no ipc endpoint; tcp is always there.
-static int bind_ipc(void *socket, const struct configuration *configuration) {
-    char endpoint[sizeof(((struct sockaddr_un *)0)->sun_path) + 6];
-    int n = snprintf(endpoint, sizeof(endpoint), "ipc://%s/publish", configuration->state);
-    if (n < 0 || (size_t)n >= sizeof(endpoint)) {
-        logging_warning("event=no-ipc reason=path-too-long");
-        return 0;
-    }
-    if (zmq_bind(socket, endpoint) != 0) {
-        int error = errno;
-        logging_error("event=bind-failed endpoint=%s error=\"%s\"", endpoint, zmq_strerror(error));
-        return -error;
-    }
-    return 0;
-}
+static const struct endpoint ENDPOINT = {
+    .name = "publish",
+    .receive_frames_max = GUARD_QUEUE_FRAMES,
+    .send_frames_max = PUBLISH_REPLIES_MAX,
+    .linger_ms = LINGER_MS,
+    .heartbeat_ms = HEARTBEAT_MS,
+    .heartbeat_timeout_ms = HEARTBEAT_TIMEOUT_MS,
+};
 
 int publish_new(struct broker *broker, struct publish **ret) {
     struct publish *publish = calloc(1, sizeof(*publish));
@@ -109,11 +66,7 @@ int publish_new(struct broker *broker, struct publish **ret) {
     }
     publish->broker = broker;
     publish->waiting_end = &publish->waiting;
-    publish->socket = zmq_socket(broker->zmq, ZMQ_ROUTER);
-    int r = publish->socket == NULL ? -errno : set_options(publish->socket);
-    r = r != 0 ? r : guard_watch(broker->guard, publish->socket);
-    r = r != 0 ? r : bind_tcp(publish->socket, &broker->configuration);
-    r = r != 0 ? r : bind_ipc(publish->socket, &broker->configuration);
+    int r = endpoint_open(broker, &ENDPOINT, &publish->socket);
     if (r != 0) {
         publish_free(publish);
         return r;

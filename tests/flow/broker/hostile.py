@@ -17,7 +17,7 @@ from wire import Publisher, context, pb  # noqa: E402
 from events import make, pack  # noqa: E402
 
 BAD_FRAME, BAD_VERSION, TOO_LARGE, BAD_ARGUMENT, BUSY = 100, 101, 102, 103, 203
-MEMORY_MIB_MAX = 1024  # at its worst; see broker/tick/guard.h
+MEMORY_MIB_MAX = 1024  # at its worst; see broker/guard.h
 SETTLED_MIB_MAX = 256
 with open(program("touchbusd"), "rb") as binary:
     SANITIZED = b"__asan_init" in binary.read()

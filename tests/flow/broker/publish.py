@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Publishing to the real broker: numbers, duplicates, conflicts, quarantine, identity, restarts, and what an ack means."""
+import errno
 import os
 import signal
+import socket
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -152,6 +154,21 @@ def test_a_state_folder_with_a_long_path_has_tcp_only(house):
         other.start_broker()
         assert query(other.port, "log.info")[-1].code == 0
         assert "event=no-ipc" in other.broker.tail()
+        assert other.broker.stop() == 0
+
+
+def test_every_socket_listens_on_ipv6(house):
+    with socket.socket(socket.AF_INET6) as probe:
+        if probe.connect_ex(("::1", 9)) not in (0, errno.ECONNREFUSED):
+            print("SKIP: no IPv6 loopback")
+            return
+    with House() as other:
+        other.start_broker("--bind", "::1", wait=False)
+        for port in range(other.port, other.port + 3):
+            def listening(port=port):
+                with socket.socket(socket.AF_INET6) as probe:
+                    return probe.connect_ex(("::1", port)) == 0
+            wait_for(f"port {port} on ::1", listening)
         assert other.broker.stop() == 0
 
 

@@ -2,7 +2,7 @@
 // Connections are known by their descriptor, from the sockets' monitors. A descriptor may be used
 // again by another connection: its account then starts where both counts stand, so that an account
 // can only err towards too little held, and a count that runs backwards ends it.
-#include "broker/tick/guard.h"
+#include "broker/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
