@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import House, wait_for  # noqa: E402
 
-HEAP_MIB_MAX = 256  # with --dedup-events 50000; the default of a million adds 96 MiB at most (broker/README.md)
+HEAP_MIB_MAX = 256  # with --dedup-events 50000; the default of 3 million adds 64 MiB (broker/README.md, Memory)
 EVENTS = 120000
 IDLE_S = 5
 IDLE_CPU_MAX = 0.03
