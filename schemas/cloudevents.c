@@ -152,6 +152,15 @@ static int read_customer(struct reading *reading, const struct attribute *attrib
                : refuse(reading, attribute->why_not);
 }
 
+static int read_redacted(struct reading *reading, const struct attribute *attribute,
+                         const json_t *value) {
+    if (!reading->stamped) {
+        return 0;
+    }
+    reading->event->redacted = json_is_true(value);
+    return json_is_boolean(value) ? 0 : refuse(reading, attribute->why_not);
+}
+
 static int read_direction(struct reading *reading, const struct attribute *attribute,
                           const json_t *value) {
     const char *text = text_of(value);
@@ -262,6 +271,7 @@ static const struct attribute attributes[] = {
     {"sequence", read_sequence, 0, "sequence is not a number above 0"},
     {"received", read_received, 0, "received is not RFC 3339"},
     {"customer", read_customer, 0, "customer is not of the form c42"},
+    {"redacted", read_redacted, 0, "redacted is not true or false"},
     TEXT("channel", channel),
     {"direction", read_direction, 0, "direction is not in, out or decided"},
     TEXT("actor", actor),

@@ -114,6 +114,9 @@ static void put_stamps(struct writing *writing, const Touchbus__Event *event) {
     if (event->customer != 0) {
         put_text(writing, "customer", envelope_format_customer(event->customer, customer));
     }
+    if (event->redacted) {
+        put(writing, "redacted", json_true());
+    }
 }
 
 static void put_event(struct writing *writing, const Touchbus__Event *event,

@@ -160,7 +160,8 @@ static const char *check_event(const Touchbus__Event *event) {
 static bool is_stamped(const Touchbus__Event *event) {
     return event->sequence != 0 || event->received_us != 0 || event->customer != 0 ||
            event->n_lanes != 0 || event->rank != 0 || event->n_keys != 0 ||
-           event->n_references != 0 || event->created;
+           event->n_references != 0 || event->created || event->key_lookups.len != 0 ||
+           event->reference_lookups.len != 0 || event->erases || event->redacted;
 }
 
 static int check_rules(const Touchbus__Event *event, bool from_client, const char **ret_why) {

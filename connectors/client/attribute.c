@@ -20,6 +20,7 @@ enum attribute_kind {
     ATTRIBUTE_SEQUENCE,
     ATTRIBUTE_RECEIVED,
     ATTRIBUTE_CUSTOMER,
+    ATTRIBUTE_REDACTED,
     ATTRIBUTE_RESERVED,
 };
 
@@ -51,6 +52,7 @@ static const struct attribute attributes[] = {
     {"sequence", ATTRIBUTE_SEQUENCE, 0, 0},
     {"received", ATTRIBUTE_RECEIVED, 0, 0},
     {"customer", ATTRIBUTE_CUSTOMER, 0, 0},
+    {"redacted", ATTRIBUTE_REDACTED, 0, 0},
     {"specversion", ATTRIBUTE_RESERVED, 0, 0},
     {"data", ATTRIBUTE_RESERVED, 0, 0},
     {"keys", ATTRIBUTE_RESERVED, 0, 0},
@@ -196,6 +198,7 @@ int touchbus_event_set(touchbus_event *event, const char *name, const char *valu
     case ATTRIBUTE_SEQUENCE:
     case ATTRIBUTE_RECEIVED:
     case ATTRIBUTE_CUSTOMER:
+    case ATTRIBUTE_REDACTED:
     case ATTRIBUTE_RESERVED:
         break;
     }
@@ -290,6 +293,8 @@ const char *touchbus_event_get(const touchbus_event *event, const char *name) {
         return message->customer == 0 ? NULL
                                       : keep(event, EVENT_TEXT_CUSTOMER,
                                              envelope_format_customer(message->customer, customer));
+    case ATTRIBUTE_REDACTED:
+        return message->redacted ? "true" : NULL;
     case ATTRIBUTE_RESERVED:
         break;
     }

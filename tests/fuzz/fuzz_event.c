@@ -52,7 +52,8 @@ static void strip(Touchbus__Event *event) {
     }
     event->n_lanes = event->n_keys = event->n_references = 0;
     event->rank = 0;
-    event->created = false;
+    event->key_lookups.len = event->reference_lookups.len = 0;
+    event->created = event->erases = false;
 }
 
 // A type inside that looks like one outside has no way back.

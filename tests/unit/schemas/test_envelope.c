@@ -310,6 +310,11 @@ static void test_clients_do_not_stamp(void **state) {
     EVENT_REFUSED(event.customer = 1, REASON_BAD_FRAME, stamped);
     EVENT_REFUSED(event.rank = 1, REASON_BAD_FRAME, stamped);
     EVENT_REFUSED(event.created = true, REASON_BAD_FRAME, stamped);
+    EVENT_REFUSED(event.erases = true, REASON_BAD_FRAME, stamped);
+    EVENT_REFUSED(event.redacted = true, REASON_BAD_FRAME, stamped);
+    ProtobufCBinaryData lookups = {.len = 4, .data = (uint8_t *)keys};
+    EVENT_REFUSED(event.key_lookups = lookups, REASON_BAD_FRAME, stamped);
+    EVENT_REFUSED(event.reference_lookups = lookups, REASON_BAD_FRAME, stamped);
     EVENT_REFUSED((event.lanes = lanes, event.n_lanes = 1), REASON_BAD_FRAME, stamped);
     EVENT_REFUSED((event.keys = keys, event.n_keys = 1), REASON_BAD_FRAME, stamped);
     EVENT_REFUSED((event.references = references, event.n_references = 1), REASON_BAD_FRAME,
@@ -360,7 +365,8 @@ static void fill_all(Touchbus__Event *event) {
     extension.value_case = TOUCHBUS__EXTENSION__VALUE_NUMBER;
     extension.number = -5;
     fill_event(event);
-    event->has_time = event->created = true;
+    event->has_time = event->created = event->erases = event->redacted = true;
+    event->key_lookups = event->reference_lookups = (ProtobufCBinaryData){.len = 1, .data = body};
     event->time_us = event->received_us = -1;
     event->sequence = event->customer = event->cause = 7;
     event->rank = 9;
