@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 #include "schemas/body.h"
 #include "schemas/cloudevents_names.h"
@@ -21,11 +22,11 @@
 static int unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
                   size_t size_max, struct arena *arena, ProtobufCMessage **ret,
                   const char **ret_why) {
-    if (size > size_max) {
+    if (GUARD(frame_size) && size > size_max) {
         *ret_why = "over the size limit";
         return REASON_TOO_LARGE;
     }
-    int r = envelope_scan(descriptor, data, size, ret_why);
+    int r = GUARD(scan_before_parse) ? envelope_scan(descriptor, data, size, ret_why) : 0;
     if (r != 0) {
         return r;
     }
@@ -57,7 +58,7 @@ int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *da
     if (r != 0) {
         return r;
     }
-    if (!version_fits(message)) {
+    if (GUARD(wire_version) && !version_fits(message)) {
         *ret_why = "the wire version is not known here";
         return REASON_BAD_VERSION;
     }
@@ -95,7 +96,8 @@ static const char *check_texts(const Touchbus__Event *event) {
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t length = strlen(rows[i].text);
-        if ((length == 0 && rows[i].required) || !utf8_check_printable(rows[i].text, length)) {
+        bool printable = !GUARD(control_characters) || utf8_check_printable(rows[i].text, length);
+        if ((length == 0 && rows[i].required) || !printable) {
             return rows[i].why;
         }
     }
@@ -166,7 +168,7 @@ static bool is_stamped(const Touchbus__Event *event) {
 
 static int check_rules(const Touchbus__Event *event, bool from_client, const char **ret_why) {
     const char *why = check_event(event);
-    if (why == NULL && from_client && is_stamped(event)) {
+    if (GUARD(client_stamps) && why == NULL && from_client && is_stamped(event)) {
         why = "an attribute that only the broker stamps is set";
     }
     if (why == NULL) {

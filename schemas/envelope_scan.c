@@ -7,6 +7,7 @@
 // https://protobuf.dev/programming-guides/encoding/
 #include "schemas/envelope_scan.h"
 
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
@@ -158,7 +159,7 @@ static int count_element(struct scan *scan, const struct level *level,
     uint32_t *count = &scan->counts[scan->depth - 1][field - level->message->fields];
     *count += 1;
     const struct field_limit *limit = limit_of(level, field);
-    if (limit != NULL && limit->count_max > 0 && *count > limit->count_max) {
+    if (GUARD(wire_counts) && limit != NULL && limit->count_max > 0 && *count > limit->count_max) {
         return refuse(scan, REASON_TOO_LARGE, limit->why_not);
     }
     return 0;
@@ -176,7 +177,7 @@ static int mark_singular(struct scan *scan, struct level *level,
             taken |= same ? UINT64_C(1) << i : 0;
         }
     }
-    if ((level->seen & taken) != 0) {
+    if (GUARD(wire_singular) && (level->seen & taken) != 0) {
         return refuse(scan, REASON_BAD_FRAME, "a singular field stands twice");
     }
     level->seen |= taken;
@@ -208,10 +209,11 @@ static int scan_value(struct scan *scan, const struct level *level,
         return scan_packed(scan, level, field, end);
     }
     const struct field_limit *limit = limit_of(level, field);
-    if (limit != NULL && limit->bytes_max > 0 && length > limit->bytes_max) {
+    if (GUARD(wire_lengths) && limit != NULL && limit->bytes_max > 0 && length > limit->bytes_max) {
         return refuse(scan, REASON_TOO_LARGE, limit->why_not);
     }
-    if (field->type == PROTOBUF_C_TYPE_STRING && !utf8_check(scan->at, length)) {
+    if (GUARD(wire_utf8) && field->type == PROTOBUF_C_TYPE_STRING &&
+        !utf8_check(scan->at, length)) {
         return refuse(scan, REASON_BAD_FRAME, "text that is not UTF-8, or holds a NUL");
     }
     scan->at = end;
@@ -225,7 +227,7 @@ static int scan_length(struct scan *scan, const struct level *level,
     if (r != 0) {
         return r;
     }
-    if (length > (size_t)(level->end - scan->at)) {
+    if (GUARD(wire_truncated) && length > (size_t)(level->end - scan->at)) {
         return refuse(scan, REASON_BAD_FRAME, "a length beyond the end");
     }
     const uint8_t *end = scan->at + length;
@@ -270,7 +272,7 @@ static int scan_field(struct scan *scan, struct level *level) {
     unsigned wire_type = tag & 7;
     const ProtobufCFieldDescriptor *field =
         find_field(level, (uint32_t)(tag >> FIELD_NUMBER_SHIFT));
-    if (field == NULL && ++scan->n_unknown > WIRE_UNKNOWN_MAX) {
+    if (GUARD(wire_unknown) && field == NULL && ++scan->n_unknown > WIRE_UNKNOWN_MAX) {
         return refuse(scan, REASON_TOO_LARGE, "too many unknown fields");
     }
     if (field != NULL) {

@@ -19,6 +19,7 @@
 
 #include "broker/bounds.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 #define BLOCK_MAGIC UINT32_C(0x314b4254) // "TBK1"
 enum {
@@ -208,7 +209,7 @@ int block_open(const void *bytes, size_t size, bool check_sum, struct block_head
         GET(uint32_t, data, 12) != size) {
         return -EBADMSG;
     }
-    if (check_sum &&
+    if (GUARD(block_checksum) && check_sum &&
         GET(uint64_t, data, 0) != XXH3_64bits(data + CHECKSUM_BYTES, size - CHECKSUM_BYTES)) {
         return -EBADMSG;
     }
@@ -225,7 +226,8 @@ int block_open(const void *bytes, size_t size, bool check_sum, struct block_head
     uint32_t names_at = GET(uint32_t, data, 64), bytes_at = GET(uint32_t, data, 68);
     if (head.n_events == 0 || head.n_events > (size - HEADER_BYTES) / ENTRY_BYTES ||
         names_at != HEADER_BYTES + head.n_events * ENTRY_BYTES || bytes_at < names_at ||
-        bytes_at > size || head.first == 0 || head.first > (uint64_t)INT64_MAX - head.n_events ||
+        bytes_at > size || head.first == 0 ||
+        (GUARD(sequence_range) && head.first > (uint64_t)INT64_MAX - head.n_events) ||
         head.n_names > NAME_INDEX_MAX || !names_are_whole(data, names_at, bytes_at, head.n_names)) {
         return -EBADMSG;
     }
@@ -238,8 +240,9 @@ int block_entry_get(const struct block_head *block, uint32_t index, struct block
     const uint8_t *entry = block->data + HEADER_BYTES + (size_t)index * ENTRY_BYTES;
     size_t offset = GET(uint32_t, entry, 64), open_size = GET(uint32_t, entry, 68),
            sealed_size = GET(uint32_t, entry, 72);
-    if (offset < GET(uint32_t, block->data, 68) || offset > block->size ||
-        open_size + sealed_size > block->size - offset) {
+    if (GUARD(block_entry_bounds) &&
+        (offset < GET(uint32_t, block->data, 68) || offset > block->size ||
+         open_size + sealed_size > block->size - offset)) {
         return -EBADMSG;
     }
     *ret = (struct block_entry){

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "broker/bounds.h"
+#include "schemas/base/guards.h"
 #include "schemas/limits.h"
 
 #define IDLE_US (INT64_C(7) * 86400 * 1000000) // a producer this long idle may be forgotten
@@ -118,11 +119,14 @@ uint64_t producer_expected(const struct producer *producer, uint64_t epoch) {
 
 enum number_verdict producer_check(const struct producer *producer, uint64_t epoch,
                                    uint64_t number) {
-    if (epoch < producer->epoch) {
+    if (GUARD(fenced_epoch) && epoch < producer->epoch) {
         return NUMBER_FENCED;
     }
     uint64_t expected = producer_expected(producer, epoch);
-    return number == expected ? NUMBER_NEXT : number < expected ? NUMBER_OLD : NUMBER_GAP;
+    if (GUARD(number_gap) && number > expected) {
+        return NUMBER_GAP;
+    }
+    return GUARD(number_old) && number < expected ? NUMBER_OLD : NUMBER_NEXT;
 }
 
 static void range_add(struct producer *producer, uint64_t number, uint64_t sequence) {

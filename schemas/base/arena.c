@@ -3,6 +3,7 @@
 // allocated from. The bound counts whole chunks, so an arena never holds more heap than it says.
 // Single allocations are never freed.
 #include "schemas/base/arena.h"
+#include "schemas/base/guards.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -108,7 +109,7 @@ void cleanup_arena(struct arena **arena) {
 
 // Puts a chunk with room for `bytes` in front, as large as doubling and the bound allow.
 static bool arena_grow(struct arena *arena, size_t bytes) {
-    size_t left = arena->bytes_max - arena->bytes_chunks;
+    size_t left = GUARD(arena_cap) ? arena->bytes_max - arena->bytes_chunks : SIZE_MAX / 2;
     if (left < sizeof(struct chunk) || bytes > left - sizeof(struct chunk)) {
         return false;
     }

@@ -196,6 +196,32 @@ static void test_a_full_tick_with_names_all_different(void **state) {
     free(data);
 }
 
+// Sequences stay below 2^63: SQLite's and JSON's readers have signed numbers, and first + n must
+// not wrap. Zero is no sequence.
+static void test_sequences_beyond_their_range_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t first;
+        int result;
+    } rows[] = {
+        {1, 0},
+        {INT64_MAX - 1, 0},
+        {INT64_MAX, -EBADMSG},
+        {(uint64_t)INT64_MAX + 1, -EBADMSG},
+        {UINT64_MAX, -EBADMSG},
+        {0, -EBADMSG},
+    };
+    const struct block_record record = {.type = "page.viewed", .channel = ""};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        void *data = NULL;
+        size_t size = 0;
+        struct block_head head;
+        assert_int_equal(block_build(rows[i].first, run, &record, 1, &data, &size), 0);
+        assert_int_equal(block_open(data, size, true, &head), rows[i].result);
+        free(data);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_built_is_read),
@@ -204,6 +230,7 @@ int main(void) {
         cmocka_unit_test(test_unchecked_damage_stays_inside),
         cmocka_unit_test(test_a_block_has_a_bound),
         cmocka_unit_test(test_a_full_tick_with_names_all_different),
+        cmocka_unit_test(test_sequences_beyond_their_range_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
