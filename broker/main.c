@@ -26,6 +26,7 @@
 #include "broker/tick/dedup.h"
 #include "broker/tick/tick.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/core_dumps.h"
 #include "schemas/base/logging.h"
 #include "schemas/base/scheduling.h"
 
@@ -309,6 +310,7 @@ static void bound_heap(void) {
 }
 
 int main(int argc, char **argv) {
+    core_dumps_forbid();
     bound_heap();
     struct daemon *daemon = calloc(1, sizeof(*daemon));
     if (daemon == NULL) {

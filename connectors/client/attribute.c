@@ -324,6 +324,16 @@ uint64_t touchbus_event_customer(const touchbus_event *event) {
     return message == NULL ? 0 : message->customer;
 }
 
+bool touchbus_event_erases(const touchbus_event *event) {
+    const Touchbus__Event *message = event_message(event);
+    return message != NULL && message->erases;
+}
+
+bool touchbus_event_redacted(const touchbus_event *event) {
+    const Touchbus__Event *message = event_message(event);
+    return message != NULL && message->redacted;
+}
+
 uint64_t touchbus_event_lane(const touchbus_event *event) {
     const Touchbus__Event *message = event->message;
     if (message == NULL) {

@@ -50,6 +50,10 @@ static void outline_note(struct event_outline *outline, uint64_t field, uint64_t
     case 24: // keys
     case 25: // references
     case 40: // created
+    case 41: // key_lookups
+    case 42: // reference_lookups
+    case 43: // erases
+    case 44: // redacted
         outline->stamped = true;
         break;
     default:

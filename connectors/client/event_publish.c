@@ -36,7 +36,8 @@ static int pack_without_stamps(const touchbus_event *event, touchbus_event **ret
     bare.sequence = bare.customer = 0;
     bare.received_us = 0;
     bare.rank = 0;
-    bare.created = false;
+    bare.created = bare.erases = bare.redacted = false;
+    bare.key_lookups = bare.reference_lookups = (ProtobufCBinaryData){0};
     bare.n_lanes = bare.n_keys = bare.n_references = 0;
     _cleanup_free_ uint8_t *bytes = malloc(touchbus__event__get_packed_size(&bare) + 1);
     if (bytes == NULL) {

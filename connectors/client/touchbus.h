@@ -65,6 +65,11 @@ TOUCHBUS_EXPORT bool touchbus_event_time(const touchbus_event *event,
 TOUCHBUS_EXPORT uint64_t touchbus_event_sequence(const touchbus_event *event);
 TOUCHBUS_EXPORT int64_t touchbus_event_received(const touchbus_event *event);
 TOUCHBUS_EXPORT uint64_t touchbus_event_customer(const touchbus_event *event); // 0: nobody
+// The broker's word that this event's customer is erased: whoever keeps anything of the person
+// removes it, and settles the event when that is done. No publisher can say so.
+TOUCHBUS_EXPORT bool touchbus_event_erases(const touchbus_event *event);
+// Whether what was personal in the event is gone: it has no identities, data and subject any more.
+TOUCHBUS_EXPORT bool touchbus_event_redacted(const touchbus_event *event);
 // The lane a sink keeps its fence by: the first of the event's lanes.
 TOUCHBUS_EXPORT uint64_t touchbus_event_lane(const touchbus_event *event);
 // The rank that the broker gave its source: between two events that set an attribute the higher

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "connectors/kit/private.h"
+#include "schemas/base/core_dumps.h"
 #include "schemas/base/logging.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -89,6 +90,7 @@ int kit_main(const struct kit_connector *connector, int argc, char **argv) {
                       .signal_fd = -1,
                       .wake_fd = -1,
                       .watch_fd = -1};
+    core_dumps_forbid();
     int r = settings_load(connector, argc, argv, &kit.settings);
     if (r != 0) {
         return r == OPTIONS_DONE ? EXIT_DONE : EXIT_USAGE;

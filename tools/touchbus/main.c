@@ -9,6 +9,7 @@
 #include <sys/param.h>
 
 #include "schemas/base/cleanup.h"
+#include "schemas/base/core_dumps.h"
 #include "tools/touchbus/tool.h"
 
 enum { WORDS_MAX = 256, NAME_BYTES = 64 };
@@ -245,6 +246,7 @@ static int dispatch(int argc, char **argv, int first) {
 }
 
 int main(int argc, char **argv) {
+    core_dumps_forbid();
     setlocale(LC_CTYPE, "C.UTF-8");
     struct option_page page;
     struct globals globals = {0};

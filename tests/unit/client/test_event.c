@@ -194,8 +194,11 @@ static void test_publishing_a_delivered_event_drops_the_stamps(void **state) {
     stamped.customer = 7;
     stamped.n_lanes = 2;
     stamped.lanes = lanes;
-    stamped.created = true;
-    uint8_t bytes[128];
+    stamped.created = stamped.erases = stamped.redacted = true;
+    uint8_t lookups[17] = {1};
+    stamped.key_lookups = (ProtobufCBinaryData){.len = 17, .data = lookups};
+    stamped.reference_lookups = (ProtobufCBinaryData){.len = 16, .data = lookups};
+    uint8_t bytes[192];
     touchbus_event *event;
     assert_int_equal(event_from_bytes(bytes, touchbus__event__pack(&stamped, bytes), &event), 0);
     assert_int_equal(touchbus_event_sequence(event), 12);
@@ -205,8 +208,12 @@ static void test_publishing_a_delivered_event_drops_the_stamps(void **state) {
     assert_string_equal(touchbus_event_get(event, "customer"), "c7");
     assert_string_equal(touchbus_event_get(event, "sequence"), "12");
     assert_string_equal(touchbus_event_get(event, "received"), "1970-01-01T00:00:01Z");
+    assert_true(touchbus_event_erases(event));
+    assert_true(touchbus_event_redacted(event));
     Touchbus__Event *message = to_publish(event);
     assert_int_equal(message->sequence, 0);
+    assert_int_equal(message->key_lookups.len + message->reference_lookups.len, 0);
+    assert_false(message->erases || message->redacted);
     assert_int_equal(message->received_us, 0);
     assert_int_equal(message->customer, 0);
     assert_int_equal(message->n_lanes, 0);

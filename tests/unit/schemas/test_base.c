@@ -5,12 +5,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "schemas/base/arena.h"
 #include "schemas/base/base64.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/core_dumps.h"
 #include "schemas/base/logging.h"
 #include "schemas/base/utf8.h"
 #include "schemas/reasons.h"
@@ -290,6 +294,32 @@ static void test_reasons_are_unique_and_never_missing(void **state) {
     assert_string_equal(reason_find(REASON_NUMBER_GAP)->name, "number-gap");
 }
 
+// In a child, as nothing takes it back. Its status says what holds there.
+static int status_of_child(const char *allowed) {
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {1, 1};
+        if (allowed != NULL) {
+            setenv("TOUCHBUS_CORE_DUMPS", allowed, 1);
+        }
+        core_dumps_forbid();
+        int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+        getrlimit(RLIMIT_CORE, &limit);
+        _exit(dumpable == 0 && limit.rlim_max == 0 ? 0 : dumpable == 1 ? 1 : 2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+}
+
+static void test_a_crash_writes_no_core_unless_told_to(void **state) {
+    (void)state;
+    unsetenv("TOUCHBUS_CORE_DUMPS");
+    assert_int_equal(status_of_child(NULL), 0);
+    assert_int_equal(status_of_child("yes"), 0);
+    assert_int_equal(status_of_child("1"), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arena_aligns_and_counts),
@@ -304,6 +334,7 @@ int main(void) {
         cmocka_unit_test(test_base64_has_one_spelling),
         cmocka_unit_test(test_log_lines_are_one_escaped_line),
         cmocka_unit_test(test_levels_have_names),
+        cmocka_unit_test(test_a_crash_writes_no_core_unless_told_to),
         cmocka_unit_test(test_reasons_are_unique_and_never_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
