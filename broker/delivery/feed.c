@@ -204,8 +204,8 @@ static int unseal(struct feed *feed, const struct block_head *block,
     }
     if (state && *state == SHARED_DESTROYED)
         return 1;
-    int r = keys_unseal(feed->keys, entry->customer, block->run, entry->sequence, entry->sealed,
-                        entry->sealed_size, plain);
+    int r = keys_unseal(feed->keys, block_entry_key(entry), block->run, entry->sequence,
+                        entry->sealed, entry->sealed_size, plain);
     if (state && r == 0)
         memcpy(place, plain, plain_size);
     if (state && r >= 0)

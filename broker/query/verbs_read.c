@@ -168,8 +168,8 @@ int read_event(struct call *call, struct arena *arena, const struct block_head *
     }
     memcpy(plain, entry.open, entry.open_size);
     size_t size = entry.open_size;
-    int sealed = keys_unseal(call_reads(call)->keys, entry.customer, block->run, entry.sequence,
-                             entry.sealed, entry.sealed_size, plain + size);
+    int sealed = keys_unseal(call_reads(call)->keys, block_entry_key(&entry), block->run,
+                             entry.sequence, entry.sealed, entry.sealed_size, plain + size);
     if (sealed < 0) {
         return sealed;
     }

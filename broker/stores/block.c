@@ -264,6 +264,10 @@ int block_entry_get(const struct block_head *block, uint32_t index, struct block
     return 0;
 }
 
+uint64_t block_entry_key(const struct block_entry *entry) {
+    return (entry->flags & ENTRY_ERASES) != 0 ? 0 : entry->customer;
+}
+
 const char *block_name(const struct block_head *block, uint16_t index) {
     if (index >= block->n_names) {
         return NULL;

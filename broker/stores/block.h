@@ -11,7 +11,11 @@
 
 enum { BLOCK_RUN_BYTES = 16, BLOCK_ID_HASH_BYTES = 16 };
 
-enum { ENTRY_CREATED = 1 /* made its customer */, ENTRY_MANY_LANES = 2 /* see Event.lanes */ };
+enum {
+    ENTRY_CREATED = 1,    // made its customer
+    ENTRY_MANY_LANES = 2, // see Event.lanes
+    ENTRY_ERASES = 4,     // see Event.erases: sealed with nobody's key, its customer's is gone
+};
 
 // One event to be written. Everything is borrowed until block_build returns.
 struct block_record {
@@ -58,5 +62,7 @@ int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
 int block_open(const void *data, size_t size, bool check_sum, struct block_head *ret);
 // The index-th entry; index < n_events. -EBADMSG where it points outside.
 int block_entry_get(const struct block_head *block, uint32_t index, struct block_entry *ret);
+// Whose key seals it: its customer's, or nobody's (0).
+uint64_t block_entry_key(const struct block_entry *entry);
 // A name of the dictionary, terminated; NULL where there is none.
 const char *block_name(const struct block_head *block, uint16_t index);

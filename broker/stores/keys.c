@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The customers' secrets over one synced LMDB environment: record n (big-endian) holds the keys of
-// customers 32 n to 32 n + 31, so that a look-up touches a small, warm tree. Secrets leave this
-// file only inside libsodium's calls.
+// customers 32 n to 32 n + 31, so that a look-up touches a small, warm tree. Secrets are read only
+// inside libsodium's calls.
 #include "broker/stores/keys.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/stores/store.h"
+#include "broker/stores/keys_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
-enum { TABLE_KEYS, TABLE_META, N_TABLES };
 enum {
-    RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES,
     MAKE_MAX = 2 * KEYS_AHEAD, // keys made in one transaction
     NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
 };
@@ -25,38 +23,32 @@ _Static_assert(KEYS_SEAL_OVERHEAD == crypto_aead_xchacha20poly1305_ietf_ABYTES, 
 _Static_assert(KEYS_SECRET_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "the key");
 _Static_assert(NONCE_BYTES == BLOCK_RUN_BYTES + sizeof(uint64_t), "run and sequence");
 
-static const char *const table_names[N_TABLES] = {[TABLE_KEYS] = "keys", [TABLE_META] = "meta"};
+static const char *const table_names[KEYS_N_TABLES] = {
+    [KEYS_TABLE_KEYS] = "keys",           // record u64 -> KEYS_RECORD secrets
+    [KEYS_TABLE_META] = "meta",           // "hash-secret", "scrub" (keys_needs_scrub)
+    [KEYS_TABLE_DESTROYED] = "destroyed", // customer u64 -> when, microseconds
+};
 static const char key_hash_secret[] = "hash-secret";
-
-struct keys {
-    struct store *store;
-    atomic_uint_fast64_t made; // keys 0 to made - 1 exist and are on disk
-    uint8_t hash_secret[KEYS_HASH_SECRET_BYTES];
-};
-
-struct keys_reader {
-    struct keys *keys;
-    struct store_txn *txn; // NULL outside of a slice
-};
 
 static int put_hash_secret(struct store_txn *txn, void *user) {
     (void)user;
     uint8_t secret[KEYS_HASH_SECRET_BYTES];
     randombytes_buf(secret, sizeof(secret));
-    return store_put(txn, TABLE_META, key_hash_secret, strlen(key_hash_secret), secret,
+    return store_put(txn, KEYS_TABLE_META, key_hash_secret, strlen(key_hash_secret), secret,
                      sizeof(secret));
 }
 
 static int load_in(struct keys *keys, struct store_txn *txn) {
     const void *value = NULL, *key = NULL;
     size_t size = 0, key_size = 0;
-    int r = store_get(txn, TABLE_META, key_hash_secret, strlen(key_hash_secret), &value, &size);
+    int r =
+        store_get(txn, KEYS_TABLE_META, key_hash_secret, strlen(key_hash_secret), &value, &size);
     if (r != 0 || size != sizeof(keys->hash_secret)) {
         return r < 0 ? r : -EBADMSG;
     }
     memcpy(keys->hash_secret, value, size);
     struct store_cursor *cursor = NULL;
-    r = store_cursor_new(txn, TABLE_KEYS, &cursor);
+    r = store_cursor_new(txn, KEYS_TABLE_KEYS, &cursor);
     if (r < 0) {
         return r;
     }
@@ -71,7 +63,7 @@ static int load_in(struct keys *keys, struct store_txn *txn) {
         return r;
     }
     atomic_store(&keys->made, made);
-    return 0;
+    return keys_gone_load(keys, txn);
 }
 
 int keys_open(const char *dir, bool read_only, struct keys **ret) {
@@ -84,7 +76,7 @@ int keys_open(const char *dir, bool read_only, struct keys **ret) {
     }
     // 16 GiB of address space: 500 million customers.
     struct store_options options = {.tables = table_names,
-                                    .n_tables = N_TABLES,
+                                    .n_tables = KEYS_N_TABLES,
                                     .map_bytes = read_only ? 0 : (size_t)16 << 30,
                                     .read_only = read_only,
                                     .create = put_hash_secret};
@@ -108,6 +100,7 @@ int keys_open(const char *dir, bool read_only, struct keys **ret) {
 struct keys *keys_close(struct keys *keys) {
     if (keys != NULL) {
         store_close(keys->store);
+        keys_gone_free(keys);
         sodium_memzero(keys->hash_secret, sizeof(keys->hash_secret));
         free(keys);
     }
@@ -121,13 +114,13 @@ static int make_keys(struct keys *keys, uint64_t from, uint64_t *ret_made) {
     if (r < 0) {
         return r;
     }
-    uint8_t secrets[RECORD_BYTES];
+    uint8_t secrets[KEYS_RECORD_BYTES];
     uint64_t record = from / KEYS_RECORD, end = record + MAKE_MAX / KEYS_RECORD;
     for (; r == 0 && record < end; record++) {
         uint8_t key[8];
         store_be64(key, record);
         randombytes_buf(secrets, sizeof(secrets));
-        r = store_append(txn, TABLE_KEYS, key, sizeof(key), secrets, sizeof(secrets));
+        r = store_append(txn, KEYS_TABLE_KEYS, key, sizeof(key), secrets, sizeof(secrets));
     }
     sodium_memzero(secrets, sizeof(secrets));
     if (r != 0) {
@@ -135,6 +128,7 @@ static int make_keys(struct keys *keys, uint64_t from, uint64_t *ret_made) {
         return r > 0 ? -EBADMSG : r;
     }
     r = store_commit(txn);
+    r = r == 0 ? keys_wash(keys) : r;
     if (r == 0) {
         *ret_made = end * KEYS_RECORD;
     }
@@ -191,35 +185,31 @@ void keys_reader_end(struct keys_reader *reader) {
     store_abort(STEAL(reader->txn));
 }
 
-static int find_record(struct keys_reader *reader, uint64_t record, const void **ret,
-                       size_t *ret_size) {
+int keys_find_record(struct store_txn *txn, uint64_t customer, const void **ret, size_t *ret_size) {
     uint8_t key[8];
-    store_be64(key, record);
-    return store_get(reader->txn, TABLE_KEYS, key, sizeof(key), ret, ret_size);
+    store_be64(key, customer / KEYS_RECORD);
+    int r = store_get(txn, KEYS_TABLE_KEYS, key, sizeof(key), ret, ret_size);
+    return r == 0 && *ret_size != KEYS_RECORD_BYTES ? -EBADMSG : r;
 }
 
-// 0 and the secret (valid until the slice's end); 1: destroyed, or never made.
-static int find_secret(struct keys_reader *reader, uint64_t customer, const uint8_t **ret) {
+int keys_find_secret(struct keys_reader *reader, uint64_t customer, const uint8_t **ret) {
     const void *value = NULL;
     size_t size = 0;
-    int r = find_record(reader, customer / KEYS_RECORD, &value, &size);
+    int r = keys_find_record(reader->txn, customer, &value, &size);
     if (r == 1 && customer < atomic_load(&reader->keys->made)) {
         // Made since the slice began. No pointer of this slice is in anybody's hands.
         keys_reader_end(reader);
         r = keys_reader_begin(reader);
         if (r == 0) {
-            r = find_record(reader, customer / KEYS_RECORD, &value, &size);
+            r = keys_find_record(reader->txn, customer, &value, &size);
         }
     }
     if (r != 0) {
         return r;
     }
-    if (size != RECORD_BYTES) {
-        return -EBADMSG;
-    }
     const uint8_t *secret = (const uint8_t *)value + customer % KEYS_RECORD * KEYS_SECRET_BYTES;
     // The first byte settles nearly all; the rest is looked at where it is zero.
-    if (secret[0] == 0 && sodium_is_zero(secret, KEYS_SECRET_BYTES)) {
+    if (GUARD(destroyed_key) && secret[0] == 0 && sodium_is_zero(secret, KEYS_SECRET_BYTES)) {
         return 1;
     }
     *ret = secret;
@@ -235,7 +225,7 @@ int keys_seal(struct keys_reader *reader, uint64_t customer,
               const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *plain,
               size_t size, uint8_t *ret) {
     const uint8_t *secret = NULL;
-    int r = find_secret(reader, customer, &secret);
+    int r = keys_find_secret(reader, customer, &secret);
     if (r != 0) {
         return r;
     }
@@ -251,7 +241,7 @@ int keys_unseal(struct keys_reader *reader, uint64_t customer,
                 const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *sealed,
                 size_t size, uint8_t *ret) {
     const uint8_t *secret = NULL;
-    int r = find_secret(reader, customer, &secret);
+    int r = keys_find_secret(reader, customer, &secret);
     if (r != 0) {
         return r;
     }

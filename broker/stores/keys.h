@@ -47,6 +47,27 @@ int keys_seal(struct keys_reader *reader, uint64_t customer,
 int keys_unseal(struct keys_reader *reader, uint64_t customer,
                 const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *sealed,
                 size_t size, uint8_t *ret);
+
+// ---- destroying a customer's key: nothing that was sealed with it can be read again, wherever it
+// lies. What it was stays in free pages of the file until keys_scrub.
+
+// Tick thread. On disk when it returns, with the time in the table of destroyed ones. 0; 1: it was
+// destroyed before (its first time stays); -EINVAL: nobody's key, or one that was never made. Any
+// other failure is fatal, as of any commit.
+int keys_destroy(struct keys *keys, uint64_t customer, int64_t time_us);
+// Any thread; one load where nobody's is.
+bool keys_is_destroyed(const struct keys *keys, uint64_t customer);
+uint64_t keys_n_destroyed(const struct keys *keys);
+// Calls row for each, by number, until it returns other than 0; returns that.
+int keys_each_destroyed(struct keys *keys,
+                        int (*row)(void *user, uint64_t customer, int64_t time_us), void *user);
+// Whether free pages of the file may still hold a destroyed key. Any thread.
+bool keys_needs_scrub(const struct keys *keys);
+// Overwrites them, synced. Any thread but the tick's, which must not wait; one at a time. 0; 1: a
+// reader of an older slice is in the way, or a key was destroyed meanwhile: again later. A negative
+// errno: a write or sync failed, fatal.
+int keys_scrub(struct keys *keys);
+
 // A consistent copy as a new folder `dir` (backup).
 int keys_copy(struct keys *keys, const char *dir);
 struct store *keys_store(struct keys *keys); // for upkeep

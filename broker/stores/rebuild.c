@@ -75,7 +75,7 @@ static int join_halves(struct rebuild *rebuild, const struct block_head *block,
         if (entry->sealed_size < KEYS_SEAL_OVERHEAD) {
             return say_damaged(entry->sequence, entry->sequence, "the sealed half is cut");
         }
-        int r = keys_unseal(rebuild->secrets, entry->customer, block->run, entry->sequence,
+        int r = keys_unseal(rebuild->secrets, block_entry_key(entry), block->run, entry->sequence,
                             entry->sealed, entry->sealed_size, bytes + size);
         if (r == 0) {
             size += entry->sealed_size - KEYS_SEAL_OVERHEAD;

@@ -441,13 +441,21 @@ static MDB_cursor *inner_of(struct store_cursor *cursor) {
     return (MDB_cursor *)cursor;
 }
 
-int store_cursor_new(struct store_txn *txn, unsigned table, struct store_cursor **ret) {
+static int new_cursor(struct store_txn *txn, MDB_dbi table, struct store_cursor **ret) {
     MDB_cursor *cursor = NULL;
-    int r = mdb_cursor_open(txn->txn, txn->store->tables[table], &cursor);
+    int r = mdb_cursor_open(txn->txn, table, &cursor);
     if (r == 0) {
         *ret = (struct store_cursor *)cursor;
     }
     return store_error(r);
+}
+
+int store_cursor_new(struct store_txn *txn, unsigned table, struct store_cursor **ret) {
+    return new_cursor(txn, txn->store->tables[table], ret);
+}
+
+int store_cursor_free_pages(struct store_txn *txn, struct store_cursor **ret) {
+    return new_cursor(txn, 0, ret); // LMDB's number for its list of free pages
 }
 
 struct store_cursor *store_cursor_free(struct store_cursor *cursor) {

@@ -100,6 +100,15 @@ int store_read_meta(struct store_txn *txn, uint8_t *page, size_t *ret_size);
 int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,
                      const char **ret_why);
 
+// ---- pages that no commit needs: what they held stays in the file until they are used again
+// Zeroes, up to n_max of them, what commits before *ret_below have freed, and syncs. Pages that a
+// reader or the last commit but one may still need are left alone. 0; 1: there are more. Not on a
+// thread that has a write transaction open.
+int store_wipe_free(struct store *store, unsigned n_max, uint64_t *ret_below);
+// Zeroes the memory of n_pages pages that LMDB keeps for writing: a page is written whole, with
+// what its memory held before in its unused rest. Writes nothing; `table` is any of the store's.
+int store_wash(struct store *store, unsigned table, unsigned n_pages);
+
 // ---- small files beside the stores
 // Takes an exclusive (or shared) lock on the file, made if missing, held until *ret_descriptor is
 // closed or the process ends. -EBUSY: another process holds it.

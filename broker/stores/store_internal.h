@@ -18,3 +18,6 @@ int store_error(int code);
 int store_publish_folder(const char *aside, const char *dir);
 // The data file's descriptor, borrowed, and its page size.
 int store_environment(struct store_txn *txn, size_t *ret_page_bytes);
+// A cursor over LMDB's own list of free pages, in a read transaction: the commit that freed them ->
+// their number and then each one's, all in the machine's size_t.
+int store_cursor_free_pages(struct store_txn *txn, struct store_cursor **ret);

@@ -24,7 +24,9 @@ static int seal(struct tick *tick, const struct record *record, const uint8_t *r
     if (sealed == NULL) {
         return -ENOMEM;
     }
-    int r = keys_seal(tick->keys_reader, event->customer, run, event->sequence, record->sealed,
+    // The event that erases a customer comes when the key is gone.
+    uint64_t key = event->erases ? 0 : event->customer;
+    int r = keys_seal(tick->keys_reader, key, run, event->sequence, record->sealed,
                       record->sealed_size, sealed);
     if (r >= 0) {
         ret->sealed = sealed;
@@ -42,7 +44,8 @@ static int fill(struct tick *tick, const struct record *record, const uint8_t *r
         .lane = event->lanes[0],
         .received_us = event->received_us,
         .time_us = event->has_time ? event->time_us : event->received_us,
-        .flags = (event->created ? ENTRY_CREATED : 0) | (event->n_lanes > 1 ? ENTRY_MANY_LANES : 0),
+        .flags = (event->created ? ENTRY_CREATED : 0) |
+                 (event->n_lanes > 1 ? ENTRY_MANY_LANES : 0) | (event->erases ? ENTRY_ERASES : 0),
         .type = event->type,
         .channel = event->channel,
         .open = record->open,

@@ -222,6 +222,14 @@ static void test_sequences_beyond_their_range_are_refused(void **state) {
     }
 }
 
+static void test_an_entry_that_erases_is_sealed_with_nobodys_key(void **state) {
+    (void)state;
+    struct block_entry entry = {.customer = 7, .flags = ENTRY_CREATED};
+    assert_int_equal(block_entry_key(&entry), 7);
+    entry.flags = ENTRY_ERASES;
+    assert_int_equal(block_entry_key(&entry), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_built_is_read),
@@ -231,6 +239,7 @@ int main(void) {
         cmocka_unit_test(test_a_block_has_a_bound),
         cmocka_unit_test(test_a_full_tick_with_names_all_different),
         cmocka_unit_test(test_sequences_beyond_their_range_are_refused),
+        cmocka_unit_test(test_an_entry_that_erases_is_sealed_with_nobodys_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

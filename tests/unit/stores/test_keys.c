@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker/stores/keys.h"
@@ -55,8 +57,37 @@ static void test_a_key_made_during_a_slice_is_seen(void **state) {
     keys_close(keys);
 }
 
+// The customer's secret as it lies in the store; its first table is the keys'.
+static void read_secret_of(struct keys *keys, uint64_t customer, uint8_t ret[KEYS_SECRET_BYTES]) {
+    struct store_txn *txn = NULL;
+    const void *record = NULL;
+    size_t size = 0;
+    uint8_t key[8];
+    store_be64(key, customer / KEYS_RECORD);
+    assert_int_equal(store_begin(keys_store(keys), false, &txn), 0);
+    assert_int_equal(store_get(txn, 0, key, sizeof(key), &record, &size), 0);
+    memcpy(ret, (const uint8_t *)record + customer % KEYS_RECORD * KEYS_SECRET_BYTES,
+           KEYS_SECRET_BYTES);
+    store_abort(txn);
+}
+
+// How often the secret stands in the file, in whole pages, free ones and unused rests.
+static unsigned count_in_file(const char *dir, const uint8_t secret[KEYS_SECRET_BYTES]) {
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    size_t size = 0;
+    uint8_t *bytes = support_read(path, &size);
+    unsigned n = 0;
+    const uint8_t *at = bytes;
+    while ((at = memmem(at, size - (size_t)(at - bytes), secret, KEYS_SECRET_BYTES)) != NULL) {
+        n++;
+        at++;
+    }
+    free(bytes);
+    return n;
+}
+
 static void test_a_destroyed_key_opens_nothing(void **state) {
-    static const char *const tables[] = {"keys", "meta"};
     struct keys *keys = NULL;
     struct keys_reader *reader = NULL;
     uint8_t sealed[1 + KEYS_SEAL_OVERHEAD], plain[1];
@@ -65,33 +96,168 @@ static void test_a_destroyed_key_opens_nothing(void **state) {
     assert_int_equal(keys_reader_new(keys, &reader), 0);
     assert_int_equal(keys_reader_begin(reader), 0);
     assert_int_equal(keys_seal(reader, 40, run, 1, "x", 1, sealed), 0);
+    keys_reader_end(reader);
+    assert_false(keys_is_destroyed(keys, 40));
+    assert_int_equal(keys_destroy(keys, 40, 1234567), 0);
+    for (int i = 0; i < 2; i++) { // at once, and after the next start
+        assert_true(keys_is_destroyed(keys, 40));
+        assert_false(keys_is_destroyed(keys, 41));
+        assert_false(keys_is_destroyed(keys, 0));
+        assert_int_equal(keys_n_destroyed(keys), 1);
+        assert_int_equal(keys_reader_begin(reader), 0);
+        assert_int_equal(keys_unseal(reader, 40, run, 1, sealed, sizeof(sealed), plain), 1);
+        assert_int_equal(keys_seal(reader, 40, run, 2, "x", 1, sealed), 1);
+        assert_int_equal(keys_seal(reader, 41, run, 2, "x", 1, sealed), 0);
+        keys_reader_free(reader);
+        keys_close(keys);
+        assert_int_equal(keys_open(support_path(*state, "keys"), false, &keys), 0);
+        assert_int_equal(keys_reader_new(keys, &reader), 0);
+    }
     keys_reader_free(reader);
     keys_close(keys);
+}
 
+static int sum_row(void *user, uint64_t customer, int64_t time_us) {
+    int64_t *sum = user;
+    *sum += (int64_t)customer * time_us;
+    return 0;
+}
+
+static void test_keys_are_destroyed_once_and_only_where_there_is_one(void **state) {
+    struct keys *keys = NULL;
+    int64_t sum = 0;
+    enum { MANY = 1000 }; // the set in memory grows more than once
+    assert_int_equal(keys_open(support_path(*state, "keys"), false, &keys), 0);
+    assert_int_equal(keys_destroy(keys, 1, 1), -EINVAL); // none was made
+    assert_int_equal(keys_ensure(keys, 1), 0);
+    assert_int_equal(keys_destroy(keys, 0, 1), -EINVAL); // nobody's
+    assert_int_equal(keys_destroy(keys, keys_made(keys), 1), -EINVAL);
+    for (uint64_t customer = 1; customer <= MANY; customer++) {
+        assert_int_equal(keys_destroy(keys, 3 * customer, 2), 0);
+        assert_int_equal(keys_destroy(keys, 3 * customer, 9), 1);
+    }
+    for (uint64_t customer = 1; customer <= 3 * MANY; customer++) {
+        assert_int_equal(keys_is_destroyed(keys, customer), customer % 3 == 0);
+    }
+    assert_int_equal(keys_each_destroyed(keys, sum_row, &sum), 0);
+    assert_int_equal(sum, 2 * 3 * MANY * (MANY + 1) / 2); // the first time stays
+    keys_close(keys);
+}
+
+static void test_a_scrub_leaves_no_copy_of_a_destroyed_key_in_the_file(void **state) {
+    struct keys *keys = NULL;
+    const char *dir = support_path(*state, "keys");
+    uint8_t secrets[4][KEYS_SECRET_BYTES], neighbour[KEYS_SECRET_BYTES];
+    static const uint64_t customers[4] = {1, 40, 8191, 8192 + 4000};
+    assert_int_equal(keys_open(dir, false, &keys), 0);
+    assert_int_equal(keys_ensure(keys, 1), 0);
+    assert_false(keys_needs_scrub(keys));
+    for (int i = 0; i < 4; i++) {
+        read_secret_of(keys, customers[i], secrets[i]);
+        assert_int_equal(count_in_file(dir, secrets[i]), 1);
+    }
+    read_secret_of(keys, 41, neighbour);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(keys_destroy(keys, customers[i], 1), 0);
+    }
+    // The control: this is what a scrub is for. Pages of those before may be used again by now.
+    assert_true(count_in_file(dir, secrets[3]) > 0);
+    assert_true(keys_needs_scrub(keys));
+    keys_close(keys);
+
+    assert_int_equal(keys_open(dir, false, &keys), 0); // as after a crash
+    assert_true(keys_needs_scrub(keys));
+    assert_int_equal(keys_scrub(keys), 0);
+    assert_false(keys_needs_scrub(keys));
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(count_in_file(dir, secrets[i]), 0);
+    }
+    assert_int_equal(count_in_file(dir, neighbour), 1);
+    keys_close(keys);
+    assert_int_equal(keys_open(dir, false, &keys), 0);
+    assert_false(keys_needs_scrub(keys));
+    assert_true(keys_is_destroyed(keys, 40));
+    keys_close(keys);
+}
+
+static int compare_secret(const void *a, const void *b) {
+    return memcmp(a, b, KEYS_SECRET_BYTES);
+}
+
+// Keys are made, pages are rewritten and used again, keys are destroyed, all in one process: no
+// secret may come to lie where a scrub does not look, in the unused rest of another page.
+static void test_every_secret_stands_in_the_file_once_after_a_scrub(void **state) {
+    struct keys *keys = NULL;
+    const char *dir = support_path(*state, "keys");
+    enum { ROUNDS = 5, DESTROYED = 20 };
+    assert_int_equal(keys_open(dir, false, &keys), 0);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        assert_int_equal(keys_ensure(keys, i * KEYS_AHEAD), 0);
+        for (uint64_t customer = 1; customer <= DESTROYED; customer++) {
+            assert_int_equal(keys_destroy(keys, i * KEYS_AHEAD / 2 + 7 * customer, 1), 0);
+        }
+    }
+    assert_int_equal(keys_scrub(keys), 0);
+    size_t n = keys_made(keys), size = 0, n_found = 0;
+    uint8_t(*secrets)[KEYS_SECRET_BYTES] = calloc(n, sizeof(*secrets));
+    assert_non_null(secrets);
+    for (size_t i = 0; i < n; i++) {
+        read_secret_of(keys, i, secrets[i]);
+    }
+    keys_close(keys);
+    qsort(secrets, n, sizeof(*secrets), compare_secret);
+    assert_true(sodium_is_zero(secrets[ROUNDS * DESTROYED - 1], KEYS_SECRET_BYTES));
+    assert_false(sodium_is_zero(secrets[ROUNDS * DESTROYED], KEYS_SECRET_BYTES));
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    uint8_t *bytes = support_read(path, &size);
+    for (size_t at = 0; at + KEYS_SECRET_BYTES <= size; at++) {
+        n_found += bsearch(bytes + at, secrets[ROUNDS * DESTROYED], n - (size_t)ROUNDS * DESTROYED,
+                           sizeof(*secrets), compare_secret) != NULL;
+    }
+    assert_int_equal(n_found, n - (size_t)ROUNDS * DESTROYED);
+    free(bytes);
+    free(secrets);
+}
+
+static void test_a_scrub_waits_for_readers_that_may_see_the_key(void **state) {
+    struct keys *keys = NULL;
+    struct keys_reader *reader = NULL;
+    const char *dir = support_path(*state, "keys");
+    uint8_t secret[KEYS_SECRET_BYTES], sealed[1 + KEYS_SEAL_OVERHEAD], plain[1];
+    assert_int_equal(keys_open(dir, false, &keys), 0);
+    assert_int_equal(keys_ensure(keys, 1), 0);
+    read_secret_of(keys, 7, secret);
+    assert_int_equal(keys_reader_new(keys, &reader), 0);
+    assert_int_equal(keys_reader_begin(reader), 0);
+    assert_int_equal(keys_seal(reader, 7, run, 1, "x", 1, sealed), 0);
+    assert_int_equal(keys_destroy(keys, 7, 1), 0);
+    assert_int_equal(keys_scrub(keys), 1);
+    assert_true(keys_needs_scrub(keys));
+    assert_true(count_in_file(dir, secret) > 0);
+    assert_int_equal(keys_unseal(reader, 7, run, 1, sealed, sizeof(sealed), plain), 0); // whole
+    keys_reader_end(reader);
+    assert_int_equal(keys_scrub(keys), 0);
+    assert_int_equal(count_in_file(dir, secret), 0);
+    keys_reader_free(reader);
+    keys_close(keys);
+}
+
+static void test_a_store_from_before_destroying_opens(void **state) {
+    static const char *const tables[] = {"keys", "meta"};
+    static const uint8_t hash_secret[KEYS_HASH_SECRET_BYTES] = {1};
     struct store_options options = {.tables = tables, .n_tables = 2, .map_bytes = 1 << 28};
     struct store *store = NULL;
     struct store_txn *txn = NULL;
-    const void *record = NULL;
-    size_t size = 0;
-    uint8_t key[8], copy[KEYS_RECORD * KEYS_SECRET_BYTES];
-    store_be64(key, 40 / KEYS_RECORD);
+    struct keys *keys = NULL;
     assert_int_equal(store_open(support_path(*state, "keys"), &options, &store), 0);
     assert_int_equal(store_begin(store, true, &txn), 0);
-    assert_int_equal(store_get(txn, 0, key, sizeof(key), &record, &size), 0);
-    assert_int_equal(size, sizeof(copy));
-    memcpy(copy, record, size);
-    memset(&copy[(size_t)(40 % KEYS_RECORD) * KEYS_SECRET_BYTES], 0, KEYS_SECRET_BYTES);
-    assert_int_equal(store_put(txn, 0, key, sizeof(key), copy, sizeof(copy)), 0);
+    assert_int_equal(store_put(txn, 1, "hash-secret", 11, hash_secret, sizeof(hash_secret)), 0);
     assert_int_equal(store_commit(txn), 0);
     store_close(store);
-
     assert_int_equal(keys_open(support_path(*state, "keys"), false, &keys), 0);
-    assert_int_equal(keys_reader_new(keys, &reader), 0);
-    assert_int_equal(keys_reader_begin(reader), 0);
-    assert_int_equal(keys_unseal(reader, 40, run, 1, sealed, sizeof(sealed), plain), 1);
-    assert_int_equal(keys_seal(reader, 40, run, 2, "x", 1, sealed), 1);
-    assert_int_equal(keys_seal(reader, 41, run, 2, "x", 1, sealed), 0);
-    keys_reader_free(reader);
+    assert_int_equal(keys_ensure(keys, 1), 0);
+    assert_int_equal(keys_destroy(keys, 1, 1), 0);
     keys_close(keys);
 }
 
@@ -124,6 +290,16 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_key_made_during_a_slice_is_seen, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_a_destroyed_key_opens_nothing, support_setup,
+                                        support_teardown),
+        cmocka_unit_test_setup_teardown(test_keys_are_destroyed_once_and_only_where_there_is_one,
+                                        support_setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_a_scrub_leaves_no_copy_of_a_destroyed_key_in_the_file,
+                                        support_setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_every_secret_stands_in_the_file_once_after_a_scrub,
+                                        support_setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_a_scrub_waits_for_readers_that_may_see_the_key,
+                                        support_setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_a_store_from_before_destroying_opens, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_no_two_keys_are_equal_and_a_copy_opens_the_same,
                                         support_setup, support_teardown),

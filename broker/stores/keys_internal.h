@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of keys share.
+#pragma once
+
+#include <stdatomic.h>
+
+#include "broker/stores/keys.h"
+#include "broker/stores/store.h"
+
+enum keys_table { KEYS_TABLE_KEYS, KEYS_TABLE_META, KEYS_TABLE_DESTROYED, KEYS_N_TABLES };
+enum { KEYS_RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES };
+
+// The destroyed customers in memory: read by any thread without a lock, written by the tick's. A
+// set that is full is replaced by one twice as large; those before it stay until the end, because
+// somebody may be reading them.
+struct keys_gone {
+    struct keys_gone *before;
+    size_t n_slots;                // a power of two
+    _Atomic(uint64_t) customers[]; // open addressing, 0: empty
+};
+
+struct keys {
+    struct store *store;
+    atomic_uint_fast64_t made; // keys 0 to made - 1 exist and are on disk
+    atomic_uint_fast64_t n_destroyed;
+    _Atomic(struct keys_gone *) gone; // NULL while there are none
+    atomic_bool needs_scrub;
+    uint8_t hash_secret[KEYS_HASH_SECRET_BYTES];
+};
+
+struct keys_reader {
+    struct keys *keys;
+    struct store_txn *txn; // NULL outside of a slice
+};
+
+// The record that holds the customer's key, as of txn. 0; 1: not made yet.
+int keys_find_record(struct store_txn *txn, uint64_t customer, const void **ret, size_t *ret_size);
+// 0 and the secret (valid until the slice's end); 1: destroyed, or never made.
+int keys_find_secret(struct keys_reader *reader, uint64_t customer, const uint8_t **ret);
+// LMDB reuses the memory of written pages as it is, so that a secret could come to lie in the
+// unused rest of another page: overwrites it. After every transaction that touched secrets.
+int keys_wash(struct keys *keys);
+
+// ---- keys_destroyed.c
+int keys_gone_load(struct keys *keys, struct store_txn *txn);
+void keys_gone_free(struct keys *keys);
