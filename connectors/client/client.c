@@ -27,6 +27,8 @@ enum {
 
 struct touchbus_client {
     void *socket;
+    struct keys keys;
+    struct handshake handshake;
     char endpoint[ENDPOINT_BYTES_MAX];
     uint64_t request;
 };
@@ -38,13 +40,26 @@ struct touchbus_answer {
     touchbus_answer *self;
 };
 
-int touchbus_client_new(const char *broker, touchbus_client **ret) {
+static int client_connect(touchbus_client *client) {
+    return endpoint_connect(client->endpoint,
+                            &(struct endpoint_options){.keys = &client->keys,
+                                                       .handshake = &client->handshake,
+                                                       .hwm = SOCKET_MESSAGES_MAX,
+                                                       .again = true},
+                            &client->socket);
+}
+
+int touchbus_client_new(const touchbus_client_options *options, touchbus_client **ret) {
+    static const touchbus_client_options none;
+    char why[CERTIFICATE_WHY_BYTES];
     touchbus_client *client = calloc(1, sizeof(*client));
     if (client == NULL) {
         return -ENOMEM;
     }
-    int r = endpoint_format(broker, ENDPOINT_QUERY, client->endpoint);
-    r = r != 0 ? r : endpoint_connect(client->endpoint, SOCKET_MESSAGES_MAX, true, &client->socket);
+    options = options == NULL ? &none : options;
+    int r = endpoint_format(options->broker, ENDPOINT_QUERY, client->endpoint);
+    r = r != 0 ? r : keys_load(&client->keys, options->key, options->broker_key, why);
+    r = r != 0 ? r : client_connect(client);
     if (r != 0) {
         touchbus_client_free(client);
         return r;
@@ -55,10 +70,28 @@ int touchbus_client_new(const char *broker, touchbus_client **ret) {
 
 touchbus_client *touchbus_client_free(touchbus_client *client) {
     if (client != NULL) {
-        endpoint_close(client->socket);
+        endpoint_close(client->socket, &client->handshake);
+        keys_clear(&client->keys);
         free(client);
     }
     return NULL;
+}
+
+int touchbus_client_reload_keys(touchbus_client *client) {
+    char why[CERTIFICATE_WHY_BYTES];
+    int r = keys_reload(&client->keys, why);
+    if (r <= 0) {
+        return r;
+    }
+    client->socket = endpoint_close(client->socket, &client->handshake);
+    return client_connect(client);
+}
+
+uint32_t touchbus_client_refusal(touchbus_client *client, const char **ret_reason,
+                                 const char **ret_detail, const char **ret_hint) {
+    struct handshake_refusal refusal = handshake_look(&client->handshake);
+    handshake_tell(&refusal, ret_reason, ret_detail, ret_hint);
+    return refusal.code;
 }
 
 static void cleanup_json(json_t **json) {
@@ -110,7 +143,7 @@ static int fill_body(Touchbus__Query *query, const char *text) {
     return r;
 }
 
-// Sends as soon as there is a connection. 0; -ETIMEDOUT.
+// Sends as soon as there is a connection. 0; -ETIMEDOUT; -EACCES where the handshake is refused.
 static int send_query(touchbus_client *client, const Touchbus__Query *query, int64_t end_us) {
     size_t size = touchbus__query__get_packed_size(query);
     if (size > FRAME_BYTES_MAX) {
@@ -123,6 +156,10 @@ static int send_query(touchbus_client *client, const Touchbus__Query *query, int
     touchbus__query__pack(query, zmq_msg_data(&frame));
     while (zmq_msg_send(&frame, client->socket, ZMQ_DONTWAIT) < 0) {
         int error = errno;
+        if (handshake_look(&client->handshake).code != 0) {
+            zmq_msg_close(&frame);
+            return -EACCES;
+        }
         if ((error != EAGAIN && error != EINTR) || clock_monotonic_us() >= end_us) {
             zmq_msg_close(&frame);
             return error == EAGAIN || error == EINTR ? -ETIMEDOUT : -error;

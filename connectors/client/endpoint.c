@@ -141,7 +141,26 @@ static int set_options(void *socket, bool ipv6, int hwm, bool again) {
                : 0;
 }
 
-int endpoint_connect(const char *endpoint, int hwm, bool again, void **ret_socket) {
+static int set_keys(void *socket, const struct keys *keys) {
+    const struct {
+        int option;
+        const char *value;
+    } options[] = {
+        {ZMQ_CURVE_SERVERKEY, keys->server},
+        {ZMQ_CURVE_PUBLICKEY, keys->own.public_key},
+        {ZMQ_CURVE_SECRETKEY, keys->own.secret_key},
+    };
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+        if (zmq_setsockopt(socket, options[i].option, options[i].value,
+                           CERTIFICATE_KEY_CHARS + 1) != 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int endpoint_connect(const char *endpoint, const struct endpoint_options *options,
+                     void **ret_socket) {
     void *shared = context_acquire();
     if (shared == NULL) {
         return -ENOMEM;
@@ -152,20 +171,24 @@ int endpoint_connect(const char *endpoint, int hwm, bool again, void **ret_socke
         context_release();
         return -error;
     }
-    int r = set_options(socket, strchr(endpoint, '[') != NULL, hwm, again);
-    if (r == 0 && zmq_connect(socket, endpoint) != 0) {
-        r = -errno;
+    bool with_keys = keys_present(options->keys);
+    int r = set_options(socket, strchr(endpoint, '[') != NULL, options->hwm, options->again);
+    r = r == 0 && with_keys ? set_keys(socket, options->keys) : r;
+    if (r == 0) {
+        handshake_watch(options->handshake, shared, socket, with_keys);
+        r = zmq_connect(socket, endpoint) != 0 ? -errno : 0;
     }
     if (r != 0) {
-        endpoint_close(socket);
+        endpoint_close(socket, options->handshake);
         return r;
     }
     *ret_socket = socket;
     return 0;
 }
 
-void *endpoint_close(void *socket) {
+void *endpoint_close(void *socket, struct handshake *handshake) {
     if (socket != NULL) {
+        handshake_unwatch(handshake);
         zmq_close(socket);
         context_release();
     }

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "connectors/client/handshake.h"
+#include "connectors/client/keys.h"
+
 enum endpoint_kind { ENDPOINT_PUBLISH, ENDPOINT_SUBSCRIBE, ENDPOINT_QUERY };
 enum { ENDPOINT_BYTES_MAX = 300 };
 
@@ -16,13 +19,21 @@ enum { ENDPOINT_BYTES_MAX = 300 };
 int endpoint_format(const char *broker, enum endpoint_kind kind,
                     char ret[static ENDPOINT_BYTES_MAX]);
 
+struct endpoint_options {
+    const struct keys *keys;     // CURVE, where they are present
+    struct handshake *handshake; // learns what becomes of the handshakes
+    int hwm;                     // messages either way, at least what the protocol's credit allows
+    bool again; // it reconnects by itself, with back-off; else one connection is all there is, and
+                // a socket that was writable and is not any more has lost it
+};
+
 // A DEALER that connects in the background: heartbeats, no linger, nothing queued while there is no
-// connection. hwm: messages either way, at least what the protocol's credit allows. again: it
-// reconnects by itself, with back-off; else one connection is all there is, and a socket that was
-// writable and is not any more has lost it. 0; negative errno.
-int endpoint_connect(const char *endpoint, int hwm, bool again, void **ret_socket);
+// connection. options are borrowed for the call, the handshake until the socket is closed. 0;
+// negative errno.
+int endpoint_connect(const char *endpoint, const struct endpoint_options *options,
+                     void **ret_socket);
 // Takes NULL; returns NULL.
-void *endpoint_close(void *socket);
+void *endpoint_close(void *socket, struct handshake *handshake);
 
 // Whether a connection stands: with ZMQ_IMMEDIATE a socket takes messages only then.
 bool endpoint_writable(void *socket);

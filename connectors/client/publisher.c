@@ -32,6 +32,10 @@ enum {
 
 struct touchbus_publisher {
     void *socket;
+    char endpoint[ENDPOINT_BYTES_MAX];
+    struct keys keys;
+    struct handshake handshake;
+    struct handshake_refusal refusal; // of the last look at it
     struct window *window;
     struct arena *arena; // of the reply being read
     char *producer;      // NULL: unnumbered
@@ -82,16 +86,31 @@ static int check_options(const touchbus_publisher_options *options) {
     return 0;
 }
 
-int touchbus_publisher_new(const touchbus_publisher_options *options, touchbus_publisher **ret) {
-    char endpoint[ENDPOINT_BYTES_MAX];
+static int publisher_connect(touchbus_publisher *publisher) {
+    return endpoint_connect(publisher->endpoint,
+                            &(struct endpoint_options){.keys = &publisher->keys,
+                                                       .handshake = &publisher->handshake,
+                                                       .hwm = SOCKET_MESSAGES_MAX,
+                                                       .again = true},
+                            &publisher->socket);
+}
+
+static int set_options(touchbus_publisher *publisher, const touchbus_publisher_options *options) {
+    char why[CERTIFICATE_WHY_BYTES];
     int r = check_options(options);
-    r = r != 0 ? r : endpoint_format(options->broker, ENDPOINT_PUBLISH, endpoint);
-    if (r != 0) {
-        return r;
-    }
+    r = r != 0 ? r : endpoint_format(options->broker, ENDPOINT_PUBLISH, publisher->endpoint);
+    return r != 0 ? r : keys_load(&publisher->keys, options->key, options->broker_key, why);
+}
+
+int touchbus_publisher_new(const touchbus_publisher_options *options, touchbus_publisher **ret) {
     touchbus_publisher *publisher = calloc(1, sizeof(*publisher));
     if (publisher == NULL) {
         return -ENOMEM;
+    }
+    int r = set_options(publisher, options);
+    if (r != 0) {
+        touchbus_publisher_free(publisher);
+        return r;
     }
     publisher->on_ack = options->on_ack;
     publisher->user = options->user;
@@ -105,7 +124,7 @@ int touchbus_publisher_new(const touchbus_publisher_options *options, touchbus_p
     }
     r = r != 0 ? r : make_source(options, &publisher->source);
     r = r != 0 ? r : make_id_prefix(publisher->id_prefix);
-    r = r != 0 ? r : endpoint_connect(endpoint, SOCKET_MESSAGES_MAX, true, &publisher->socket);
+    r = r != 0 ? r : publisher_connect(publisher);
     if (r != 0) {
         touchbus_publisher_free(publisher);
         return r;
@@ -116,7 +135,8 @@ int touchbus_publisher_new(const touchbus_publisher_options *options, touchbus_p
 
 touchbus_publisher *touchbus_publisher_free(touchbus_publisher *publisher) {
     if (publisher != NULL) {
-        endpoint_close(publisher->socket);
+        endpoint_close(publisher->socket, &publisher->handshake);
+        keys_clear(&publisher->keys);
         window_free(publisher->window);
         arena_free(publisher->arena);
         free(publisher->producer);
@@ -256,8 +276,10 @@ int touchbus_publisher_run(touchbus_publisher *publisher, int timeout_ms) {
     for (;;) {
         receive(publisher);
         bool writable = endpoint_writable(publisher->socket);
+        publisher->refusal = (struct handshake_refusal){.detail = "", .hint = ""};
         if (!writable) {
             window_lost(publisher->window);
+            publisher->refusal = handshake_look(&publisher->handshake);
         }
         send_due(publisher);
         int64_t now_us = clock_monotonic_us();
@@ -283,6 +305,9 @@ int touchbus_publisher_flush(touchbus_publisher *publisher, int timeout_ms) {
             return -ETIMEDOUT;
         }
         touchbus_publisher_run(publisher, (int)(left_us / CLOCK_US_PER_MS));
+        if (publisher->refusal.code != 0) {
+            return -EACCES;
+        }
     }
     return 0;
 }
@@ -299,6 +324,10 @@ bool touchbus_publisher_connected(const touchbus_publisher *publisher) {
 
 uint32_t touchbus_publisher_refusal(const touchbus_publisher *publisher, const char **ret_reason,
                                     const char **ret_detail, const char **ret_hint) {
+    if (publisher->refusal.code != 0) {
+        handshake_tell(&publisher->refusal, ret_reason, ret_detail, ret_hint);
+        return publisher->refusal.code;
+    }
     const char *detail;
     uint32_t code = window_refusal(publisher->window, &detail);
     const struct reason *reason = reason_find(code);
@@ -316,4 +345,15 @@ uint32_t touchbus_publisher_refusal(const touchbus_publisher *publisher, const c
 
 void *touchbus_publisher_socket(touchbus_publisher *publisher) {
     return publisher->socket;
+}
+
+int touchbus_publisher_reload_keys(touchbus_publisher *publisher) {
+    char why[CERTIFICATE_WHY_BYTES];
+    int r = keys_reload(&publisher->keys, why);
+    if (r <= 0) {
+        return r;
+    }
+    publisher->socket = endpoint_close(publisher->socket, &publisher->handshake);
+    window_lost(publisher->window);
+    return publisher_connect(publisher);
 }

@@ -18,7 +18,7 @@
 #include "schemas/reasons.h"
 
 static void drop_connection(touchbus_subscriber *subscriber) {
-    subscriber->socket = endpoint_close(subscriber->socket);
+    subscriber->socket = endpoint_close(subscriber->socket, &subscriber->handshake);
     subscriber->delivery = NULL;
     subscriber->delivery_next = 0;
     settlement_clear(&subscriber->settlement);
@@ -122,7 +122,11 @@ void subscriber_leave(touchbus_subscriber *subscriber) {
 
 int subscriber_open(touchbus_subscriber *subscriber, int64_t now_us) {
     int hwm = (int)subscriber->credit + SUBSCRIBER_BEATS_MAX;
-    int r = endpoint_connect(subscriber->endpoint, hwm, false, &subscriber->socket);
+    int r = endpoint_connect(subscriber->endpoint,
+                             &(struct endpoint_options){.keys = &subscriber->keys,
+                                                        .handshake = &subscriber->handshake,
+                                                        .hwm = hwm},
+                             &subscriber->socket);
     if (r != 0) {
         reconnect(subscriber, now_us);
         return r;
@@ -132,12 +136,28 @@ int subscriber_open(touchbus_subscriber *subscriber, int64_t now_us) {
     return 0;
 }
 
+// A broker that says no to the key will not say yes to the next try; one that only ends the
+// handshake may.
+static void judge_handshake(touchbus_subscriber *subscriber) {
+    subscriber->unheard = handshake_look(&subscriber->handshake);
+    if (subscriber->unheard.code == REASON_FORBIDDEN) {
+        subscriber->refusal = REASON_FORBIDDEN;
+        snprintf(subscriber->refusal_detail, sizeof(subscriber->refusal_detail), "%s",
+                 subscriber->unheard.detail);
+        drop_connection(subscriber);
+        subscriber->state = SUBSCRIBER_REFUSED;
+    }
+}
+
 void subscriber_tend(touchbus_subscriber *subscriber, int64_t now_us) {
     if (subscriber->state == SUBSCRIBER_IDLE && now_us >= subscriber->retry_us) {
         subscriber_open(subscriber, now_us);
     }
     if (subscriber->state == SUBSCRIBER_CONNECTING) {
         say_subscribe(subscriber, now_us);
+    }
+    if (subscriber->state == SUBSCRIBER_CONNECTING) {
+        judge_handshake(subscriber);
     }
     if (subscriber->state == SUBSCRIBER_CONNECTING &&
         now_us - subscriber->asked_us >= backed_off_us(subscriber, SUBSCRIBER_CONNECT_MS_MIN)) {
@@ -160,6 +180,7 @@ static void take_subscribed(touchbus_subscriber *subscriber, const Touchbus__Bro
                             int64_t now_us) {
     const Touchbus__Subscribed *subscribed = message->subscribed;
     subscriber->state = SUBSCRIBER_LIVE;
+    subscriber->unheard.code = 0;
     subscriber->n_failed = 0;
     subscriber->restart_by_time = false;
     subscriber->said_us = now_us;

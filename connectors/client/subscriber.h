@@ -42,6 +42,8 @@ struct touchbus_subscriber {
     Touchbus__Start start; // as the options said
 
     void *socket;
+    struct keys keys;
+    struct handshake handshake;
     struct arena *arena; // of delivery
     const Touchbus__Delivery *delivery;
     size_t delivery_next;
@@ -60,6 +62,7 @@ struct touchbus_subscriber {
     touchbus_progress progress;
     uint32_t refusal;
     char refusal_detail[DETAIL_BYTES_MAX + 1];
+    struct handshake_refusal unheard; // the handshakes say why there is no connection
 };
 
 // A fresh socket that connects in the background. 0; negative errno, to be tried again.

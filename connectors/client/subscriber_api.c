@@ -127,7 +127,9 @@ int touchbus_subscriber_new(const touchbus_subscriber_options *options, touchbus
                          : subscriber->named  ? SUBSCRIBER_CREDIT_DEFAULT
                                               : SUBSCRIBER_CREDIT_UNNAMED;
     subscriber->arena = arena_new(SUBSCRIBER_ARENA_BYTES_MAX);
+    char why[CERTIFICATE_WHY_BYTES];
     r = subscriber->arena == NULL ? -ENOMEM : fill_subscribe(subscriber, options);
+    r = r != 0 ? r : keys_load(&subscriber->keys, options->key, options->broker_key, why);
     r = r != 0 ? r : endpoint_format(options->broker, ENDPOINT_SUBSCRIBE, subscriber->endpoint);
     // The first socket at once, so that a program may poll it.
     r = r != 0 ? r : subscriber_open(subscriber, clock_monotonic_us());
@@ -144,7 +146,8 @@ touchbus_subscriber *touchbus_subscriber_free(touchbus_subscriber *subscriber) {
         subscriber_settle(subscriber, clock_monotonic_us());
         subscriber_leave(subscriber);
         settlement_clear(&subscriber->settlement);
-        endpoint_close(subscriber->socket);
+        endpoint_close(subscriber->socket, &subscriber->handshake);
+        keys_clear(&subscriber->keys);
         arena_free(subscriber->arena);
         free_list(subscriber->filter.types, subscriber->filter.n_types);
         free_list(subscriber->filter.channels, subscriber->filter.n_channels);
@@ -304,6 +307,11 @@ void touchbus_subscriber_progress(const touchbus_subscriber *subscriber, touchbu
 
 uint32_t touchbus_subscriber_refusal(const touchbus_subscriber *subscriber, const char **ret_reason,
                                      const char **ret_detail, const char **ret_hint) {
+    const struct handshake_refusal *unheard = &subscriber->unheard;
+    if (unheard->code != 0) {
+        handshake_tell(unheard, ret_reason, ret_detail, ret_hint);
+        return unheard->code;
+    }
     const struct reason *reason = reason_find(subscriber->refusal);
     if (ret_reason != NULL) {
         *ret_reason = reason->name;
@@ -327,4 +335,16 @@ bool touchbus_subscriber_connected(const touchbus_subscriber *subscriber) {
 
 void *touchbus_subscriber_socket(touchbus_subscriber *subscriber) {
     return subscriber->socket;
+}
+
+int touchbus_subscriber_reload_keys(touchbus_subscriber *subscriber) {
+    char why[CERTIFICATE_WHY_BYTES];
+    int r = keys_reload(&subscriber->keys, why);
+    if (r == 1 && subscriber->socket != NULL) {
+        int64_t now_us = clock_monotonic_us();
+        subscriber_settle(subscriber, now_us);
+        subscriber_leave(subscriber);
+        subscriber_lost(subscriber, now_us);
+    }
+    return r < 0 ? r : 0;
 }

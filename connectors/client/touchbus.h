@@ -18,6 +18,19 @@ extern "C" {
 
 #define TOUCHBUS_EXPORT __attribute__((visibility("default")))
 
+// ---- keys
+//
+// A broker that has a key talks CURVE (encrypted, both sides known) with those alone whose public
+// certificate it has. The options `key` and `broker_key` of the three handles name certificate
+// files of `touchbus keygen`: NULL stands for TOUCHBUS_KEY and TOUCHBUS_BROKER_KEY of the
+// environment. Both, or none: then it is spoken without keys. Files are read when the handle is
+// made; a making fails with -EINVAL where one is missing, -EPERM where others may read the secret,
+// -EBADMSG, -ENOENT and the like.
+
+// Judges them beforehand: 0, or the negative errno and one line in why, which names the file.
+TOUCHBUS_EXPORT int touchbus_keys_check(const char *key, const char *broker_key, char *why,
+                                        size_t why_size);
+
 // ---- events
 
 typedef struct touchbus_event touchbus_event;
@@ -110,6 +123,8 @@ typedef struct touchbus_publisher_options {
     void (*on_ack)(const touchbus_ack *ack,
                    void *user); // from within run, flush and publish; may be NULL
     void *user;
+    const char *key;        // file of the own secret certificate, and
+    const char *broker_key; // of the broker's public one; both or none, see below
 } touchbus_publisher_options;
 
 // Options are copied. Connecting happens in the background; -EINVAL where an option is malformed.
@@ -126,19 +141,24 @@ TOUCHBUS_EXPORT int touchbus_publisher_publish(touchbus_publisher *publisher,
 // Sends what waits, receives acks, up to timeout_ms until something was acked (0: only what is
 // there). Returns the number of acks.
 TOUCHBUS_EXPORT int touchbus_publisher_run(touchbus_publisher *publisher, int timeout_ms);
-// Runs until nothing is pending. 0, or -ETIMEDOUT.
+// Runs until nothing is pending. 0; -ETIMEDOUT; -EACCES as soon as the broker is known to refuse
+// the key (see refusal).
 TOUCHBUS_EXPORT int touchbus_publisher_flush(touchbus_publisher *publisher, int timeout_ms);
 TOUCHBUS_EXPORT size_t touchbus_publisher_pending(const touchbus_publisher *publisher);
 // Whether the broker has answered within the last seconds.
 TOUCHBUS_EXPORT bool touchbus_publisher_connected(const touchbus_publisher *publisher);
 // Why events wait although the broker answers: the reason code of its last passing refusal (busy)
 // since something was acked, 0 where there is none; texts as in an ack, each may be NULL. They are
-// sent again by themselves.
+// sent again by themselves. Or why there is no connection: forbidden, where the broker refuses the
+// key; unavailable, where it ends each handshake.
 TOUCHBUS_EXPORT uint32_t touchbus_publisher_refusal(const touchbus_publisher *publisher,
                                                     const char **ret_reason,
                                                     const char **ret_detail, const char **ret_hint);
 // The ZeroMQ socket, for zmq_poll beside other sockets; run after it is readable. Borrowed.
 TOUCHBUS_EXPORT void *touchbus_publisher_socket(touchbus_publisher *publisher);
+// Reads the key files again and connects anew where they hold others (the socket is then another
+// one, too); what is in flight is sent again. 0; negative errno, and the old ones stay.
+TOUCHBUS_EXPORT int touchbus_publisher_reload_keys(touchbus_publisher *publisher);
 
 // ---- subscribe
 
@@ -165,6 +185,8 @@ typedef struct touchbus_subscriber_options {
     uint64_t until_sequence; // unnamed: 0 go on live
     int64_t until_time_us;   // unnamed: 0 none
     uint32_t credit;         // events held here unsettled at most; 0: 1024, unnamed 8192
+    const char *key;         // file of the own secret certificate, and
+    const char *broker_key;  // of the broker's public one; both or none, see below
 } touchbus_subscriber_options;
 
 typedef struct touchbus_progress {
@@ -195,10 +217,14 @@ TOUCHBUS_EXPORT int touchbus_subscriber_retry(touchbus_subscriber *subscriber,
                                               const touchbus_event *event, const char *detail);
 TOUCHBUS_EXPORT int touchbus_subscriber_reject(touchbus_subscriber *subscriber,
                                                const touchbus_event *event, const char *detail);
+// As of the publisher; what was not settled comes again.
+TOUCHBUS_EXPORT int touchbus_subscriber_reload_keys(touchbus_subscriber *subscriber);
 // Sends settlements and beats that are due. For callers that work long on one event.
 TOUCHBUS_EXPORT int touchbus_subscriber_run(touchbus_subscriber *subscriber);
 TOUCHBUS_EXPORT void touchbus_subscriber_progress(const touchbus_subscriber *subscriber,
                                                   touchbus_progress *ret);
+// Why it was refused (an unknown key is refused as forbidden), or why there is no connection:
+// unavailable, where the broker ends each handshake. It goes on trying then.
 TOUCHBUS_EXPORT uint32_t touchbus_subscriber_refusal(const touchbus_subscriber *subscriber,
                                                      const char **ret_reason,
                                                      const char **ret_detail,
@@ -219,16 +245,30 @@ typedef struct touchbus_argument {
     const char *name, *value;
 } touchbus_argument;
 
-TOUCHBUS_EXPORT int touchbus_client_new(const char *broker, touchbus_client **ret);
+typedef struct touchbus_client_options {
+    const char *broker; // HOST:PORT of the publish endpoint (the query port is the one after the
+                        // next); NULL as above
+    const char *key;    // file of the own secret certificate, and
+    const char *broker_key; // of the broker's public one; both or none, see below
+} touchbus_client_options;
+
+// options may be NULL.
+TOUCHBUS_EXPORT int touchbus_client_new(const touchbus_client_options *options,
+                                        touchbus_client **ret);
 TOUCHBUS_EXPORT touchbus_client *touchbus_client_free(touchbus_client *client);
 // Asks a verb of tools/README.md's table and waits. body is JSON text or NULL. 0 and *ret (the
-// caller frees), whatever its code; -ETIMEDOUT. on_part gets the parts before the last one,
+// caller frees), whatever its code; -ETIMEDOUT; -EACCES where the broker refuses the key (see
+// refusal). on_part gets the parts before the last one,
 // borrowed; it may be NULL.
 TOUCHBUS_EXPORT int touchbus_client_query(touchbus_client *client, const char *verb,
                                           const touchbus_argument *arguments, size_t n_arguments,
                                           const char *body, uint64_t min_sequence, int timeout_ms,
                                           void (*on_part)(const touchbus_answer *part, void *user),
                                           void *user, touchbus_answer **ret);
+// Why there is no connection: as of the publisher, 0 where nothing is known.
+TOUCHBUS_EXPORT uint32_t touchbus_client_refusal(touchbus_client *client, const char **ret_reason,
+                                                 const char **ret_detail, const char **ret_hint);
+TOUCHBUS_EXPORT int touchbus_client_reload_keys(touchbus_client *client);
 TOUCHBUS_EXPORT touchbus_answer *touchbus_answer_free(touchbus_answer *answer);
 TOUCHBUS_EXPORT uint32_t touchbus_answer_code(const touchbus_answer *answer);
 TOUCHBUS_EXPORT const char *touchbus_answer_reason(const touchbus_answer *answer);

@@ -18,7 +18,8 @@ struct delivering {
     struct kit *kit;
     touchbus_subscriber *subscriber; // NULL while refused
     int64_t resubscribe_us;
-    uint64_t lost_last; // what was told of already
+    struct kit_refusal refusal; // reason "": it was not
+    uint64_t lost_last;         // what was told of already
 
     touchbus_event *batch[KIT_DELIVER_EVENTS_MAX]; // held over an outage, else empty between rounds
     struct kit_result results[KIT_DELIVER_EVENTS_MAX];
@@ -48,6 +49,8 @@ static int subscribe(struct delivering *delivering) {
     }
     touchbus_subscriber_options options = {
         .broker = conf->broker,
+        .key = conf->key,
+        .broker_key = conf->broker_key,
         .name = kit_name(kit),
         .types = conf->types.n_values > 0 ? patterns : kit->connector->types,
         .start = strcmp(conf->from, "end") == 0 ? TOUCHBUS_START_END : TOUCHBUS_START_BEGINNING,
@@ -55,12 +58,12 @@ static int subscribe(struct delivering *delivering) {
     return touchbus_subscriber_new(&options, &delivering->subscriber);
 }
 
-// A refusal (the broker is full, the name is taken) is asked again, later.
+// A refusal (the broker is full, the name is taken, the role does not allow it) is asked again,
+// later: an operator may have changed it. refusal.c logs it, once.
 static void refused(struct delivering *delivering, int64_t now_us) {
     const char *reason, *detail, *hint;
     touchbus_subscriber_refusal(delivering->subscriber, &reason, &detail, &hint);
-    logging_error("subscription=%s refused=%s detail=\"%s\" hint=\"%s\"", kit_name(delivering->kit),
-                  reason, detail, hint);
+    refusal_set(&delivering->refusal, reason, detail, hint);
     delivering->subscriber = touchbus_subscriber_free(delivering->subscriber);
     delivering->resubscribe_us = now_us + RESUBSCRIBE_MS * CLOCK_US_PER_MS;
 }
@@ -259,6 +262,29 @@ void *delivering_socket(struct delivering *delivering) {
 
 bool delivering_connected(const struct delivering *delivering) {
     return delivering->subscriber != NULL && touchbus_subscriber_connected(delivering->subscriber);
+}
+
+bool delivering_refusal(const struct delivering *delivering, struct kit_refusal *ret) {
+    const char *reason, *detail, *hint;
+    if (delivering->refusal.reason[0] != '\0' && !delivering_connected(delivering)) {
+        *ret = delivering->refusal;
+        return true;
+    }
+    if (delivering->subscriber == NULL ||
+        touchbus_subscriber_refusal(delivering->subscriber, &reason, &detail, &hint) == 0) {
+        return false;
+    }
+    refusal_set(ret, reason, detail, hint);
+    return true;
+}
+
+void delivering_reload_keys(struct delivering *delivering) {
+    int r = delivering->subscriber == NULL
+                ? 0
+                : touchbus_subscriber_reload_keys(delivering->subscriber);
+    if (r != 0) {
+        logging_error("cannot=reload-keys error=%s", strerror(-r));
+    }
 }
 
 bool delivering_outage(const struct delivering *delivering) {

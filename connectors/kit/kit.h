@@ -109,8 +109,11 @@ int kit_quarantine(struct kit *kit, const struct kit_quarantined *items, size_t 
 const char *kit_folder(const struct kit *kit);
 // --name: the instance's name, by default the descriptor's.
 const char *kit_name(const struct kit *kit);
-// --broker as given.
+// --broker as given, and the files of --key and --broker-key (NULL: not given; the client library
+// then looks into the environment): for handles of the connector's own.
 const char *kit_broker(const struct kit *kit);
+const char *kit_key(const struct kit *kit);
+const char *kit_broker_key(const struct kit *kit);
 // The log's incarnation for fences, 16 bytes, from the subscriber; all zero until it is known,
 // which it is in deliver.
 const uint8_t *kit_incarnation(const struct kit *kit);
@@ -122,7 +125,8 @@ void kit_watch(struct kit *kit, int fd);
 void kit_count(struct kit *kit, size_t index, uint64_t n);
 // State and counters as Prometheus text; the caller frees. NULL where memory is short. Thread-safe.
 char *kit_metrics(struct kit *kit);
-// The same as one JSON object: name, kind, state, counters.
+// The same as one JSON object: name, kind, state, counters; refusal (reason, detail, hint) where
+// the broker refuses this key or role.
 char *kit_health(struct kit *kit);
 
 // ---- the descriptor

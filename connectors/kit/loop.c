@@ -28,6 +28,7 @@ static void reload(struct kit *kit) {
         logging_error("reload=refused configuration=kept");
         return;
     }
+    refusal_reload_keys(kit);
     if (kit->connector->reload != NULL) {
         kit->connector->reload(kit->state, kit->settings.connector);
     }
@@ -72,19 +73,19 @@ static void collect(struct loop *loop, int64_t now_us) {
 static void show_state(struct kit *kit, bool stopping) {
     bool connected = kit->publishing != NULL ? publishing_connected(kit->publishing)
                                              : delivering_connected(kit->delivering);
-    enum kit_state state = stopping                                                ? STATE_STOPPING
-                           : !connected                                            ? STATE_AWAY
-                           : kit->delivering && delivering_outage(kit->delivering) ? STATE_OUTAGE
-                                                                                   : STATE_UP;
+    bool outage = kit->delivering != NULL && delivering_outage(kit->delivering);
+    enum kit_state state = stopping             ? STATE_STOPPING
+                           : refusal_watch(kit) ? STATE_REFUSED
+                           : !connected         ? STATE_AWAY
+                           : outage             ? STATE_OUTAGE
+                                                : STATE_UP;
     if (state == STATE_AWAY && atomic_load(&kit->metrics.state) == STATE_STARTING) {
         state = STATE_STARTING;
     }
     enum kit_state before = (enum kit_state)atomic_exchange(&kit->metrics.state, state);
     metric_set(&kit->metrics, METRIC_CONNECTED, connected);
     if (before != state && !stopping) {
-        logging_info("state=%s", state == STATE_UP       ? "up"
-                                 : state == STATE_OUTAGE ? "sink-away"
-                                                         : "broker-away");
+        logging_info("state=%s", state_name(state));
     }
 }
 

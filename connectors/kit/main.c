@@ -87,6 +87,7 @@ static void stop(struct kit *kit, bool opened) {
 int kit_main(const struct kit_connector *connector, int argc, char **argv) {
     struct kit kit = {.connector = connector,
                       .folder = {.lock_fd = -1},
+                      .refusal_lock = PTHREAD_MUTEX_INITIALIZER,
                       .signal_fd = -1,
                       .wake_fd = -1,
                       .watch_fd = -1};
@@ -123,6 +124,14 @@ const char *kit_name(const struct kit *kit) {
 
 const char *kit_broker(const struct kit *kit) {
     return kit->settings.kit->broker;
+}
+
+const char *kit_key(const struct kit *kit) {
+    return kit->settings.kit->key;
+}
+
+const char *kit_broker_key(const struct kit *kit) {
+    return kit->settings.kit->broker_key;
 }
 
 const uint8_t *kit_incarnation(const struct kit *kit) {

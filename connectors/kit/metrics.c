@@ -38,9 +38,13 @@ static const struct {
 
 static const char *const state_names[N_STATES] = {
     [STATE_STARTING] = "starting", [STATE_UP] = "up",
-    [STATE_AWAY] = "broker-away",  [STATE_OUTAGE] = "sink-away",
-    [STATE_STOPPING] = "stopping",
+    [STATE_AWAY] = "broker-away",  [STATE_REFUSED] = "refused",
+    [STATE_OUTAGE] = "sink-away",  [STATE_STOPPING] = "stopping",
 };
+
+const char *state_name(enum kit_state state) {
+    return state_names[state];
+}
 
 static unsigned long long value_of(const struct kit *kit, enum metric metric) {
     return atomic_load_explicit(&kit->metrics.values[metric], memory_order_relaxed);
@@ -111,6 +115,12 @@ char *kit_health(struct kit *kit) {
         json_pack("{s:s, s:s, s:s, s:s, s:o?}", "name", kit_name(kit), "connector",
                   kit->connector->name, "kind", kind_of(kit->connector), "state",
                   state_names[atomic_load(&kit->metrics.state)], "counters", counters_of(kit));
+    struct kit_refusal refusal;
+    if (json != NULL && refusal_get(kit, &refusal)) {
+        json_object_set_new(json, "refusal",
+                            json_pack("{s:s, s:s, s:s}", "reason", refusal.reason, "detail",
+                                      refusal.detail, "hint", refusal.hint));
+    }
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
     json_decref(json);
     return text;
@@ -165,6 +175,9 @@ static void tell(struct report *report) {
     _cleanup_free_ char *body = json_dumps(counters, JSON_COMPACT);
     json_decref(counters);
     touchbus_answer *answer = NULL;
+    if (touchbus_client_reload_keys(report->client) != 0) { // where the files were changed
+        logging_debug("report=old-keys");
+    }
     if (touchbus_client_query(report->client, "connector.report", arguments,
                               sizeof(arguments) / sizeof(arguments[0]), body, 0, REPORT_ANSWER_MS,
                               NULL, NULL, &answer) != 0) {
@@ -199,7 +212,10 @@ int report_start(struct kit *kit, struct report **ret) {
     pthread_cond_init(&report->wake, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&report->lock, NULL);
-    int r = touchbus_client_new(kit->settings.kit->broker, &report->client);
+    const struct kit_conf *conf = kit->settings.kit;
+    const touchbus_client_options options = {
+        .broker = conf->broker, .key = conf->key, .broker_key = conf->broker_key};
+    int r = touchbus_client_new(&options, &report->client);
     if (r == 0) {
         r = -pthread_create(&report->thread, NULL, report_run, report);
     }

@@ -22,7 +22,7 @@
 // ---- settings.c
 
 struct kit_conf {
-    char *broker, *state, *name, *from, *log_level;
+    char *broker, *key, *broker_key, *state, *name, *from, *log_level;
     struct option_list types;
     int64_t spool_bytes, spool_after_us;
     bool check; // judge the configuration and leave
@@ -46,6 +46,23 @@ int settings_load(const struct kit_connector *connector, int argc, char **argv,
 int settings_reload(const struct kit_connector *connector, struct settings *settings);
 void settings_clear(struct settings *settings);
 
+// ---- refusal.c
+
+// What the broker refuses us with. Texts cut to fit.
+struct kit_refusal {
+    char reason[NAME_BYTES_MAX + 1];
+    char detail[KIT_DETAIL_BYTES_MAX], hint[KIT_DETAIL_BYTES_MAX];
+};
+void refusal_set(struct kit_refusal *refusal, const char *reason, const char *detail,
+                 const char *hint);
+// Asks publisher and subscriber. What is new is logged, once, and shown in the health report until
+// it is over. True: we are refused.
+bool refusal_watch(struct kit *kit);
+// The one in force; false: none. Thread-safe.
+bool refusal_get(struct kit *kit, struct kit_refusal *ret);
+// The key files were changed: publisher and subscriber connect with the new ones.
+void refusal_reload_keys(struct kit *kit);
+
 // ---- metrics.c
 
 enum metric {
@@ -66,7 +83,15 @@ enum metric {
     N_METRICS,
 };
 
-enum kit_state { STATE_STARTING, STATE_UP, STATE_AWAY, STATE_OUTAGE, STATE_STOPPING, N_STATES };
+enum kit_state {
+    STATE_STARTING,
+    STATE_UP,
+    STATE_AWAY,
+    STATE_REFUSED, // the broker is there, but not for this key or role
+    STATE_OUTAGE,
+    STATE_STOPPING,
+    N_STATES
+};
 
 struct metrics {
     atomic_ullong values[N_METRICS];
@@ -80,6 +105,8 @@ static inline void metric_add(struct metrics *metrics, enum metric metric, uint6
 static inline void metric_set(struct metrics *metrics, enum metric metric, uint64_t value) {
     atomic_store_explicit(&metrics->values[metric], value, memory_order_relaxed);
 }
+
+const char *state_name(enum kit_state state);
 
 struct report; // the thread that tells the broker how we are
 int report_start(struct kit *kit, struct report **ret);
@@ -117,6 +144,9 @@ int64_t publishing_run(struct publishing *publishing, int64_t now_us);
 // Whether everything taken has been answered.
 bool publishing_idle(struct publishing *publishing);
 bool publishing_connected(const struct publishing *publishing);
+// Why the broker does not take what we send; false: nothing is known.
+bool publishing_refusal_now(const struct publishing *publishing, struct kit_refusal *ret);
+void publishing_reload_keys(struct publishing *publishing);
 // Another process publishes under this instance's name: end, keep what is unanswered.
 bool publishing_fenced(const struct publishing *publishing);
 // Spools what has no answer yet, if it may; then answers the rest as unavailable and refuses more.
@@ -131,6 +161,9 @@ void *delivering_socket(struct delivering *delivering);
 int64_t delivering_run(struct delivering *delivering, int64_t now_us);
 bool delivering_connected(const struct delivering *delivering);
 bool delivering_outage(const struct delivering *delivering);
+// Why the broker hands nothing out; false: nothing is known.
+bool delivering_refusal(const struct delivering *delivering, struct kit_refusal *ret);
+void delivering_reload_keys(struct delivering *delivering);
 const uint8_t *delivering_incarnation(const struct delivering *delivering);
 
 // ---- loop.c
@@ -148,5 +181,7 @@ struct kit {
     struct delivering *delivering; // NULL: no sink
     struct report *report;
     void *state; // the connector's
+    pthread_mutex_t refusal_lock;
+    struct kit_refusal refusal; // reason "": none
     int signal_fd, wake_fd, watch_fd;
 };

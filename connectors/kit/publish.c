@@ -249,6 +249,8 @@ int publishing_new(struct kit *kit, struct publishing **ret) {
     pthread_mutex_init(&publishing->lock, NULL);
     touchbus_publisher_options options = {
         .broker = kit->settings.kit->broker,
+        .key = kit->settings.kit->key,
+        .broker_key = kit->settings.kit->broker_key,
         .producer = kit->folder.producer,
         .epoch = kit->folder.epoch,
         .window = KIT_IN_FLIGHT_MAX,
@@ -295,4 +297,22 @@ void *publishing_socket(struct publishing *publishing) {
 
 bool publishing_connected(const struct publishing *publishing) {
     return touchbus_publisher_connected(publishing->publisher);
+}
+
+// Busy is no refusal: it passes, and what waits is counted.
+bool publishing_refusal_now(const struct publishing *publishing, struct kit_refusal *ret) {
+    const char *reason, *detail, *hint;
+    uint32_t code = touchbus_publisher_refusal(publishing->publisher, &reason, &detail, &hint);
+    if (code != REASON_FORBIDDEN && code != REASON_UNAVAILABLE) {
+        return false;
+    }
+    refusal_set(ret, reason, detail, hint);
+    return true;
+}
+
+void publishing_reload_keys(struct publishing *publishing) {
+    int r = touchbus_publisher_reload_keys(publishing->publisher);
+    if (r != 0) {
+        logging_error("cannot=reload-keys error=%s", strerror(-r));
+    }
 }

@@ -31,6 +31,21 @@ static const struct {
       .argument = "HOST:PORT",
       .help = "The broker's publish endpoint; it is waited for as long as it takes."}},
     {FOR_ALL,
+     {.name = "key",
+      .type = OPTION_STRING,
+      .offset = offsetof(struct kit_conf, key),
+      .argument = "FILE",
+      .help = "The connector's own secret certificate (NAME.key_secret of 'touchbus keygen'), "
+              "readable by it alone; by default TOUCHBUS_KEY of the environment. On SIGHUP the "
+              "file is read again."}},
+    {FOR_ALL,
+     {.name = "broker-key",
+      .type = OPTION_STRING,
+      .offset = offsetof(struct kit_conf, broker_key),
+      .argument = "FILE",
+      .help = "The broker's public certificate; by default TOUCHBUS_BROKER_KEY. Both keys, or "
+              "none."}},
+    {FOR_ALL,
      {.name = "state",
       .type = OPTION_STRING,
       .offset = offsetof(struct kit_conf, state),
@@ -148,6 +163,8 @@ static int check(const struct kit_connector *connector, const struct settings *s
     } else if (connector->deliver != NULL && strcmp(conf->from, "beginning") != 0 &&
                strcmp(conf->from, "end") != 0) {
         snprintf(error, sizeof(error), "from: wants beginning or end");
+    } else if (touchbus_keys_check(conf->key, conf->broker_key, error, sizeof(error)) != 0) {
+        // said so
     } else if (conf->types.n_values > FILTER_PATTERNS_MAX) {
         snprintf(error, sizeof(error), "type: at most %d", FILTER_PATTERNS_MAX);
     } else if (connector->check != NULL &&

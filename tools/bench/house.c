@@ -131,7 +131,8 @@ int house_start(struct house *house, const char *program, const char *folder) {
     int r = spawn_broker(house, path, port);
     if (r == 0) {
         snprintf(house->broker, sizeof(house->broker), "127.0.0.1:%d", port);
-        r = touchbus_client_new(house->broker, &house->client);
+        r = touchbus_client_new(&(touchbus_client_options){.broker = house->broker},
+                                &house->client);
     }
     return r;
 }
@@ -139,7 +140,7 @@ int house_start(struct house *house, const char *program, const char *folder) {
 int house_use(struct house *house, const char *broker) {
     const char *known = broker != NULL ? broker : getenv("TOUCHBUS_BROKER");
     snprintf(house->broker, sizeof(house->broker), "%s", known != NULL ? known : "127.0.0.1:7400");
-    return touchbus_client_new(house->broker, &house->client);
+    return touchbus_client_new(&(touchbus_client_options){.broker = house->broker}, &house->client);
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place) {

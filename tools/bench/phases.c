@@ -121,7 +121,8 @@ static void *ask_often(void *argument) {
     struct asker *asker = argument;
     struct bench *bench = asker->bench;
     touchbus_client *client;
-    if (touchbus_client_new(bench->house.broker, &client) != 0) {
+    if (touchbus_client_new(&(touchbus_client_options){.broker = bench->house.broker}, &client) !=
+        0) {
         bench->n_queries_failed++;
         return NULL;
     }

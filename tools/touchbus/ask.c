@@ -9,7 +9,7 @@
 #include "schemas/base/cleanup.h"
 #include "tools/touchbus/tool.h"
 
-enum { LONG_MS = INT_MAX / 2, REFUSAL_AWAY = 204 };
+enum { LONG_MS = INT_MAX / 2, REFUSAL_AWAY = 204, WHY_BYTES = 512 };
 
 int tool_timeout_ms(const struct tool *tool) {
     int64_t ms = tool->globals->timeout_us / 1000;
@@ -25,11 +25,26 @@ static int away(const struct tool *tool) {
     return TOOL_AWAY;
 }
 
+int tool_check_keys(const struct tool *tool) {
+    char why[WHY_BYTES];
+    if (touchbus_keys_check(tool->globals->key, tool->globals->broker_key, why, sizeof(why)) != 0) {
+        tool_complain("%s", why);
+        return TOOL_USAGE;
+    }
+    return TOOL_DONE;
+}
+
 static int open_client(struct tool *tool) {
     if (tool->client != NULL) {
         return TOOL_DONE;
     }
-    int r = touchbus_client_new(tool->globals->broker, &tool->client);
+    if (tool_check_keys(tool) != TOOL_DONE) {
+        return TOOL_USAGE;
+    }
+    const touchbus_client_options options = {.broker = tool->globals->broker,
+                                             .key = tool->globals->key,
+                                             .broker_key = tool->globals->broker_key};
+    int r = touchbus_client_new(&options, &tool->client);
     if (r == -EINVAL) {
         tool_complain("--broker: expected HOST:PORT");
         return TOOL_USAGE;
@@ -64,6 +79,11 @@ static int query(struct tool *tool, const struct ask *ask, int timeout_ms, touch
     int r = touchbus_client_query(tool->client, ask->verb, ask->arguments, ask->n_arguments,
                                   ask->body, (uint64_t)tool->globals->min_sequence, timeout_ms,
                                   take_part, &parts, ret);
+    const char *reason, *detail, *hint;
+    if ((r == -ETIMEDOUT || r == -EACCES) &&
+        touchbus_client_refusal(tool->client, &reason, &detail, &hint) != 0) {
+        return tool_refused(tool, reason, detail, hint);
+    }
     if (r == -ETIMEDOUT) {
         return away(tool);
     }

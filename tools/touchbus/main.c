@@ -24,6 +24,17 @@ static const struct option_row global_rows[] = {
      .argument = "HOST:PORT",
      .help = "The broker's publish endpoint. Without it TOUCHBUS_BROKER of the environment, else "
              "127.0.0.1:7400."},
+    {.name = "key",
+     .type = OPTION_STRING,
+     .offset = GLOBAL(key),
+     .argument = "FILE",
+     .help = "Your own secret certificate (NAME.key_secret of 'touchbus keygen'), readable by you "
+             "alone. Without it TOUCHBUS_KEY of the environment."},
+    {.name = "broker-key",
+     .type = OPTION_STRING,
+     .offset = GLOBAL(broker_key),
+     .argument = "FILE",
+     .help = "The broker's public certificate. Without it TOUCHBUS_BROKER_KEY of the environment."},
     {.name = "json",
      .short_name = 'j',
      .type = OPTION_BOOL,

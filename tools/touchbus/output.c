@@ -41,7 +41,7 @@ int tool_refused(const struct tool *tool, const char *reason, const char *detail
         tool_complain("%s%s%s%s%s", reason, detail[0] != '\0' ? ": " : "", detail,
                       hint[0] != '\0' ? "; " : "", hint);
     }
-    return TOOL_NO;
+    return strcmp(reason, "unavailable") == 0 ? TOOL_AWAY : TOOL_NO;
 }
 
 void output_line(const json_t *object) {

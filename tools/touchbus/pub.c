@@ -232,17 +232,23 @@ static int publish(struct tool *tool, const struct pub_conf *conf, touchbus_even
                    char *type) {
     struct acked acked = {0};
     const touchbus_publisher_options options = {.broker = tool->globals->broker,
+                                                .key = tool->globals->key,
+                                                .broker_key = tool->globals->broker_key,
                                                 .producer = conf->producer,
                                                 .source = conf->source,
                                                 .on_ack = on_ack,
                                                 .user = &acked};
     touchbus_publisher *publisher = NULL;
+    if (tool_check_keys(tool) != TOOL_DONE) {
+        return TOOL_USAGE;
+    }
     int r = touchbus_publisher_new(&options, &publisher);
     r = r == 0 ? touchbus_publisher_publish(publisher, event, type) : r;
     r = r == 0 ? touchbus_publisher_flush(publisher, tool_timeout_ms(tool)) : r;
     const char *reason, *detail, *hint;
     int status = TOOL_DONE;
-    if (r == -ETIMEDOUT && touchbus_publisher_refusal(publisher, &reason, &detail, &hint) != 0) {
+    if ((r == -ETIMEDOUT || r == -EACCES) &&
+        touchbus_publisher_refusal(publisher, &reason, &detail, &hint) != 0) {
         status = tool_refused(tool, reason, detail, hint);
     } else if (r == -ETIMEDOUT) {
         tool_refused(tool, "unavailable", "no ack came",

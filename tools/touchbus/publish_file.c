@@ -142,7 +142,10 @@ static int publish_open(struct publishing *publishing, FILE *file) {
     if (result != TOOL_DONE) {
         return result;
     }
-    const touchbus_publisher_options options = {.broker = publishing->tool->globals->broker,
+    const struct globals *globals = publishing->tool->globals;
+    const touchbus_publisher_options options = {.broker = globals->broker,
+                                                .key = globals->key,
+                                                .broker_key = globals->broker_key,
                                                 .producer = publishing->file->producer,
                                                 .source = publishing->file->source,
                                                 .on_ack = on_ack,

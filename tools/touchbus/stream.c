@@ -188,6 +188,9 @@ static int loop(struct run *run) {
             }
             r = touchbus_subscriber_next(run->subscriber, LOOK_MS, &event);
         }
+        if (r == 0 && touchbus_subscriber_refusal(run->subscriber, NULL, NULL, NULL) != 0) {
+            return refused(run); // there is no connection, and it is known why
+        }
         if (r == TOUCHBUS_ENDED) {
             return TOOL_DONE;
         }
@@ -207,6 +210,13 @@ static int loop(struct run *run) {
 
 int stream_run(struct stream *stream) {
     struct run run = {.stream = stream, .began_us = clock_monotonic_us()};
+    const struct globals *globals = stream->tool->globals;
+    stream->options.broker = globals->broker;
+    stream->options.key = globals->key;
+    stream->options.broker_key = globals->broker_key;
+    if (tool_check_keys(stream->tool) != TOOL_DONE) {
+        return TOOL_USAGE;
+    }
     int r = touchbus_subscriber_new(&stream->options, &run.subscriber);
     if (r != 0) {
         tool_complain("cannot subscribe: %s", strerror(-r));

@@ -21,7 +21,7 @@ enum tool_exit {
 
 // First member of every command's configuration; the rows are main.c's.
 struct globals {
-    char *broker;
+    char *broker, *key, *broker_key;
     bool json;
     char *output; // "json", "raw", "table"
     bool yes;
@@ -85,6 +85,8 @@ int tool_find_customer(struct tool *tool, const char *text, uint64_t *ret);
 // The last sequence, and that the broker is there.
 int tool_head(struct tool *tool, uint64_t *ret);
 int tool_timeout_ms(const struct tool *tool);
+// Judges --key and --broker-key. TOOL_DONE, or said on stderr.
+int tool_check_keys(const struct tool *tool);
 
 // ---- output.c
 // One line on stderr: "touchbus: ...".

@@ -10,7 +10,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     touchbus_client *client;
-    if (touchbus_client_new(argv[1], &client) != 0) {
+    if (touchbus_client_new(&(touchbus_client_options){.broker = argv[1]}, &client) != 0) {
         fprintf(stderr, "query: not an address: %s\n", argv[1]);
         return 2;
     }

@@ -61,7 +61,8 @@ static void ask(const touchbus_argument *arguments, size_t n_arguments, uint32_t
     touchbus_answer *got = NULL;
     peer_open(&peer, ENDPOINT_QUERY);
     assert_int_equal(pthread_create(&thread, NULL, serve, &peer), 0);
-    assert_int_equal(touchbus_client_new(peer.broker, &client), 0);
+    assert_int_equal(
+        touchbus_client_new(&(touchbus_client_options){.broker = peer.broker}, &client), 0);
     int r = touchbus_client_query(client, "customer.show", arguments, n_arguments, "{\"a\":1}", 5,
                                   10000, count_part, &n_parts, &got);
     assert_int_equal(pthread_join(thread, &failed), 0);
@@ -91,7 +92,8 @@ static void test_no_broker_is_a_time_out(void **state) {
     (void)state;
     touchbus_client *client;
     touchbus_answer *got;
-    assert_int_equal(touchbus_client_new("127.0.0.1:1", &client), 0);
+    assert_int_equal(
+        touchbus_client_new(&(touchbus_client_options){.broker = "127.0.0.1:1"}, &client), 0);
     assert_int_equal(
         touchbus_client_query(client, "status", NULL, 0, NULL, 0, 30, NULL, NULL, &got),
         -ETIMEDOUT);
