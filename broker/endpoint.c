@@ -9,6 +9,7 @@
 #include <zmq.h>
 
 #include "broker/guard.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/limits.h"
 
@@ -19,7 +20,7 @@ static int set_options(void *socket, const struct endpoint *endpoint) {
         int name, value;
     } rows[] = {
         {ZMQ_ROUTER_MANDATORY, 1},
-        {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS},
+        {ZMQ_HANDSHAKE_IVL, GUARD(half_handshake) ? HANDSHAKE_MS : 0},
         {ZMQ_HEARTBEAT_IVL, endpoint->heartbeat_ms},
         {ZMQ_HEARTBEAT_TIMEOUT, endpoint->heartbeat_timeout_ms},
         {ZMQ_LINGER, endpoint->linger_ms},
@@ -32,7 +33,7 @@ static int set_options(void *socket, const struct endpoint *endpoint) {
             return -errno;
         }
     }
-    int64_t frame_max = FRAME_BYTES_MAX;
+    int64_t frame_max = GUARD(socket_frame_size) ? FRAME_BYTES_MAX : -1;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) == 0 ? 0 : -errno;
 }
 

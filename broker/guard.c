@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum {
@@ -144,7 +145,7 @@ static void disconnect(int descriptor) {
 }
 
 static void account_open(struct guard *guard, int descriptor) {
-    if (descriptor >= guard->descriptor_max) {
+    if (GUARD(descriptors) && descriptor >= guard->descriptor_max) {
         guard->n_refused++;
         disconnect(descriptor);
         return;
@@ -220,7 +221,7 @@ static void look(struct guard *guard) {
         if (bytes < 0) { // gone
             account->open = false;
             guard->n_open--;
-        } else if (account->held > GUARD_CONNECTION_BYTES_MAX) {
+        } else if (GUARD(endless_message) && account->held > GUARD_CONNECTION_BYTES_MAX) {
             cut(guard, i);
         } else if (account->held > 0) {
             account->offset += DRIFT_BYTES;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 #include "schemas/body_cursor.h"
 #include "schemas/limits.h"
@@ -55,7 +56,7 @@ static const char *take_key(struct walk *walk, const struct level *level,
     struct open_key new = {.print = key_print(key->text, key->text_size),
                            .offset = (uint32_t)((const uint8_t *)key->text - walk->data),
                            .length = (uint32_t)key->text_size};
-    for (uint32_t i = level->keys_from; i < walk->n_keys; i++) {
+    for (uint32_t i = level->keys_from; GUARD(body_keys) && i < walk->n_keys; i++) {
         const struct open_key *other = &walk->keys[i];
         if (other->print == new.print &&
             other->length ==
@@ -68,7 +69,7 @@ static const char *take_key(struct walk *walk, const struct level *level,
 }
 
 static const char *open_level(struct walk *walk, const struct body_value *value) {
-    if (walk->depth == BODY_DEPTH_MAX) {
+    if (GUARD(body_depth) && walk->depth == BODY_DEPTH_MAX) {
         return "nested too deeply";
     }
     bool is_map = value->kind == BODY_MAP;
@@ -95,7 +96,8 @@ static const char *check_value(struct walk *walk, const struct body_value *value
         }
         level->left--;
     }
-    if (value->kind == BODY_TEXT && !utf8_check(value->text, value->text_size)) {
+    if (GUARD(body_utf8) && value->kind == BODY_TEXT &&
+        !utf8_check(value->text, value->text_size)) {
         return "text that is not UTF-8, or holds a NUL";
     }
     return value->kind == BODY_LIST || value->kind == BODY_MAP ? open_level(walk, value) : NULL;
@@ -114,7 +116,7 @@ static const char *walk_body(const uint8_t *data, size_t size, bool must_be_map)
         if (why != NULL) {
             return why;
         }
-        if (n_values > BODY_ITEMS_MAX) {
+        if (GUARD(body_items) && n_values > BODY_ITEMS_MAX) {
             return "too many values";
         }
         if (n_values == 1 && must_be_map && value.kind != BODY_MAP) {

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "schemas/base/guards.h"
+
 // How the bytes behind the first one are read.
 enum form {
     FORM_BAD,
@@ -76,7 +78,7 @@ static const char *read_real(uint64_t bits, size_t width, struct body_value *ret
 
 static const char *read_text(enum body_kind kind, const uint8_t *at, uint64_t length, size_t left,
                              struct body_value *ret, size_t *ret_size) {
-    if (length > left) {
+    if (GUARD(body_length) && length > left) {
         return "a length beyond the end";
     }
     ret->kind = kind;
@@ -88,7 +90,7 @@ static const char *read_text(enum body_kind kind, const uint8_t *at, uint64_t le
 
 static const char *read_container(enum body_kind kind, uint64_t count, size_t left,
                                   struct body_value *ret) {
-    if (count > left / (kind == BODY_MAP ? 2 : 1)) {
+    if (GUARD(body_count) && count > left / (kind == BODY_MAP ? 2 : 1)) {
         return "a count beyond the end";
     }
     ret->kind = kind;

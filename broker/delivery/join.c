@@ -9,6 +9,7 @@
 
 #include "broker/delivery/delivery_internal.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 #include "schemas/reasons.h"
 
@@ -18,9 +19,9 @@ enum { CREDIT_DEFAULT = 1024 };
 
 // Inside a slice: the cursor for the first sequence to deliver. 0 or a reason code.
 static int cursor_of_sequence(struct delivery *delivery, uint64_t sequence, uint64_t *ret) {
-    if (sequence == 0 || sequence > feed_visible(delivery->feed) + 1)
+    if (GUARD(cursor_beyond_head) && (sequence == 0 || sequence > feed_visible(delivery->feed) + 1))
         return REASON_BAD_CURSOR;
-    if (sequence < feed_first(delivery->feed))
+    if (GUARD(cursor_trimmed) && sequence < feed_first(delivery->feed))
         return REASON_TRIMMED;
     *ret = sequence - 1;
     return 0;

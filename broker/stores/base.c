@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/fold/fold.h"
+#include "schemas/base/guards.h"
 
 static int read_state(struct view *base, struct view_identity *ret, bool *ret_known,
                       uint64_t *ret_applied) {
@@ -39,13 +40,13 @@ static int check(struct view *base, struct log *log, uint64_t *ret_applied) {
     if (r < 0) {
         return r;
     }
-    if (known && !is_ours(&identity, log)) {
+    if (GUARD(base_of_another_log) && known && !is_ours(&identity, log)) {
         return -EXDEV;
     }
     if (known && identity.fold_version > FOLD_VERSION) {
         return -ENOTSUP;
     }
-    if (applied >= log_next(log)) {
+    if (GUARD(base_ahead) && applied >= log_next(log)) {
         return -ESTALE;
     }
     if (applied + 1 < log_first(log)) {

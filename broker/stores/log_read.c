@@ -9,6 +9,7 @@
 
 #include "broker/stores/log_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 // First sequence and head of the block the cursor has found. A damaged one is found out when it is
@@ -152,7 +153,7 @@ int log_reader_block(struct log_reader *reader, uint64_t sequence, struct block_
         return r;
     }
     struct block_head head = {.first = 0};
-    r = block_open(data, size, true, &head);
+    r = block_open(data, size, GUARD(log_checksum), &head);
     if (r == 0 && head.first == first) {
         *ret = head;
         return 0;

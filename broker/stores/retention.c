@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "schemas/base/guards.h"
+
 #define HOUR_US (INT64_C(3600) * 1000000)
 enum {
     AGE_SHARE = 8,   // of the age, an hour
@@ -49,7 +51,7 @@ struct retention_verdict retention_judge(const struct retention_rule *rule,
     }
     uint64_t wanted_max = 0, wanted = wanted_floor(rule, log, &wanted_max);
     uint64_t needed = log->needed < log->first ? log->first : log->needed;
-    if (wanted <= needed) {
+    if (!GUARD(retention_needed) || wanted <= needed) {
         verdict.floor = wanted;
         verdict.floor_max = least(wanted_max, needed);
         return verdict;
@@ -87,7 +89,7 @@ int64_t retention_pace_limit(struct retention_pace *pace, int64_t age_us, int64_
     if (__builtin_add_overflow(oldest_us, pace->budget_us, &limit)) {
         limit = INT64_MAX;
     }
-    return limit < target_us ? limit : target_us;
+    return GUARD(retention_pace) && limit < target_us ? limit : target_us;
 }
 
 void retention_pace_spend(struct retention_pace *pace, int64_t oldest_us, int64_t reached_us) {

@@ -25,6 +25,7 @@
 #include "broker/stores/store.h"
 #include "broker/stores/verify.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum { READERS_WAIT_MS = 10000, READERS_PAUSE_MS = 50, FOLDER_ENTRIES_MAX = 10000 };
@@ -37,7 +38,7 @@ int state_path(const char *state, const char *name, char ret[static STATE_PATH_B
 int state_lock(const char *state, int *ret_descriptor) {
     char path[STATE_PATH_BYTES];
     int r = state_path(state, "lock", path);
-    r = r == 0 ? store_lock(path, true, ret_descriptor) : r;
+    r = r == 0 ? store_lock(path, GUARD(state_lock), ret_descriptor) : r;
     if (r == 0 && (ftruncate(*ret_descriptor, 0) != 0 ||
                    dprintf(*ret_descriptor, "%ld\n", (long)getpid()) < 0)) {
         logging_warning("state=%s lock=unnamed error=\"%s\"", state, strerror(errno)); // held
@@ -153,7 +154,7 @@ static int open_log(struct broker *broker) {
 static int open_keys(struct broker *broker) {
     char path[STATE_PATH_BYTES];
     int r = state_path(broker->configuration.state, "keys", path);
-    if (r == 0 && log_next(broker->log) > 1 && access(path, F_OK) != 0) {
+    if (GUARD(keys_missing) && r == 0 && log_next(broker->log) > 1 && access(path, F_OK) != 0) {
         logging_error("keys=%s error=\"missing, and the log is not empty: without them nobody can "
                       "read it; bring them back, or restore a backup\"",
                       path);

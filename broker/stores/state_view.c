@@ -15,6 +15,7 @@
 #include "broker/stores/state_internal.h"
 #include "broker/stores/store.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum { STEPS_PER_POINT = 50, PROGRESS_S = 2 };
@@ -122,7 +123,7 @@ int state_open_view(struct broker *broker) {
     bool marked = is_marked(state, marker);
     uint64_t applied = 0;
     r = open_restored(broker, dir, &identity, &applied, &why);
-    if (applied >= log_next(broker->log)) {
+    if (GUARD(view_ahead) && applied >= log_next(broker->log)) {
         logging_error("log=rolled-back next=%" PRIu64 " view=%" PRIu64
                       " hint=\"the log is older than the view: an old copy was put in its place; "
                       "bring back the newer log, or restore a backup whole\"",

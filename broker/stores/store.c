@@ -17,6 +17,7 @@
 
 #include "broker/stores/store_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 enum { POOL_MAX = 16, FILE_MODE = 0600, FOLDER_MODE = 0700 };
 
@@ -115,11 +116,11 @@ static int open_environment(const char *dir, const struct store_options *options
     r = store_error(r);
     // What a killed predecessor wrote may lie in the page cache only; once somebody has seen it, it
     // must be on disk.
-    if (r == 0 && !options->read_only) {
+    if (GUARD(startup_sync) && r == 0 && !options->read_only) {
         r = store_sync(store);
     }
     unsigned n_stale = 0;
-    if (r == 0 && !options->read_only) {
+    if (GUARD(stale_readers) && r == 0 && !options->read_only) {
         r = store_check_readers(store, &n_stale);
     }
     if (r == 0) {
@@ -170,7 +171,7 @@ int store_open(const char *dir, const struct store_options *options, struct stor
         return -ENAMETOOLONG;
     }
     // LMDB would make an empty one and call it a log.
-    if (stat(path, &status) != 0) {
+    if (GUARD(store_data_file) && stat(path, &status) != 0) {
         return -errno;
     }
     return open_environment(dir, options, false, ret);

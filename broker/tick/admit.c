@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/tick/tick_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
@@ -64,7 +65,7 @@ static int find_duplicate(struct tick *tick, const uint8_t *id_hash, uint64_t bo
                    known.received_us < tick->now_us - tick->broker->configuration.dedup_age_us)) {
         return 0;
     }
-    if (r == 0 && known.body_hash != body_hash) {
+    if (GUARD(dedup_conflict) && r == 0 && known.body_hash != body_hash) {
         ret->code = REASON_CONFLICT;
         return 0;
     }
@@ -171,7 +172,7 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
 static bool is_busy(const struct tick *tick, const char **ret_why) {
     *ret_why =
         atomic_load(&tick->broker->disk_low) ? "the disk is nearly full" : "the tick is full";
-    return atomic_load(&tick->broker->disk_low) || !tick_has_room(tick);
+    return (GUARD(disk_low) && atomic_load(&tick->broker->disk_low)) || !tick_has_room(tick);
 }
 
 // An event as bytes. *ret->code says what became of it.

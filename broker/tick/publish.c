@@ -14,6 +14,7 @@
 #include "broker/endpoint.h"
 #include "broker/guard.h"
 #include "broker/tick/publish_read.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
@@ -222,7 +223,7 @@ static int keep(struct publish *publish, struct arena *arena, struct request *re
                 zmq_msg_t *body) {
     uint32_t *unanswered = unanswered_of(publish, request);
     uint32_t n_events = publish_count(zmq_msg_data(body), zmq_msg_size(body));
-    if (*unanswered + n_events > PUBLISH_CREDIT && *unanswered > 0) {
+    if (GUARD(publish_credit) && *unanswered + n_events > PUBLISH_CREDIT && *unanswered > 0) {
         touchbus__publish_reply__init(&request->reply);
         request->n_events = 0;
         request->reply.request = publish_peek(zmq_msg_data(body), zmq_msg_size(body));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
@@ -15,15 +16,12 @@
 // What the envelope's scan does not know about a request.
 static int check_request(const Touchbus__PublishRequest *message, const char **ret_why) {
     size_t size = strlen(message->producer);
-    if (message->n_events > REQUEST_EVENTS_MAX) {
-        *ret_why = "too many events in one request";
-        return REASON_TOO_LARGE;
-    }
-    if (size > NAME_BYTES_MAX || !utf8_check_printable(message->producer, size)) {
+    if (GUARD(producer_name) &&
+        (size > NAME_BYTES_MAX || !utf8_check_printable(message->producer, size))) {
         *ret_why = "producer is too long or holds control characters";
         return REASON_BAD_ARGUMENT;
     }
-    if (size > 0 && message->n_events > 0 &&
+    if (size > 0 && message->n_events > 0 && GUARD(number_range) &&
         (message->number == 0 || message->number > INT64_MAX - REQUEST_EVENTS_MAX)) {
         *ret_why = "number is out of range";
         return REASON_BAD_ARGUMENT;
@@ -63,7 +61,7 @@ int publish_read(struct request *request, zmq_msg_t *body, unsigned n_frames, st
     int code = REASON_BAD_FRAME;
     touchbus__publish_reply__init(&request->reply);
     request->bytes = zmq_msg_size(body);
-    if (n_frames != 1) {
+    if (GUARD(frame_count) && n_frames != 1) {
         why = "a request is one frame";
     } else {
         ProtobufCMessage *message = NULL;

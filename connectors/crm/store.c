@@ -13,6 +13,7 @@
 #include "connectors/crm/sql.h"
 #include "connectors/crm/store.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 extern const char crm_clear[];
@@ -145,7 +146,7 @@ static int write_event(struct store *store, const struct store_event *event, boo
                        char *why) {
     struct sql_file *file = &store->file;
     int code = sql_run(file, SQL_FENCE, "ii", (int64_t)event->lane, (int64_t)event->sequence);
-    if (code != SQLITE_OK || !sql_changed(file)) {
+    if (code != SQLITE_OK || (GUARD(crm_fence) && !sql_changed(file))) {
         *ret_repeat = true;
         return code;
     }

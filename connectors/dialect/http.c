@@ -11,6 +11,7 @@
 
 #include "schemas/base/base64.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 enum { INFLATE_BYTES_FIRST = 64 << 10, WINDOW_GZIP = 15 + 16, WINDOW_ZLIB = 15 };
 
@@ -101,12 +102,12 @@ static int inflate_all(z_stream *stream, size_t bytes_max, char **out, size_t *r
     size_t capacity = 0;
     for (;;) {
         if (stream->total_out == capacity) {
-            if (capacity > bytes_max) {
+            if (GUARD(gzip_cap) && capacity > bytes_max) {
                 return -E2BIG;
             }
             // One byte beyond the bound tells "exactly full" from "more to come".
             size_t grown = capacity == 0 ? INFLATE_BYTES_FIRST : 2 * capacity;
-            grown = grown > bytes_max + 1 ? bytes_max + 1 : grown;
+            grown = GUARD(gzip_cap) && grown > bytes_max + 1 ? bytes_max + 1 : grown;
             char *more = realloc(*out, grown + 1);
             if (more == NULL) {
                 return -ENOMEM;
@@ -119,7 +120,9 @@ static int inflate_all(z_stream *stream, size_t bytes_max, char **out, size_t *r
         int r = inflate(stream, Z_NO_FLUSH);
         if (r == Z_STREAM_END) {
             *ret_size = stream->total_out;
-            return stream->total_out > bytes_max ? -E2BIG : stream->avail_in > 0 ? -EBADMSG : 0;
+            return GUARD(gzip_cap) && stream->total_out > bytes_max ? -E2BIG
+                   : stream->avail_in > 0                           ? -EBADMSG
+                                                                    : 0;
         }
         if (r == Z_MEM_ERROR) {
             return -ENOMEM;
@@ -180,7 +183,7 @@ int http_percent_decode(char *text) {
         }
         int high = hex_value(at[1]);
         int low = high < 0 ? -1 : hex_value(at[2]);
-        if (low < 0 || (high == 0 && low == 0)) {
+        if (low < 0 || (GUARD(percent_nul) && high == 0 && low == 0)) {
             return -EINVAL;
         }
         *to++ = (char)(high * 16 + low);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "schemas/base/guards.h"
+
 static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
@@ -122,9 +124,11 @@ int json_walk_next(struct json_walk *walk, struct json_span *ret_name,
 json_t *json_span_load(const struct json_span *span, const char **ret_why) {
     const char *why = "nested too deep";
     json_t *json = NULL;
-    if (span->depth <= JSON_WALK_DEPTH_MAX) {
+    if (!GUARD(json_depth) || span->depth <= JSON_WALK_DEPTH_MAX) {
         json_error_t error;
-        json = json_loadb(span->text, span->size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+        json = json_loadb(span->text, span->size,
+                          (GUARD(json_duplicates) ? JSON_REJECT_DUPLICATES : 0) | JSON_DECODE_ANY,
+                          &error);
         if (json == NULL) {
             why = json_error_code(&error) == json_error_duplicate_key    ? "a key stands twice"
                   : json_error_code(&error) == json_error_invalid_utf8   ? "not UTF-8"

@@ -16,6 +16,7 @@
 #include "connectors/kit/private.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 static const char lock_name[] = "lock", instance_name[] = "instance";
@@ -87,7 +88,7 @@ int folder_open(const char *state, const char *name, struct folder *ret) {
     }
     if (folder.lock_fd < 0) {
         r = complain(path, "cannot=open", -errno);
-    } else if (flock(folder.lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    } else if (GUARD(folder_lock) && flock(folder.lock_fd, LOCK_EX | LOCK_NB) != 0) {
         r = errno == EWOULDBLOCK ? -EBUSY : -errno;
         logging_error("folder=%s cannot=lock reason=%s", path,
                       r == -EBUSY ? "another instance uses it" : strerror(-r));

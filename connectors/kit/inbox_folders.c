@@ -16,6 +16,7 @@
 #include "connectors/kit/inbox.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum { SHORT_HASH_CHARACTERS = 8, REASON_MODE = 0640 };
@@ -117,7 +118,8 @@ int inbox_folders_read(const struct inbox_folders *folders, const char *name, si
     struct stat status;
     *ret = content;
     _cleanup_(cleanup_close) int fd =
-        openat(folders->inbox_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        openat(folders->inbox_fd, name,
+               O_RDONLY | O_CLOEXEC | O_NONBLOCK | (GUARD(inbox_links) ? O_NOFOLLOW : 0));
     if (fd < 0) {
         snprintf(why, INBOX_WHY_BYTES, "it cannot be opened: %s", strerror(errno));
         return errno == EACCES ? 1 : 2;
@@ -127,7 +129,7 @@ int inbox_folders_read(const struct inbox_folders *folders, const char *name, si
     }
     ret->is_young = content.is_young = is_young(&status);
     content.size = (size_t)status.st_size;
-    if (content.size > bytes_max) {
+    if (GUARD(inbox_size) && content.size > bytes_max) {
         snprintf(why, INBOX_WHY_BYTES, "it is over %zu bytes", bytes_max);
         return 1;
     }

@@ -15,6 +15,7 @@
 #include "connectors/kit/files.h"
 #include "connectors/kit/outbox.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum { HASH_TEXT_BYTES = 33, DOCUMENT_MODE = 0640 };
@@ -36,7 +37,7 @@ char *outbox_escape(const char *text, char ret[static OUTBOX_PART_BYTES]) {
     static const char plain[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
     size_t size = 0;
     for (const char *at = text; *at != '\0'; at++) {
-        bool is_plain = strchr(plain, *at) != NULL;
+        bool is_plain = !GUARD(path_traversal) || strchr(plain, *at) != NULL;
         if (size + 3 >= OUTBOX_PART_BYTES) {
             XXH128_hash_t hash = XXH3_128bits(text, strlen(text));
             size = OUTBOX_PART_BYTES - HASH_TEXT_BYTES - 1;

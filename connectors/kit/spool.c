@@ -17,6 +17,7 @@
 #include "connectors/kit/bounds.h"
 #include "connectors/kit/spool_private.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 uint64_t spool_records(const struct spool *spool) {
@@ -43,7 +44,8 @@ uint64_t spool_torn(const struct spool *spool) {
 
 bool spool_has_room(const struct spool *spool, size_t n_records, uint64_t bytes) {
     uint64_t more = bytes + n_records * SEGMENT_RECORD_BYTES + SEGMENT_HEADER_BYTES;
-    return spool_bytes(spool) + more <= spool->bytes_max && spool->n_segments < SPOOL_SEGMENTS_MAX;
+    return (!GUARD(spool_full) || spool_bytes(spool) + more <= spool->bytes_max) &&
+           spool->n_segments < SPOOL_SEGMENTS_MAX;
 }
 
 // ---- append and sync
@@ -125,7 +127,7 @@ int spool_sync(struct spool *spool) {
         return 0;
     }
     int r = -EIO;
-    if (!spool->failed && fdatasync(spool->append_fd) != 0) {
+    if (GUARD(spool_sync) && !spool->failed && fdatasync(spool->append_fd) != 0) {
         r = -errno;
         give_up_unsynced(spool);
     }
@@ -203,7 +205,7 @@ static void lose_rest(struct spool *spool, struct segment *segment) {
 int spool_next(struct spool *spool, const void **ret, size_t *ret_size, uint64_t *ret_number) {
     for (size_t tries = 0; tries <= SPOOL_SEGMENTS_MAX; tries++) {
         struct segment *segment = segment_to_read(spool);
-        if (segment == NULL || spool->read >= spool->synced ||
+        if (segment == NULL || (GUARD(spool_synced) && spool->read >= spool->synced) ||
             spool->read - spool->head >= SPOOL_WINDOW) {
             return SPOOL_END;
         }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "connectors/web/web.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 static void show_health(struct request *request) {
@@ -123,7 +124,7 @@ static void check_length(struct request *request) {
     }
     errno = 0;
     unsigned long long bytes = strtoull(length, NULL, 10);
-    if (errno != 0 || bytes > WEB_BODY_BYTES_MAX) {
+    if (GUARD(http_length) && (errno != 0 || bytes > WEB_BODY_BYTES_MAX)) {
         answer_error(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than 4 MiB");
         request->answer.close = true;
     }
@@ -134,7 +135,7 @@ static void check_framing(struct request *request) {
     struct framing framing = {0};
     const char *coding = request_header(request, "Transfer-Encoding");
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_framing, &framing);
-    if (framing.n_lengths + framing.n_codings > 1 ||
+    if ((GUARD(http_framing) && framing.n_lengths + framing.n_codings > 1) ||
         (coding != NULL && strcasecmp(coding, "chunked") != 0)) {
         answer_error(request, MHD_HTTP_BAD_REQUEST, "the body's length is given in two ways");
         request->answer.close = true;

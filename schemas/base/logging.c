@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 
 enum { LINE_BYTES_MAX = 2048 };
 
@@ -58,7 +59,7 @@ static size_t escape(const char *text, char *line, size_t used, size_t size) {
             }
             return used;
         }
-        if (is_plain(byte)) {
+        if (!GUARD(log_escape) || is_plain(byte)) {
             line[used++] = (char)byte;
         } else {
             line[used++] = '\\';

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/options_value.h"
 
 // getopt_long's values: rows from ROW_BASE on, so that they meet neither short names nor '?'.
@@ -52,10 +53,11 @@ static int set_line(struct options_parse *parse, char *line, bool readable_by_ot
     name = trim(name);
     size_t index;
     if (find_row(parse->page, name, &index) != 0) {
-        return options_complain("%sunknown option '%s'", parse->where, name);
+        return GUARD(option_unknown) ? options_complain("%sunknown option '%s'", parse->where, name)
+                                     : 0;
     }
     const struct option_row *row = &parse->page->rows[index];
-    if (row->secret && readable_by_others) {
+    if (GUARD(option_secret_mode) && row->secret && readable_by_others) {
         return options_complain("%s%s is secret, but others may read this file: chmod go-rwx it",
                                 parse->where, name);
     }

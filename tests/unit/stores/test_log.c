@@ -3,9 +3,11 @@
 #include "support.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +40,47 @@ static unsigned trim(struct log *log, uint64_t floor, unsigned n_max) {
     assert_int_equal(log_trim(txn, floor, n_max, &n), 0);
     assert_int_equal(log_commit(txn), 0);
     return n;
+}
+
+// A process of its own that reads the log until it is killed. The pipe says when it has begun.
+static pid_t start_reader(const char *dir, bool pins) {
+    int begun[2];
+    char byte = 0;
+    assert_int_equal(pipe(begun), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct log *log = NULL;
+        struct log_reader *reader = NULL;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int r = log_open(support_path(dir, "log"), MAP_BYTES, true, &log);
+        if (r == 0 && pins) {
+            r = log_reader_new(log, &reader);
+            r = r == 0 ? log_reader_begin(reader) : r;
+        }
+        _exit(r == 0 && write(begun[1], &byte, 1) == 1 && pause() < 0 ? 1 : 1);
+    }
+    assert_true(child > 0);
+    close(begun[1]);
+    assert_int_equal(read(begun[0], &byte, 1), 1);
+    close(begun[0]);
+    return child;
+}
+
+static void end_reader(pid_t child) {
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_a_killed_readers_slot_is_free_after_a_start(void **state) {
+    log_close(open_log(*state));
+    pid_t holder = start_reader(*state, false); // as long as one is there, LMDB keeps the slots
+    end_reader(start_reader(*state, true));
+    struct log *log = open_log(*state);
+    unsigned n_stale = 1;
+    assert_int_equal(store_check_readers(log_store(log), &n_stale), 0);
+    assert_int_equal(n_stale, 0);
+    log_close(log);
+    end_reader(holder);
 }
 
 static void test_append_refuses_gap(void **state) {
@@ -372,6 +415,7 @@ static void test_random_work_with_reopening(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_a_killed_readers_slot_is_free_after_a_start),
         TEST(test_append_refuses_gap),
         TEST(test_an_aborted_block_was_never_there),
         TEST(test_a_sequence_finds_its_block),

@@ -310,6 +310,10 @@ static void test_what_is_not_fit_is_refused_with_its_reason(void **state) {
     const char *why = NULL;
     uint64_t applied = 0;
     assert_int_equal(view_restore(support_path(*state, "view"), &identity, &applied, &why), 0);
+    view = open_view(*state); // what was restored has to be at the sequence that the point names
+    assert_int_equal(view_pin_restored(view, applied + 1), -EBADMSG);
+    assert_int_equal(view_pin_restored(view, applied), 0);
+    view_close(view);
     free(grown);
     free(old);
     free(now);
