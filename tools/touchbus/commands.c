@@ -40,6 +40,7 @@ static const struct command *const rows[] = {
     &command_backup,
     &command_restore,
     &command_check_config,
+    &command_keygen,
 };
 
 const struct command *const *commands_rows(size_t *ret_n) {

@@ -418,6 +418,38 @@ def test_check_config(house):
     exits(house, 2, "check-config", good, "--program", "no-such-program")
 
 
+def test_keygen(house):
+    keys = os.path.join(house.folder, "keys")
+    os.mkdir(keys)
+    made = house.ask("keygen", "crm", "--role", "sink", "--dir", keys)
+    check_form("keygen", made)
+    public, secret = (os.path.join(keys, f"crm.key{end}") for end in ("", "_secret"))
+    assert (made["public"], made["secret"]) == (public, secret), made
+    assert sorted(os.listdir(keys)) == ["crm.key", "crm.key_secret"], "nothing is left over"
+    assert [os.stat(f).st_mode & 0o777 for f in (public, secret)] == [0o644, 0o600]
+    with open(secret, encoding="ascii") as file:
+        text = file.read()
+    with open(public, encoding="ascii") as file:
+        assert "secret-key" not in file.read()
+    assert made["public_key"] in text and 'name = "crm"' in text and 'role = "sink"' in text, text
+    done = exits(house, 1, "keygen", "crm", "--role", "admin", "--dir", keys)
+    assert f"{public}: is there already" in done.stderr, done.stderr
+    os.unlink(secret)
+    exits(house, 1, "keygen", "crm", "--role", "admin", "--dir", keys)
+    assert not os.path.exists(secret), "half a pair of another key"
+    os.chmod(public, 0o600)
+    with open(secret, "w", encoding="ascii") as file:
+        os.chmod(secret, 0o644)
+        file.write("old")
+    again = house.ask("keygen", "crm", "--role", "sink", "--dir", keys, "--force")
+    assert again["public_key"] != made["public_key"]
+    assert [os.stat(f).st_mode & 0o777 for f in (public, secret)] == [0o644, 0o600], "not the old file's mode"
+    exits(house, 2, "keygen", "crm")
+    exits(house, 2, "keygen", "../crm", "--role", "sink", "--dir", keys)
+    exits(house, 2, "keygen", "crm", "--role", "a b", "--dir", keys)
+    exits(house, 1, "keygen", "x", "--role", "sink", "--dir", "/nonexistent/folder")
+
+
 def test_backup_restore(house):
     before = house.ask("log", "info")
     backup = os.path.join(house.folder, "backup")
