@@ -155,6 +155,11 @@ static const struct option_row rows[] = {
      .type = OPTION_BOOL,
      .offset = ROW(verify_view),
      .help = "Rebuild the view beside the live one, compare both, print the verdict and leave."},
+    {.name = "accept-older-log",
+     .type = OPTION_BOOL,
+     .offset = ROW(accept_older_log),
+     .help = "Start, once, on a log that is older than its view: the view is built anew, and the "
+             "log becomes another one (a new incarnation). What came behind its end is lost."},
     {.name = "check",
      .type = OPTION_BOOL,
      .offset = ROW(check),

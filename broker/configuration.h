@@ -25,8 +25,9 @@ struct configuration {
     int64_t disk_reserve_bytes;           // low-water mark: busy below it
     int64_t retry_min_us, retry_max_us, retry_attempts; // delivery: back-off and when a lane parks
     int64_t member_lapse_us;
-    bool verify_view; // --verify-view: the child of `view verify`
-    bool check;       // --check: judge the configuration and leave
+    bool verify_view;      // --verify-view: the child of `view verify`
+    bool accept_older_log; // --accept-older-log
+    bool check;            // --check: judge the configuration and leave
 };
 
 extern const struct option_page configuration_page;

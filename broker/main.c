@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "broker/backup/offline.h"
 #include "broker/bounds.h"
 #include "broker/broker.h"
 #include "broker/delivery/delivery.h"
@@ -311,6 +312,9 @@ static void bound_heap(void) {
 
 int main(int argc, char **argv) {
     core_dumps_forbid();
+    if (argc > 1 && offline_is_task(argv[1])) {
+        return offline_run(argc - 1, argv + 1);
+    }
     bound_heap();
     struct daemon *daemon = calloc(1, sizeof(*daemon));
     if (daemon == NULL) {

@@ -244,6 +244,14 @@ static void go_on(struct query *query) {
     query->n_calls = n;
 }
 
+static void tell_copied(struct query *query) {
+    int64_t now_us = query->helping ? clock_monotonic_us() : 0;
+    if (query->helping && now_us >= query->copied_due_us) {
+        query->copied_due_us = now_us + IDLE_MS * CLOCK_US_PER_MS;
+        call_tell_copied(query->helped);
+    }
+}
+
 static void take_jobs(struct query *query) {
     struct job *job;
     while ((job = mailbox_take(query->broker->to_query)) != NULL) {
@@ -289,6 +297,7 @@ static void turn(struct query *query) {
         take_requests(query);
     }
     go_on(query);
+    tell_copied(query);
 }
 
 // What is away comes back before the thread ends, or is left to the end of the process.

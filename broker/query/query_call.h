@@ -67,6 +67,8 @@ struct query {
     // The helper thread: at most one call at a time.
     pthread_t helper;
     bool helping;
+    struct call *helped;   // whose call it is; read only what does not change
+    int64_t copied_due_us; // monotonic: when its peer is told next
 };
 
 // A call for a request. 0; a reason code with a text in ret_detail.
@@ -91,6 +93,8 @@ void call_start(struct call *call);
 void call_judge(struct call *call, int result);
 // One slice of a SLICING call.
 void call_slice(struct call *call);
+// Tells the peer of the call on the helper thread how far the copy is. Touches nothing of the call.
+void call_tell_copied(struct call *call);
 // query_child.c: starts the child of a call.
 void call_start_child(struct call *call);
 // What the child of a CALL_CHILD call has written.

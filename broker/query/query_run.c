@@ -205,6 +205,7 @@ static void start_helper(struct call *call) {
     }
     query->n_away++;
     query->helping = true;
+    query->helped = call;
 }
 
 // ---- starting

@@ -121,6 +121,24 @@ void call_finish(struct call *call) {
     call_end(call);
 }
 
+void call_tell_copied(struct call *call) {
+    struct broker *broker = call->query->broker;
+    Touchbus__Answer answer;
+    touchbus__answer__init(&answer);
+    answer.request = call->request;
+    answer.as_of = atomic_load(&broker->visible);
+    answer.more = true;
+    json_t *part = json_pack("{s:s, s:I, s:I}", "phase", "copy", "done",
+                             (json_int_t)atomic_load(&broker->copy_done), "total",
+                             (json_int_t)atomic_load(&broker->copy_total));
+    _cleanup_free_ void *data = NULL;
+    size_t size = 0;
+    if (part != NULL && pack(call->query, &answer, part, &data, &size) == 0) {
+        send_frame(call->query, call->peer, call->peer_size, data, size); // the next one may do
+    }
+    json_decref(part);
+}
+
 int call_part(struct call *call, json_t *part) {
     if (part == NULL) {
         return -ENOMEM;

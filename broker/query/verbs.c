@@ -162,9 +162,10 @@ static const struct verb rows[] = {
      .run = verb_connector_reload,
      .acts = true},
 
+    // dir, keys: new folders, for the stores and for the keys; rate: bytes a second, 0: by itself.
     {.name = "backup",
      .place = VERB_HELPER,
-     .arguments = ARGUMENTS(REQUIRED("dir"), ACTOR),
+     .arguments = ARGUMENTS(OPTIONAL("dir"), OPTIONAL("keys"), DEFAULT("rate", "0"), ACTOR),
      .run = verb_backup,
      .acts = true},
 };

@@ -25,10 +25,17 @@ static int read_state(struct view *base, struct view_identity *ret, bool *ret_kn
     return r < 0 ? r : 0;
 }
 
-// A backup brings the base of the log that it copied: that log's incarnation is known to the copy.
-static bool is_ours(const struct view_identity *identity, struct log *log) {
-    return memcmp(identity->incarnation, log_incarnation(log), INCARNATION_BYTES) == 0 ||
-           memcmp(identity->incarnation, log_incarnation_before(log), INCARNATION_BYTES) == 0;
+// A backup brings the base of the log that it copied: that log's incarnation is known to the copy,
+// and where the two part. Returns the first sequence that the base cannot have folded; 0: it is of
+// another log.
+static uint64_t end_of_ours(const struct view_identity *identity, struct log *log) {
+    if (memcmp(identity->incarnation, log_incarnation(log), INCARNATION_BYTES) == 0) {
+        return log_next(log);
+    }
+    bool is_before =
+        memcmp(identity->incarnation, log_incarnation_before(log), INCARNATION_BYTES) == 0;
+    uint64_t parting = log_parting(log) != 0 ? log_parting(log) : log_next(log);
+    return is_before ? parting : 0;
 }
 
 static int check(struct view *base, struct log *log, uint64_t *ret_applied) {
@@ -40,13 +47,14 @@ static int check(struct view *base, struct log *log, uint64_t *ret_applied) {
     if (r < 0) {
         return r;
     }
-    if (GUARD(base_of_another_log) && known && !is_ours(&identity, log)) {
+    uint64_t end = known ? end_of_ours(&identity, log) : log_next(log);
+    if (GUARD(base_of_another_log) && end == 0) {
         return -EXDEV;
     }
     if (known && identity.fold_version > FOLD_VERSION) {
         return -ENOTSUP;
     }
-    if (GUARD(base_ahead) && applied >= log_next(log)) {
+    if (GUARD(base_ahead) && applied >= end) {
         return -ESTALE;
     }
     if (applied + 1 < log_first(log)) {

@@ -44,7 +44,7 @@ static int sum_bytes(struct store_txn *txn, uint64_t *ret) {
     return 0;
 }
 
-static int load(struct log *log) {
+int log_load(struct log *log) {
     struct store_txn *txn = NULL;
     int r = store_begin(log->store, false, &txn);
     if (r < 0) {
@@ -54,6 +54,7 @@ static int load(struct log *log) {
     r = log_get_id(txn, LOG_KEY_INCARNATION, log->incarnation);
     if (r == 0) {
         r = log_get_id(txn, LOG_KEY_BEFORE, log->before); // most have none
+        r = r < 0 ? r : log_get_parting(txn, &log->parting);
     } else if (r == 1) {
         r = -EBADMSG;
     }
@@ -102,7 +103,7 @@ int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret
         r = log_renew_if_copied(log, dir);
     }
     if (r == 0) {
-        r = load(log);
+        r = log_load(log);
     }
     if (r < 0) {
         log_close(log);
@@ -138,6 +139,10 @@ const uint8_t *log_incarnation(const struct log *log) {
 
 const uint8_t *log_incarnation_before(const struct log *log) {
     return log->before;
+}
+
+uint64_t log_parting(const struct log *log) {
+    return log->parting;
 }
 
 uint64_t log_bytes(const struct log *log) {

@@ -36,6 +36,9 @@ log_first(const struct log *log); // the first sequence still there (= next wher
 const uint8_t *log_incarnation(const struct log *log); // INCARNATION_BYTES
 // The incarnation before this one, where the log was opened from a copy (backup); else all zero.
 const uint8_t *log_incarnation_before(const struct log *log);
+// Where the two part: sequences from here on are the one's or the other's, not both's. 0: there is
+// no incarnation before, or nobody wrote down where.
+uint64_t log_parting(const struct log *log);
 uint64_t
 log_bytes(const struct log *log); // what the log holds, on disk, without free pages; any thread
 struct store *log_store(struct log *log); // for upkeep: readers, file size
@@ -80,3 +83,7 @@ int log_reader_scan(struct log_reader *reader, enum log_table table, const void 
 // A consistent compacted copy as a new folder `dir` (backup). Whoever opens the copy gets a log of
 // a new incarnation.
 int log_copy(struct log *log, const char *dir);
+// What makes a folder such a copy: backup/cut.c copies the log by itself.
+int log_mark_copied(struct log *log, const char *dir);
+// Makes this log another one, from its end on. At a start, before anything reads it.
+int log_renew(struct log *log);

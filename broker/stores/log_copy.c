@@ -62,9 +62,34 @@ static int read_mark(const char *path, uint8_t ret[static INCARNATION_BYTES]) {
     return r == 0 && n != INCARNATION_BYTES ? -EBADMSG : r;
 }
 
+// Where the two part: what the log before holds from here on is not ours.
+static int put_parting(struct store_txn *txn) {
+    uint64_t first = 0, next = 0;
+    uint8_t value[8];
+    int r = log_read_ends(txn, &first, &next);
+    store_be64(value, next);
+    return r == 0 ? store_put(txn, LOG_META, LOG_KEY_PARTING, strlen(LOG_KEY_PARTING), value,
+                              sizeof(value))
+                  : r;
+}
+
+int log_get_parting(struct store_txn *txn, uint64_t *ret) {
+    const void *value = NULL;
+    size_t size = 0;
+    int r = store_get(txn, LOG_META, LOG_KEY_PARTING, strlen(LOG_KEY_PARTING), &value, &size);
+    if (r == 0 && size != sizeof(uint64_t)) {
+        return -EBADMSG;
+    }
+    if (r == 0) {
+        *ret = store_from_be64(value);
+    }
+    return r;
+}
+
 static int renew(struct store_txn *txn, const uint8_t before[static INCARNATION_BYTES]) {
     int r =
         store_put(txn, LOG_META, LOG_KEY_BEFORE, strlen(LOG_KEY_BEFORE), before, INCARNATION_BYTES);
+    r = r == 0 ? put_parting(txn) : r;
     return r == 0 ? log_put_new_incarnation(txn) : r;
 }
 
@@ -99,9 +124,28 @@ int log_renew_if_copied(struct log *log, const char *dir) {
     return r == 0 ? store_sync_parent(path) : r;
 }
 
-int log_copy(struct log *log, const char *dir) {
+int log_mark_copied(struct log *log, const char *dir) {
     char path[PATH_MAX];
     int r = mark_path(dir, path);
-    r = r == 0 ? store_copy(log->store, dir, true) : r;
     return r == 0 ? write_mark(path, log->incarnation) : r;
+}
+
+int log_copy(struct log *log, const char *dir) {
+    int r = store_copy(log->store, dir, true);
+    return r == 0 ? log_mark_copied(log, dir) : r;
+}
+
+int log_renew(struct log *log) {
+    struct store_txn *txn = NULL;
+    int r = store_begin(log->store, true, &txn);
+    if (r < 0) {
+        return r;
+    }
+    r = renew(txn, log->incarnation);
+    if (r != 0) {
+        store_abort(txn);
+        return r > 0 ? -EBADMSG : r;
+    }
+    r = store_commit(txn);
+    return r == 0 ? log_load(log) : r;
 }

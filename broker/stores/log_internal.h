@@ -20,6 +20,7 @@ struct log {
     struct store *store;
     int lock; // descriptor, -1
     uint8_t incarnation[INCARNATION_BYTES], before[INCARNATION_BYTES];
+    uint64_t parting;
     atomic_uint_fast64_t next, first, bytes;
     struct log_txn write; // the only one
 };
@@ -36,7 +37,10 @@ int log_read_ends(struct store_txn *txn, uint64_t *ret_first, uint64_t *ret_next
 // Ids of LOG_META (log_copy.c). 0; 1: there is none.
 #define LOG_KEY_INCARNATION "incarnation"
 #define LOG_KEY_BEFORE "incarnation-before"
+#define LOG_KEY_PARTING "incarnation-parting" // a sequence, big-endian
 int log_get_id(struct store_txn *txn, const char *name, uint8_t *ret);
+int log_get_parting(struct store_txn *txn, uint64_t *ret);
 int log_put_new_incarnation(struct store_txn *txn);
+int log_load(struct log *log); // what stands in the struct, from the file
 // A folder that log_copy made becomes a log of its own when it is first opened.
 int log_renew_if_copied(struct log *log, const char *dir);

@@ -169,10 +169,13 @@ static int open_keys(struct broker *broker) {
 static int open_base(struct broker *broker) {
     char path[STATE_PATH_BYTES];
     uint64_t applied = 0;
+    size_t map = (size_t)broker->configuration.view_map_bytes;
     int r = state_path(broker->configuration.state, "base", path);
-    if (r == 0) {
-        r = base_open(path, (size_t)broker->configuration.view_map_bytes, broker->log,
-                      &broker->base, &applied);
+    r = r == 0 ? base_open(path, map, broker->log, &broker->base, &applied) : r;
+    // Of a log that has everything, the base holds nothing that cannot be folded again.
+    if (r == -ESTALE && broker->configuration.accept_older_log && log_first(broker->log) == 1) {
+        r = store_remove_folder(path);
+        r = r == 0 ? base_open(path, map, broker->log, &broker->base, &applied) : r;
     }
     return say("base", path, r);
 }

@@ -86,19 +86,45 @@ static int build_anew(struct broker *broker, const char *dir, const struct view_
     return r == 0 ? take_point(broker->view) : r;
 }
 
-// 0: open and pinned; 1 and *ret_why: not to be had; negative errno.
-static int open_restored(struct broker *broker, const char *dir,
-                         const struct view_identity *identity, uint64_t *ret_applied,
-                         const char **ret_why) {
+// A backup brings the view of the log that it copied, whose incarnation the copy has left behind;
+// up to where they part, it is this log's view as well. *ret_end: the first sequence that it may
+// not hold.
+static int restore(struct broker *broker, const char *dir, const struct view_identity *identity,
+                   uint64_t *ret_applied, uint64_t *ret_end, const char **ret_why) {
+    struct view_identity before = *identity;
     int r = view_restore(dir, identity, ret_applied, ret_why);
-    if (r != 0 || *ret_applied >= log_next(broker->log)) {
-        return r;
+    *ret_end = log_next(broker->log);
+    if (r == 1 && *ret_applied == 0 && log_parting(broker->log) != 0) {
+        memcpy(before.incarnation, log_incarnation_before(broker->log), INCARNATION_BYTES);
+        *ret_end = log_parting(broker->log);
+        r = view_restore(dir, &before, ret_applied, ret_why);
     }
-    r = view_open(dir, VIEW_LIVE, (size_t)broker->configuration.view_map_bytes, false,
-                  &broker->view);
-    if (r == 0) {
-        r = view_pin_restored(broker->view, *ret_applied);
+    return r;
+}
+
+static int open_live(struct broker *broker, const char *dir, const struct view_identity *identity,
+                     uint64_t applied) {
+    int r = view_open(dir, VIEW_LIVE, (size_t)broker->configuration.view_map_bytes, false,
+                      &broker->view);
+    r = r == 0 ? view_pin_restored(broker->view, applied) : r;
+    return r == 0 ? view_claim(broker->view, identity) : r;
+}
+
+// 0: open and pinned; 1 and *ret_why: not to be had; -ESTALE (said): it holds what the log does
+// not; negative errno.
+static int open_restored(struct broker *broker, const char *dir,
+                         const struct view_identity *identity, const char **ret_why) {
+    uint64_t applied = 0, end = 0;
+    int r = restore(broker, dir, identity, &applied, &end, ret_why);
+    if (GUARD(view_ahead) && r >= 0 && applied >= end) {
+        logging_error("log=rolled-back next=%" PRIu64 " view=%" PRIu64
+                      " hint=\"the log is older than the view: an old copy was put in its place; "
+                      "bring back the newer log, or restore a backup whole, or start once with "
+                      "--accept-older-log and lose what came behind it\"",
+                      end, applied);
+        return -ESTALE;
     }
+    r = r == 0 ? open_live(broker, dir, identity, applied) : r;
     if (r == -EBADMSG) {
         broker->view = view_close(broker->view);
         *ret_why = "the view does not open at its restore point";
@@ -111,8 +137,20 @@ static bool is_marked(const char *state, char marker[static STATE_PATH_BYTES]) {
     return state_path(state, VIEW_REBUILD_MARKER, marker) == 0 && access(marker, F_OK) == 0;
 }
 
+// The numbers behind the log's end were given once already: from here on it is another log.
+static int accept_older(struct broker *broker, struct view_identity *identity) {
+    int r = log_renew(broker->log);
+    memcpy(identity->incarnation, log_incarnation(broker->log), INCARNATION_BYTES);
+    r = r == 0 ? view_write_identity(broker->base, identity) : r;
+    if (r == 0) {
+        logging_warning("log=accepted next=%" PRIu64 " why=\"--accept-older-log\"",
+                        log_next(broker->log));
+    }
+    return r < 0 ? r : 1;
+}
+
 int state_open_view(struct broker *broker) {
-    const char *state = broker->configuration.state, *why = "an operator asked for it";
+    const char *state = broker->configuration.state, *why = "the log was rolled back";
     char dir[STATE_PATH_BYTES], marker[STATE_PATH_BYTES];
     struct view_identity identity = {.fold_version = FOLD_VERSION};
     memcpy(identity.incarnation, log_incarnation(broker->log), INCARNATION_BYTES);
@@ -121,14 +159,9 @@ int state_open_view(struct broker *broker) {
         return r;
     }
     bool marked = is_marked(state, marker);
-    uint64_t applied = 0;
-    r = open_restored(broker, dir, &identity, &applied, &why);
-    if (GUARD(view_ahead) && applied >= log_next(broker->log)) {
-        logging_error("log=rolled-back next=%" PRIu64 " view=%" PRIu64
-                      " hint=\"the log is older than the view: an old copy was put in its place; "
-                      "bring back the newer log, or restore a backup whole\"",
-                      log_next(broker->log), applied);
-        return -ESTALE;
+    r = open_restored(broker, dir, &identity, &why);
+    if (r == -ESTALE && broker->configuration.accept_older_log) {
+        r = accept_older(broker, &identity);
     }
     if (r == 0 && marked) {
         broker->view = view_close(broker->view);
@@ -137,6 +170,9 @@ int state_open_view(struct broker *broker) {
     }
     if (r == 1) {
         r = build_anew(broker, dir, &identity, why);
+    }
+    if (r == -ESTALE) {
+        return r; // said
     }
     if (r < 0) {
         logging_error("view=%s error=\"%s\"", dir, strerror(-r));

@@ -25,6 +25,7 @@ struct store {
     MDB_env *env;
     MDB_dbi tables[STORE_TABLES_MAX];
     unsigned n_tables;
+    const char *const *names; // of the tables, its opener's
     bool read_only;
     struct store_txn write; // the only one
     pthread_mutex_t pool_lock;
@@ -77,6 +78,7 @@ static int open_tables(struct store *store, const struct store_options *options,
         return r > 0 ? -EBADMSG : r; // a table is missing: not one of ours
     }
     store->n_tables = options->n_tables;
+    store->names = options->tables;
     if (create && options->create != NULL) {
         store->write = (struct store_txn){.store = store, .txn = txn, .write = true};
         r = options->create(&store->write, options->user);
@@ -253,6 +255,11 @@ int store_copy(struct store *store, const char *dir, bool compact) {
         r = -errno;
     }
     return r == 0 ? store_publish_folder(aside, dir) : r;
+}
+
+const char *const *store_tables(const struct store *store, unsigned *ret_n) {
+    *ret_n = store->n_tables;
+    return store->names;
 }
 
 void store_file_bytes(struct store *store, uint64_t *ret_used, uint64_t *ret_map) {

@@ -43,6 +43,15 @@ int store_check_readers(struct store *store, unsigned *ret_n);
 uint64_t store_reader_lag(struct store *store, uint64_t *ret_oldest);
 // A copy of the committed state in `dir` (which must not exist): written aside, synced, renamed.
 int store_copy(struct store *store, const char *dir, bool compact);
+// Called after each piece that is on disk, with the bytes copied so far: the caller's progress, and
+// its pause. Other than 0 ends the copy with that.
+typedef int (*store_piece)(void *user, uint64_t bytes);
+// As store_copy, of what `from` sees, a read transaction of this store (store_copy.c). Not written
+// aside: what a failure leaves in dir is the caller's to remove. piece may be NULL.
+int store_copy_pinned(struct store *store, struct store_txn *from, const char *dir,
+                      store_piece piece, void *user);
+// The names it was opened with; *ret_n: how many.
+const char *const *store_tables(const struct store *store, unsigned *ret_n);
 // Bytes of the file that are in use up to its last page, and the map's size.
 void store_file_bytes(struct store *store, uint64_t *ret_used, uint64_t *ret_map);
 

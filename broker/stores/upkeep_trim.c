@@ -13,6 +13,7 @@
 #include "broker/stores/state.h"
 #include "broker/stores/upkeep_internal.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/reasons.h"
 
@@ -22,6 +23,11 @@ enum {
     HALT_S = 60,           // retention rests that long after a failure
     RESERVE_SHARE = 4,     // below that part of the disk's reserve the base does not grow
 };
+
+// A verify or a backup reads what would go, or pins it, so that nothing would be won.
+static bool is_paused(struct broker *broker) {
+    return GUARD(trim_pause) && atomic_load(&broker->trim_paused);
+}
 
 // ---- jobs in the tick
 
@@ -93,7 +99,7 @@ static int trim_some(struct upkeep *upkeep, uint64_t floor) {
         return r == REASON_BUSY ? 1 : r;
     }
     bool there = applied + 1 >= floor && trim.n_trimmed < TRIM_BLOCKS_A_TICK;
-    return there || atomic_load(&broker->stop) || atomic_load(&broker->trim_paused) ? 0 : 1;
+    return there || atomic_load(&broker->stop) || is_paused(broker) ? 0 : 1;
 }
 
 static bool halted(struct upkeep *upkeep) {
@@ -208,8 +214,7 @@ bool upkeep_retain(struct upkeep *upkeep) {
     struct broker *broker = upkeep->broker;
     const struct configuration *configuration = &broker->configuration;
     bool has_rule = configuration->retention_age_us > 0 || configuration->retention_bytes > 0;
-    if (!has_rule || atomic_load(&broker->trim_paused) || halted(upkeep) ||
-        !has_room(configuration)) {
+    if (!has_rule || is_paused(broker) || halted(upkeep) || !has_room(configuration)) {
         return false;
     }
     uint64_t floor = 0;
@@ -243,7 +248,7 @@ int upkeep_trim_before(struct upkeep *upkeep, uint64_t sequence, uint64_t *ret_f
         *ret_detail = "a subscription still needs events before it";
         return REASON_IN_USE;
     }
-    if (atomic_load(&broker->trim_paused)) {
+    if (is_paused(broker)) {
         *ret_detail = "a verify or a backup reads the log";
         return REASON_BUSY;
     }

@@ -13,16 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/fold/fold.h"
-#include "broker/stores/rebuild.h"
+#include "broker/stores/rehash.h"
 #include "broker/stores/state_internal.h"
 #include "broker/stores/store.h"
-#include "schemas/base/cleanup.h"
-#include "schemas/base/clock.h"
 
-enum { TRIES_MAX = 5, PROGRESS_MS = 500, EXIT_EQUAL = 0, EXIT_NO = 1, EXIT_NO_BROKER = 3 };
-// The scratch copy's address space: what it can grow to.
-#define SCRATCH_MAP_BYTES ((size_t)1 << 40)
+enum { TRIES_MAX = 5, EXIT_EQUAL = 0, EXIT_NO = 1, EXIT_NO_BROKER = 3 };
 
 struct verify {
     const char *state;
@@ -71,88 +66,22 @@ static int hash_live(struct verify *verify) {
     return r;
 }
 
-static int hash_rebuilt(struct verify *verify, struct view *scratch) {
-    struct view_txn *txn = NULL;
-    tell(verify, "hash the rebuilt view", 0, 1);
-    int r = view_begin(scratch, false, &txn);
-    if (r == 0) {
-        r = view_hash(txn, verify->rebuilt);
-        view_abort(txn);
-    }
-    return r;
-}
-
-static int copy_base(struct verify *verify) {
-    struct view *base = NULL;
-    int r = open_sub(verify, "base", VIEW_BASE, &base);
-    if (r == 0) {
-        r = store_remove_folder(verify->scratch);
-    }
-    if (r == 0) {
-        r = view_copy(base, verify->scratch);
-    }
-    view_close(base);
-    return r;
-}
-
-// The base may have been written by an older fold; what is built from it is this one's.
-static int take_identity(struct verify *verify, struct view *scratch, uint64_t *ret_applied) {
-    struct view_identity identity = {.fold_version = FOLD_VERSION};
-    struct view_txn *txn = NULL;
-    memcpy(identity.incarnation, log_incarnation(verify->log), INCARNATION_BYTES);
-    int r = view_begin(scratch, true, &txn);
-    if (r < 0) {
-        return r;
-    }
-    *ret_applied = view_applied(txn);
-    r = view_set_identity(txn, &identity);
-    if (r < 0) {
-        view_abort(txn);
-        return r;
-    }
-    return view_commit(txn);
-}
-
-static int fold_rest(struct verify *verify, struct view *scratch, uint64_t base_applied) {
-    struct rebuild *rebuild = NULL;
-    int64_t said_us = 0;
-    uint64_t applied = base_applied;
-    int r = rebuild_new(verify->log, verify->keys, scratch, &rebuild);
-    for (r = r == 0 ? 1 : r; r == 1;) {
-        int64_t now_us = clock_monotonic_us();
-        if (now_us - said_us > PROGRESS_MS * CLOCK_US_PER_MS) {
-            said_us = now_us;
-            tell(verify, "rebuild", applied - base_applied, verify->applied - base_applied);
-        }
-        r = rebuild_step(rebuild, verify->applied, &applied);
-    }
-    rebuild_free(rebuild);
-    return r;
+static void tell_rehash(void *user, const char *phase, uint64_t done, uint64_t total) {
+    tell(user, phase, done, total);
 }
 
 // 0; -ENODATA: retention was faster, the base is newer now: again.
 static int rebuild_beside(struct verify *verify) {
-    struct view *scratch = NULL;
-    uint64_t base_applied = 0;
-    int r = copy_base(verify);
-    if (r == 0) {
-        r = view_open(verify->scratch, VIEW_SCRATCH, SCRATCH_MAP_BYTES, false, &scratch);
-    }
-    if (r == 0) {
-        r = take_identity(verify, scratch, &base_applied);
-    }
-    if (r == 0 && base_applied > verify->applied) {
-        r = -ENODATA; // the live view was hashed before the base went past it
-    }
-    if (r == 0) {
-        r = fold_rest(verify, scratch, base_applied);
-    }
-    if (r == 0) {
-        r = hash_rebuilt(verify, scratch);
-    }
-    view_close(scratch);
-    int removed = store_remove_folder(verify->scratch);
-    return r == 0 ? removed : r;
+    char base[STATE_PATH_BYTES];
+    int r = state_path(verify->state, "base", base);
+    const struct rehash what = {.log = verify->log,
+                                .keys = verify->keys,
+                                .base = base,
+                                .scratch = verify->scratch,
+                                .last = verify->applied,
+                                .tell = tell_rehash,
+                                .user = verify};
+    return r == 0 ? rehash(&what, verify->rebuilt) : r;
 }
 
 static int open_log_and_keys(struct verify *verify) {

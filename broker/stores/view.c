@@ -140,6 +140,20 @@ int view_write_identity(struct view *view, const struct view_identity *identity)
     return view_commit(txn);
 }
 
+int view_claim(struct view *view, const struct view_identity *identity) {
+    struct view_identity found;
+    struct view_txn *txn = NULL;
+    int r = view_begin(view, false, &txn);
+    if (r < 0) {
+        return r;
+    }
+    r = view_get_identity(txn, &found);
+    view_abort(txn);
+    bool is_claimed = r == 0 && found.fold_version == identity->fold_version &&
+                      memcmp(found.incarnation, identity->incarnation, INCARNATION_BYTES) == 0;
+    return r < 0 || is_claimed ? r : view_write_identity(view, identity);
+}
+
 int view_get_identity(struct view_txn *txn, struct view_identity *ret) {
     const void *version = NULL, *incarnation = NULL;
     size_t version_size = 0, size = 0;
@@ -191,4 +205,8 @@ int view_copy(struct view *view, const char *dir) {
 
 struct store *view_store(struct view *view) {
     return view->store;
+}
+
+struct store_txn *view_txn_store(struct view_txn *txn) {
+    return txn->txn;
 }

@@ -65,6 +65,8 @@ struct view_identity {
 int view_set_identity(struct view_txn *txn, const struct view_identity *identity);
 // The same in a transaction of its own.
 int view_write_identity(struct view *view, const struct view_identity *identity);
+// The same where it has another one, or none.
+int view_claim(struct view *view, const struct view_identity *identity);
 // 0; 1: has none, a new one.
 int view_get_identity(struct view_txn *txn, struct view_identity *ret);
 
@@ -72,6 +74,8 @@ int view_get_identity(struct view_txn *txn, struct view_identity *ret);
 int view_copy(struct view *view, const char *dir);
 // For upkeep: readers, file size.
 struct store *view_store(struct view *view);
+// What txn is to the store, borrowed: for a copy of what it sees.
+struct store_txn *view_txn_store(struct view_txn *txn);
 
 // ---- restore points of the live view: steady snapshots (restore.md beside this file)
 struct view_snapshot;

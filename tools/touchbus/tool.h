@@ -120,3 +120,10 @@ bool tool_confirm(const struct tool *tool, int *ret, const char *format, ...)
 char *program_path(const char *name);
 // Runs it and returns its exit status, -errno where it could not be run.
 int program_run(char *const arguments[]);
+
+// ---- offline.c
+// Has touchbusd do a task on stores that no broker serves ("backup", "verify-backup", "restore"),
+// with these arguments (name, value, ...; NULL-terminated). Its progress is shown, its problems are
+// printed, its answer is *ret (NULL where it has none). TOOL_DONE, or TOOL_NO, TOOL_USAGE, said on
+// stderr.
+int tool_offline(struct tool *tool, const char *task, const char *const *arguments, json_t **ret);

@@ -43,7 +43,7 @@ def test_refusals_have_names(house):
                                   (BAD_ARGUMENT, "customer.show", {"key": "x" * 3000}), (NOT_FOUND, "customer.show", {"customer": "c999999"}),
                                   (NOT_FOUND, "customer.show", {"customer": f"c{2**63}"}), (BAD_ARGUMENT, "customer.show", {"customer": "c" + "9" * 30}),
                                   (NOT_FOUND, "customer.show", {"reference": "order=none"}), (NOT_FOUND, "subscription.show", {"name": "none"}),
-                                  (BAD_ARGUMENT, "backup", {"dir": "relative"}), (BAD_ARGUMENT, "view.rebuild", {"actor": "x" * 300}),
+                                  (BAD_ARGUMENT, "backup", {"dir": "relative"}), (BAD_ARGUMENT, "backup", {}), (BAD_ARGUMENT, "view.rebuild", {"actor": "x" * 300}),
                                   (BAD_ARGUMENT, "view.rebuild", {"actor": "somebody\nelse"}), (BAD_ARGUMENT, "quarantine.show", {"id": "zz"}),
                                   (BAD_ARGUMENT, "connector.report", {"name": "", "kind": "sink", "state": "x"})):
         answer = ask(house.port, verb, **arguments)

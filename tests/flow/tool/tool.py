@@ -452,16 +452,27 @@ def test_keygen(house):
 
 def test_backup_restore(house):
     before = house.ask("log", "info")
-    backup = os.path.join(house.folder, "backup")
-    check_form("backup", house.ask("backup", backup))
+    backup, keys = os.path.join(house.folder, "backup"), os.path.join(house.folder, "backup-keys")
+    done = house.touchbus("-j", "backup", backup)
+    check_form("backup", json.loads(done.stdout))
+    assert "keys are not in it" in done.stderr, done.stderr
     exits(house, 1, "backup", backup)
     exits(house, 1, "backup", "/nonexistent/folder/b")
+    exits(house, 2, "backup", backup, "--verify", backup)
+    check_form("backup", house.ask("backup", "--keys", keys))
+    check_form("backup --verify", house.ask("backup", "--verify", backup, "--keys", keys, "--scratch", house.folder))
+    exits(house, 1, "backup", "--verify", house.folder)
+    exits(house, 1, "backup", "--state", house.state, backup + "-cold")
     after = order(house, "email=ana@klant.example", "o-after")
     state = os.path.join(house.folder, "restored")
-    exits(house, 1, "restore", "--from", house.folder, "--state", state)
-    exits(house, 1, "restore", "--from", backup, "--state", house.state)
-    check_form("restore", house.ask("restore", "--from", backup, "--state", state))
-    exits(house, 1, "restore", "--from", backup, "--state", state)
+    exits(house, 2, "restore", "--from", backup, "--state", state)
+    exits(house, 1, "restore", "--from", house.folder, "--keys", keys, "--state", state)
+    exits(house, 1, "restore", "--from", keys, "--keys", keys, "--state", state)
+    exits(house, 1, "restore", "--from", backup, "--keys", backup, "--state", state)
+    exits(house, 1, "restore", "--from", backup, "--keys", keys, "--state", house.state)
+    exits(house, 1, "restore", "--from", backup, "--keys", keys, "--state", house.state, "--replace")
+    check_form("restore", house.ask("restore", "--from", backup, "--keys", keys, "--state", state))
+    exits(house, 1, "restore", "--from", backup, "--keys", keys, "--state", state)
     with House() as other:
         other.state = state
         other.start_broker()

@@ -214,6 +214,59 @@ static void test_a_log_that_was_rolled_back_is_refused(void **state) {
     expect_refused(*state, -ESTALE);
 }
 
+static void test_an_older_log_is_accepted_when_told(void **state) {
+    struct broker *broker = start(*state);
+    char rebuilt[65], live[65];
+    ticks(broker, 10);
+    uint64_t next = log_next(broker->log);
+    uint8_t before[INCARNATION_BYTES];
+    memcpy(before, log_incarnation(broker->log), sizeof(before));
+    free_broker(broker, true);
+    size_t size = 0;
+    uint8_t *old = support_read(support_path(*state, "state/log/data.mdb"), &size);
+    broker = start(*state);
+    ticks(broker, 10);
+    free_broker(broker, true);
+    support_write(support_path(*state, "state/log/data.mdb"), old, size);
+    free(old);
+    expect_refused(*state, -ESTALE);
+    broker = new_broker(*state);
+    broker->configuration.accept_older_log = true;
+    assert_int_equal(state_open(broker), 0);
+    assert_int_equal(log_next(broker->log), next);
+    assert_int_equal(log_parting(broker->log), next);
+    assert_memory_equal(before, log_incarnation_before(broker->log), sizeof(before));
+    assert_memory_not_equal(before, log_incarnation(broker->log), sizeof(before));
+    ticks(broker, 5);
+    hash(broker->view, live);
+    free_broker(broker, false);
+    restart_and_expect(*state, live); // without being told again
+    remove_folder(*state, "state/view");
+    broker = start(*state);
+    hash(broker->view, rebuilt);
+    assert_string_equal(live, rebuilt);
+    free_broker(broker, false);
+}
+
+// The copy of a log goes on by itself; what its original's view holds beyond the parting is not
+// its own, however far the copy has come.
+static void test_a_copied_log_under_the_view_of_its_original_is_refused(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 10);
+    assert_int_equal(log_copy(broker->log, support_path(*state, "copy")), 0);
+    ticks(broker, 10);
+    free_broker(broker, true);
+    remove_folder(*state, "state/log");
+    assert_int_equal(rename(support_path(*state, "copy"), support_path(*state, "state/log")), 0);
+    expect_refused(*state, -ESTALE);
+    expect_refused(*state, -ESTALE);
+    broker = new_broker(*state);
+    broker->configuration.accept_older_log = true;
+    assert_int_equal(state_open(broker), 0);
+    assert_int_equal(ticks_first_wrong(broker), 0);
+    free_broker(broker, true);
+}
+
 static void test_a_log_behind_the_base_is_refused(void **state) {
     struct broker *broker = start(*state);
     ticks(broker, 10);
@@ -392,6 +445,8 @@ int main(void) {
         TEST(test_a_rebuild_goes_from_the_base),
         TEST(test_a_backup_is_a_state_of_its_own),
         TEST(test_a_log_that_was_rolled_back_is_refused),
+        TEST(test_an_older_log_is_accepted_when_told),
+        TEST(test_a_copied_log_under_the_view_of_its_original_is_refused),
         TEST(test_a_log_behind_the_base_is_refused),
         TEST(test_another_logs_stores_are_refused),
         TEST(test_missing_keys_are_refused),
