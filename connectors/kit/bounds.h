@@ -14,7 +14,16 @@ enum {
     SPOOL_CURSOR_RECORDS = 512,   // the cursor file lags behind the acks by less than this
     REPLAY_RECORDS_MAX = 2048,    // spool records at the publisher
 
-    QUARANTINE_BYTES_MAX = 64 << 20, // of the quarantine file; then KIT_FULL
+    QUARANTINE_BYTES_MAX = 64 << 20,      // of the quarantine file; then KIT_FULL
+    QUARANTINE_LINE_BYTES_MAX = 16 << 20, // of a row that is read back
+    QUARANTINE_NAMES_MAX = 4096,          // identities looked for in one row; beyond: not checked
+
+    PRIVACY_EVENTS_MAX = 256,   // erasures carried out in one go
+    PRIVACY_LOOK_MS = 250,      // the thread looks around at least this often
+    PRIVACY_RETRY_MS_MIN = 250, // what could not be cleared is tried again after this, doubled
+    PRIVACY_RETRY_MS_MAX = 30000,
+    PRIVACY_CHECK_MS = 3600 * 1000, // rows that came since are checked this often
+    TOMBSTONED_ANSWER_MS = 2000,
 
     REPUBLISH_MS_MIN = 100, // a retryable refusal is repeated after this, doubled
     REPUBLISH_MS_MAX = 5000,

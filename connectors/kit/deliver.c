@@ -40,19 +40,37 @@ void kit_result(struct kit_result *result, enum kit_outcome outcome, const char 
 
 // ---- subscribing
 
+// What --type or the connector says, and erasures besides: a sink that is not told of them keeps
+// what nobody may. NULL: all types.
+static const char *const *choose_types(const struct kit *kit,
+                                       const char *patterns[static FILTER_PATTERNS_MAX + 1]) {
+    const struct option_list *given = &kit->settings.kit->types;
+    const char *const *types = kit->connector->types;
+    size_t n = 0;
+    bool has_privacy = false;
+    while (n < FILTER_PATTERNS_MAX &&
+           (given->n_values > 0 ? n < given->n_values : types != NULL && types[n] != NULL)) {
+        patterns[n] = given->n_values > 0 ? given->values[n] : types[n];
+        has_privacy = has_privacy || strcmp(patterns[n], PRIVACY_TYPE) == 0;
+        n++;
+    }
+    if (n > 0 && n < FILTER_PATTERNS_MAX && !has_privacy) {
+        patterns[n++] = PRIVACY_TYPE;
+    }
+    patterns[n] = NULL;
+    return n > 0 ? patterns : NULL;
+}
+
 static int subscribe(struct delivering *delivering) {
     const struct kit *kit = delivering->kit;
     const struct kit_conf *conf = kit->settings.kit;
-    const char *patterns[FILTER_PATTERNS_MAX + 1] = {NULL};
-    for (size_t i = 0; i < conf->types.n_values; i++) {
-        patterns[i] = conf->types.values[i];
-    }
+    const char *patterns[FILTER_PATTERNS_MAX + 1];
     touchbus_subscriber_options options = {
         .broker = conf->broker,
         .key = conf->key,
         .broker_key = conf->broker_key,
         .name = kit_name(kit),
-        .types = conf->types.n_values > 0 ? patterns : kit->connector->types,
+        .types = choose_types(kit, patterns),
         .start = strcmp(conf->from, "end") == 0 ? TOUCHBUS_START_END : TOUCHBUS_START_BEGINNING,
     };
     return touchbus_subscriber_new(&options, &delivering->subscriber);
@@ -284,6 +302,12 @@ void delivering_reload_keys(struct delivering *delivering) {
                 : touchbus_subscriber_reload_keys(delivering->subscriber);
     if (r != 0) {
         logging_error("cannot=reload-keys error=%s", strerror(-r));
+    }
+}
+
+void kit_beat(struct kit *kit) {
+    if (kit->delivering != NULL && kit->delivering->subscriber != NULL) {
+        touchbus_subscriber_run(kit->delivering->subscriber);
     }
 }
 

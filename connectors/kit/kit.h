@@ -28,6 +28,7 @@ enum {
     KIT_SUBMIT_EVENTS_MAX = 16384, // events in one kit_submit
     KIT_IN_FLIGHT_MAX = 8192,      // events given to the kit and not yet settled
     KIT_COUNTERS_MAX = 32,         // counters of a connector's own
+    KIT_TOMBSTONED_MAX = 64,       // identities in one kit_tombstoned
 };
 
 struct kit;
@@ -98,9 +99,28 @@ struct kit_quarantined {
     size_t item_size;
 };
 // Puts items aside in the state folder, synced when it returns; counted and shown in the health
-// report. Thread-safe. KIT_FULL beyond its bound, negative errno of the disk: the items are not
+// report, listed by --quarantine ls. For sources (collect or spools); a sink rejects instead:
+// -ENOTSUP. Thread-safe. KIT_FULL beyond its bound, negative errno of the disk: the items are not
 // safe, do not confirm them to anybody.
 int kit_quarantine(struct kit *kit, const struct kit_quarantined *items, size_t n_items);
+
+// ---- persons who were erased
+
+// A sink is told of an erasure as everybody: by an event of type privacy.changed with
+// touchbus_event_erases, which the kit adds to its types. It removes what it keeps of
+// touchbus_event_customer and says KIT_DELIVERED when that is done: the broker's receipt counts it
+// as confirmed then. Events with touchbus_event_redacted are of such persons: nothing personal is
+// in them, and nothing should be made of them. Spool and quarantine are the kit's own to clear.
+
+struct kit_identity {
+    const char *kind, *value; // as published; the broker normalises
+};
+// Which of up to KIT_TOMBSTONED_MAX identities belong to somebody who was erased: asks the broker
+// and waits. 0 and ret[0..n); -ETIMEDOUT, -EAGAIN: ask later. Thread-safe.
+int kit_tombstoned(struct kit *kit, const struct kit_identity *identities, size_t n_identities,
+                   bool *ret);
+// For a deliver that works long: keeps the broker from taking the connector for gone. From deliver.
+void kit_beat(struct kit *kit);
 
 // ---- around
 

@@ -45,11 +45,10 @@ static int start(struct kit *kit) {
     if (r != 0) {
         return r; // said so
     }
-    if ((r = quarantine_open(kit->folder.path, &kit->quarantine)) != 0) {
+    if (is_source(connector) && (r = quarantine_open(kit->folder.path, &kit->quarantine)) != 0) {
         return failed("open-quarantine", r);
     }
-    if ((connector->collect != NULL || connector->spools) &&
-        (r = publishing_new(kit, &kit->publishing)) != 0) {
+    if (is_source(connector) && (r = publishing_new(kit, &kit->publishing)) != 0) {
         return failed("publish", r);
     }
     if (connector->deliver != NULL && (r = delivering_new(kit, &kit->delivering)) != 0) {
@@ -57,6 +56,9 @@ static int start(struct kit *kit) {
     }
     if ((r = report_start(kit, &kit->report)) != 0) {
         return failed("report", r);
+    }
+    if (is_source(connector) && (r = privacy_start(kit, &kit->privacy)) != 0) {
+        return failed("privacy", r);
     }
     if (connector->open != NULL &&
         (r = connector->open(kit, kit->settings.connector, &kit->state)) != 0) {
@@ -71,6 +73,7 @@ static void stop(struct kit *kit, bool opened) {
     if (opened && kit->connector->close != NULL) {
         kit->connector->close(kit->state);
     }
+    kit->privacy = privacy_stop(kit->privacy);
     kit->report = report_stop(kit->report);
     kit->delivering = delivering_free(kit->delivering);
     kit->publishing = publishing_free(kit->publishing);
@@ -96,9 +99,11 @@ int kit_main(const struct kit_connector *connector, int argc, char **argv) {
     if (r != 0) {
         return r == OPTIONS_DONE ? EXIT_DONE : EXIT_USAGE;
     }
-    if (kit.settings.kit->check) {
+    const struct kit_conf *conf = kit.settings.kit;
+    if (conf->check || conf->quarantine != NULL) {
+        r = conf->check ? 0 : quarantine_command(conf->quarantine, conf->state, kit_name(&kit));
         settings_clear(&kit.settings);
-        return EXIT_DONE;
+        return r == 0 ? EXIT_DONE : EXIT_FAILED;
     }
     r = start(&kit);
     bool opened = r == 0;
@@ -144,6 +149,9 @@ void kit_watch(struct kit *kit, int fd) {
 }
 
 int kit_quarantine(struct kit *kit, const struct kit_quarantined *items, size_t n_items) {
+    if (kit->quarantine == NULL) {
+        return -ENOTSUP;
+    }
     int r = quarantine_add(kit->quarantine, items, n_items);
     if (r == 0) {
         metric_add(&kit->metrics, METRIC_QUARANTINED, n_items);

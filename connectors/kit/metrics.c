@@ -34,6 +34,9 @@ static const struct {
     [METRIC_SPOOL_RECORDS] = {"spool_records", true, "Events that wait on disk."},
     [METRIC_SPOOL_BYTES] = {"spool_bytes", true, "Bytes of the spool on disk."},
     [METRIC_CONNECTED] = {"connected", true, "1 while the broker answers."},
+    [METRIC_ERASURES_OPEN] = {"erasures_open", true, "Erasures not yet carried out here."},
+    [METRIC_QUARANTINE_UNCHECKED] = {"quarantine_unchecked", true,
+                                     "Rows put aside that name nobody who could be asked about."},
 };
 
 static const char *const state_names[N_STATES] = {
@@ -60,7 +63,7 @@ static size_t n_own(const struct kit *kit) {
 }
 
 static const char *kind_of(const struct kit_connector *connector) {
-    bool source = connector->collect != NULL || connector->spools;
+    bool source = is_source(connector);
     return source && connector->deliver != NULL ? "both" : source ? "source" : "sink";
 }
 

@@ -5,8 +5,8 @@
 //   folder.c    the state folder, its lock           loop.c      the one thread everything runs on
 //   publish.c   events on their way to the broker    submit.c    the door for other threads
 //   deliver.c   events on their way to the sink      metrics.c   counters, health, the report
-//   thread spool*.c    what waits on disk                   quarantine.c  what cannot become an
-//   event
+//   spool*.c    what waits on disk                   quarantine*.c  what cannot become an event
+//   privacy.c   persons who were erased
 #pragma once
 
 #include <pthread.h>
@@ -22,7 +22,7 @@
 // ---- settings.c
 
 struct kit_conf {
-    char *broker, *key, *broker_key, *state, *name, *from, *log_level;
+    char *broker, *key, *broker_key, *state, *name, *from, *log_level, *quarantine;
     struct option_list types;
     int64_t spool_bytes, spool_after_us;
     bool check; // judge the configuration and leave
@@ -80,6 +80,8 @@ enum metric {
     METRIC_SPOOL_RECORDS,
     METRIC_SPOOL_BYTES,
     METRIC_CONNECTED,
+    METRIC_ERASURES_OPEN,
+    METRIC_QUARANTINE_UNCHECKED,
     N_METRICS,
 };
 
@@ -112,13 +114,32 @@ struct report; // the thread that tells the broker how we are
 int report_start(struct kit *kit, struct report **ret);
 struct report *report_stop(struct report *report); // joins; takes NULL
 
-// ---- quarantine.c
+// ---- quarantine.c, quarantine_purge.c, quarantine_command.c
 
 struct quarantine;
 int quarantine_open(const char *folder, struct quarantine **ret);
 struct quarantine *quarantine_close(struct quarantine *quarantine);
 int quarantine_add(struct quarantine *quarantine, const struct kit_quarantined *items,
                    size_t n_items);
+
+// As kit_tombstoned.
+typedef int quarantine_tombstoned(void *user, const struct kit_identity *identities,
+                                  size_t n_identities, bool *ret);
+// Removes the rows of persons who were erased: those from *from on, and moves it to behind what was
+// looked at. The rest is written aside, synced and renamed. *ret_unchecked: rows that name nobody
+// who could be asked about. 0; a negative errno, also of asking: nothing was changed.
+int quarantine_purge(struct quarantine *quarantine, uint64_t *from, quarantine_tombstoned *ask,
+                     void *user, uint64_t *ret_unchecked);
+bool quarantine_command_known(const char *command);
+// --quarantine: prints or removes. 0; a negative errno after one line on stderr.
+int quarantine_command(const char *command, const char *state, const char *name);
+
+// ---- privacy.c
+
+struct privacy; // the thread that carries out erasures in spool and quarantine
+int privacy_start(struct kit *kit, struct privacy **ret);
+struct privacy *privacy_stop(struct privacy *privacy); // joins; takes NULL
+void privacy_reload_keys(struct privacy *privacy);     // soon
 
 // ---- folder.c
 
@@ -141,6 +162,11 @@ void *publishing_socket(struct publishing *publishing);
 // A round: takes submissions over, publishes, answers. Returns when it wants to be called again, in
 // microseconds of the monotonic clock.
 int64_t publishing_run(struct publishing *publishing, int64_t now_us);
+// From another thread: asks that everything spooled by now goes to the broker and its files go. The
+// number to wait for.
+uint64_t publishing_flush(struct publishing *publishing);
+// Whether that is done. Thread-safe.
+bool publishing_flushed(struct publishing *publishing, uint64_t flush);
 // Whether everything taken has been answered.
 bool publishing_idle(struct publishing *publishing);
 bool publishing_connected(const struct publishing *publishing);
@@ -171,6 +197,14 @@ const uint8_t *delivering_incarnation(const struct delivering *delivering);
 // Runs until SIGTERM or SIGINT. 0.
 int loop_run(struct kit *kit);
 
+// Whether it may publish, spool and put aside.
+static inline bool is_source(const struct kit_connector *connector) {
+    return connector->collect != NULL || connector->spools;
+}
+
+// What erasures come as.
+#define PRIVACY_TYPE "privacy.changed"
+
 struct kit {
     const struct kit_connector *connector;
     struct settings settings;
@@ -180,7 +214,8 @@ struct kit {
     struct publishing *publishing; // NULL: it never publishes
     struct delivering *delivering; // NULL: no sink
     struct report *report;
-    void *state; // the connector's
+    struct privacy *privacy; // NULL: nothing of persons stays here
+    void *state;             // the connector's
     pthread_mutex_t refusal_lock;
     struct kit_refusal refusal; // reason "": none
     int signal_fd, wake_fd, watch_fd;

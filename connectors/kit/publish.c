@@ -174,11 +174,22 @@ int64_t publishing_run(struct publishing *publishing, int64_t now_us) {
         spooling_replay(publishing);
     }
     touchbus_publisher_run(publishing->publisher, 0);
+    spooling_flush(publishing);
     watch_deadlines(publishing, now_us);
     show(publishing);
     int64_t flying = next_deadline(&publishing->flying);
     int64_t waiting = next_deadline(&publishing->waiting);
     return flying < waiting ? flying : waiting;
+}
+
+uint64_t publishing_flush(struct publishing *publishing) {
+    uint64_t flush = atomic_fetch_add(&publishing->flush_asked, 1) + 1;
+    eventfd_write(publishing->kit->wake_fd, 1);
+    return flush;
+}
+
+bool publishing_flushed(struct publishing *publishing, uint64_t flush) {
+    return atomic_load(&publishing->flush_done) >= flush;
 }
 
 bool publishing_fenced(const struct publishing *publishing) {

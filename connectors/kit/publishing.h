@@ -52,6 +52,8 @@ struct publishing {
     struct entry_list waiting, flying;
     size_t n_replaying; // of these from the spool, without a caller
     bool fenced;
+    uint64_t flush_seen, flush_number; // the last flush taken up; the spool must be past this
+    atomic_ullong flush_asked, flush_done;
 
     pthread_mutex_t lock; // guards from here on
     struct submission *queue_first, *queue_last;
@@ -97,5 +99,7 @@ bool spooling_active(const struct publishing *publishing); // the spool holds an
 void spooling_catch(struct publishing *publishing);
 // Moves what waits to the spool where that holds anything.
 void spooling_route(struct publishing *publishing);
+// Carries on with what publishing_flush asked for.
+void spooling_flush(struct publishing *publishing);
 // Hands spooled events to the publisher, oldest first.
 void spooling_replay(struct publishing *publishing);

@@ -1,55 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
 // quarantine.jsonl in the state folder: one JSON object a line with time, id, reason and the item's
-// bytes in base64, synced before anybody is told that the item is safe. Bounded; never rewritten.
+// bytes in base64, synced before anybody is told that the item is safe. Bounded. The erasure of a
+// person rewrites it (quarantine_purge.c), an operator empties it (quarantine_command.c).
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "connectors/kit/files.h"
-#include "connectors/kit/private.h"
+#include "connectors/kit/quarantine.h"
 #include "schemas/base/base64.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
 
-struct quarantine {
-    pthread_mutex_t lock;
-    int fd;
-    uint64_t size;
-};
-
 int quarantine_open(const char *folder, struct quarantine **ret) {
     struct quarantine *quarantine = calloc(1, sizeof(*quarantine));
-    _cleanup_free_ char *path = NULL;
-    struct stat status;
-    if (quarantine == NULL || asprintf(&path, "%s/quarantine.jsonl", folder) < 0) {
-        free(quarantine);
+    if (quarantine == NULL) {
         return -ENOMEM;
     }
-    quarantine->fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-    if (quarantine->fd < 0 || fstat(quarantine->fd, &status) != 0) {
-        int r = -errno;
-        quarantine_close(quarantine);
-        return r;
-    }
-    quarantine->size = (uint64_t)status.st_size;
+    quarantine->fd = -1;
     pthread_mutex_init(&quarantine->lock, NULL);
+    quarantine->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    uint64_t size;
+    int r = quarantine->folder < 0 ? -errno : quarantine_hold(quarantine, &size);
+    if (r == 0) {
+        quarantine_release(quarantine);
+        // What a rewrite that was cut off left beside it.
+        unlinkat(quarantine->folder, QUARANTINE_ASIDE, 0);
+    } else {
+        quarantine = quarantine_close(quarantine);
+    }
     *ret = quarantine;
-    return 0;
+    return r;
 }
 
 struct quarantine *quarantine_close(struct quarantine *quarantine) {
     if (quarantine != NULL) {
-        if (quarantine->fd >= 0) {
-            close(quarantine->fd);
-        }
+        cleanup_close(&quarantine->fd);
+        cleanup_close(&quarantine->folder);
+        pthread_mutex_destroy(&quarantine->lock);
         free(quarantine);
     }
     return NULL;
+}
+
+int quarantine_hold(struct quarantine *quarantine, uint64_t *ret_size) {
+    int r = 0;
+    pthread_mutex_lock(&quarantine->lock);
+    for (;;) {
+        struct stat held;
+        if (quarantine->fd < 0) {
+            quarantine->fd = openat(quarantine->folder, QUARANTINE_NAME,
+                                    O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+        }
+        if (quarantine->fd < 0 || flock(quarantine->fd, LOCK_EX) != 0 ||
+            fstat(quarantine->fd, &held) != 0) {
+            r = -errno;
+            break;
+        }
+        if (held.st_nlink > 0) {
+            *ret_size = (uint64_t)held.st_size;
+            return 0;
+        }
+        cleanup_close(&quarantine->fd); // another one stands in its place
+        quarantine->fd = -1;
+    }
+    cleanup_close(&quarantine->fd);
+    quarantine->fd = -1;
+    pthread_mutex_unlock(&quarantine->lock);
+    return r;
+}
+
+void quarantine_release(struct quarantine *quarantine) {
+    if (quarantine->fd >= 0) {
+        flock(quarantine->fd, LOCK_UN);
+    }
+    pthread_mutex_unlock(&quarantine->lock);
 }
 
 // The line, with its newline, malloc'ed; NULL where memory is short.
@@ -69,30 +100,30 @@ static char *make_line(const struct kit_quarantined *item, int64_t now_us) {
 
 int quarantine_add(struct quarantine *quarantine, const struct kit_quarantined *items,
                    size_t n_items) {
-    int r = 0;
-    pthread_mutex_lock(&quarantine->lock);
-    uint64_t end = quarantine->size;
+    uint64_t size, end;
+    int r = quarantine_hold(quarantine, &size);
+    if (r != 0) {
+        return r;
+    }
+    end = size;
     for (size_t i = 0; r == 0 && i < n_items; i++) {
         _cleanup_free_ char *line = make_line(&items[i], clock_now_us());
-        size_t size = line == NULL ? 0 : strlen(line);
+        size_t length = line == NULL ? 0 : strlen(line);
         if (line == NULL) {
             r = -ENOMEM;
-        } else if (end + size > QUARANTINE_BYTES_MAX) {
+        } else if (end + length > QUARANTINE_BYTES_MAX) {
             r = KIT_FULL;
         } else {
-            r = files_pwrite(quarantine->fd, line, size, end);
-            end += size;
+            r = files_pwrite(quarantine->fd, line, length, end);
+            end += length;
         }
     }
     if (r == 0 && fdatasync(quarantine->fd) != 0) {
         r = -errno;
     }
-    if (r == 0) {
-        quarantine->size = end;
-    } else if (ftruncate(quarantine->fd, (off_t)quarantine->size) != 0) {
-        // What stays behind the end is overwritten by the next line.
+    if (r != 0 && ftruncate(quarantine->fd, (off_t)size) != 0) {
         r = r > 0 ? -errno : r;
     }
-    pthread_mutex_unlock(&quarantine->lock);
+    quarantine_release(quarantine);
     return r;
 }

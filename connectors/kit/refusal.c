@@ -44,4 +44,7 @@ void refusal_reload_keys(struct kit *kit) {
     if (kit->delivering != NULL) {
         delivering_reload_keys(kit->delivering);
     }
+    if (kit->privacy != NULL) {
+        privacy_reload_keys(kit->privacy);
+    }
 }

@@ -17,7 +17,7 @@ enum { ERROR_BYTES = 512, CONF_ALIGN = 16 };
 static const size_t connector_offset =
     (sizeof(struct kit_conf) + CONF_ALIGN - 1) / CONF_ALIGN * CONF_ALIGN;
 
-enum { FOR_ALL, FOR_SINKS, FOR_SPOOLERS };
+enum { FOR_ALL, FOR_SINKS, FOR_SPOOLERS, FOR_SOURCES };
 
 static const struct {
     int who;
@@ -93,6 +93,13 @@ static const struct {
       .argument = "TIME",
       .help = "How long the broker has to answer before an event goes to the spool and its sender "
               "is told that it is safe there."}},
+    {FOR_SOURCES,
+     {.name = "quarantine",
+      .type = OPTION_STRING,
+      .offset = offsetof(struct kit_conf, quarantine),
+      .argument = "ls|show|drop",
+      .help = "Look at what was put aside and leave: ls lists it, show prints it as it stands, an "
+              "object a line with the item in base64, drop removes all of it."}},
     {FOR_ALL,
      {.name = "log-level",
       .type = OPTION_STRING,
@@ -111,7 +118,8 @@ static const struct {
 
 static bool applies(int who, const struct kit_connector *connector) {
     return who == FOR_ALL || (who == FOR_SINKS && connector->deliver != NULL) ||
-           (who == FOR_SPOOLERS && connector->spools);
+           (who == FOR_SPOOLERS && connector->spools) ||
+           (who == FOR_SOURCES && is_source(connector));
 }
 
 static int make_page(const struct kit_connector *connector, struct settings *settings) {
@@ -165,8 +173,10 @@ static int check(const struct kit_connector *connector, const struct settings *s
         snprintf(error, sizeof(error), "from: wants beginning or end");
     } else if (touchbus_keys_check(conf->key, conf->broker_key, error, sizeof(error)) != 0) {
         // said so
-    } else if (conf->types.n_values > FILTER_PATTERNS_MAX) {
-        snprintf(error, sizeof(error), "type: at most %d", FILTER_PATTERNS_MAX);
+    } else if (conf->types.n_values > FILTER_PATTERNS_MAX - 1) {
+        snprintf(error, sizeof(error), "type: at most %d", FILTER_PATTERNS_MAX - 1);
+    } else if (conf->quarantine != NULL && !quarantine_command_known(conf->quarantine)) {
+        snprintf(error, sizeof(error), "quarantine: wants ls, show or drop");
     } else if (connector->check != NULL &&
                connector->check(block + connector_offset, error, sizeof(error)) != 0) {
         if (error[0] == '\0') {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "connectors/kit/bounds.h"
@@ -286,6 +287,49 @@ void spool_settle(struct spool *spool) {
     if (spool->head - spool->cursor >= SPOOL_CURSOR_RECORDS) {
         spool_write_cursor(spool);
     }
+}
+
+// ---- nothing stays
+
+uint64_t spool_rotate(struct spool *spool) {
+    // A failed sync gives up what was appended, and its file ends there as well.
+    if (spool_sync(spool) == 0) {
+        stop_appending(spool);
+    }
+    spool_settle(spool);
+    return spool->next;
+}
+
+bool spool_is_past(const struct spool *spool, uint64_t number) {
+    return spool->n_segments == 0 || spool->segments[0].first >= number;
+}
+
+int64_t spool_remove_torn(struct spool *spool) {
+    static const char end[] = ".torn";
+    int64_t bytes = 0;
+    int fd = dup(spool->folder);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (folder == NULL) {
+        return -errno;
+    }
+    rewinddir(folder);
+    for (struct dirent *entry; bytes >= 0 && (entry = readdir(folder)) != NULL;) {
+        struct stat status;
+        size_t length = strlen(entry->d_name);
+        if (strncmp(entry->d_name, "spool-", 6) != 0 || length < sizeof(end) ||
+            strcmp(entry->d_name + length - strlen(end), end) != 0) {
+            continue;
+        }
+        bool there = fstatat(spool->folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        bytes = there && unlinkat(spool->folder, entry->d_name, 0) == 0 ? bytes + status.st_size
+                                                                        : -errno;
+    }
+    closedir(folder);
+    if (bytes >= 0 && fsync(spool->folder) != 0) {
+        return -errno;
+    }
+    spool->torn = bytes >= 0 ? 0 : spool->torn;
+    return bytes;
 }
 
 struct spool *spool_close(struct spool *spool) {

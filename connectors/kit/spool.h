@@ -40,6 +40,14 @@ void spool_skip(struct spool *spool);
 // The record was taken for good. Its segment goes once all of its records are.
 void spool_ack(struct spool *spool, uint64_t number);
 
+// What comes from here on goes into a new file: the number it begins at.
+uint64_t spool_rotate(struct spool *spool);
+// Whether no file holds a record below that number any more.
+bool spool_is_past(const struct spool *spool, uint64_t number);
+// Removes what was put aside as damaged, now or at an earlier start; how many bytes. Negative errno
+// of the disk.
+int64_t spool_remove_torn(struct spool *spool);
+
 uint64_t spool_records(const struct spool *spool); // not acked
 uint64_t spool_bytes(const struct spool *spool);   // on disk
 uint64_t spool_torn(const struct spool *spool);    // bytes put aside when it was opened

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "connectors/kit/publishing.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/reasons.h"
 
@@ -115,6 +116,32 @@ static void set_aside_record(struct publishing *publishing, const void *bytes, s
         free(entry.bytes);
         spool_ack(publishing->spool, record);
     }
+}
+
+// The broker redacts what it is handed of persons who were erased, so everything goes the usual
+// way; here is only that the files of before go too, and what could not be read in them.
+void spooling_flush(struct publishing *publishing) {
+    uint64_t asked = atomic_load(&publishing->flush_asked);
+    if (asked == atomic_load(&publishing->flush_done)) {
+        return;
+    }
+    struct spool *spool = publishing->spool;
+    if (spool != NULL && publishing->flush_seen != asked) {
+        publishing->flush_number = spool_rotate(spool);
+        publishing->flush_seen = asked;
+    }
+    if (spool != NULL && GUARD(spool_purge) && !spool_is_past(spool, publishing->flush_number)) {
+        return;
+    }
+    int64_t torn = spool == NULL ? 0 : spool_remove_torn(spool);
+    if (torn < 0) {
+        logging_warning("spool=torn error=%s", strerror((int)-torn));
+        return; // the next round tries again
+    }
+    if (torn > 0) {
+        logging_warning("spool=torn removed_bytes=%lld reason=erasure", (long long)torn);
+    }
+    atomic_store(&publishing->flush_done, asked);
 }
 
 void spooling_replay(struct publishing *publishing) {

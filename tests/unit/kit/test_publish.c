@@ -395,6 +395,25 @@ static void test_events_of_the_loop_are_settled_by_the_spool_too(void **data) {
     assert_int_equal(told.n_acks, 2);
 }
 
+static void test_a_flush_waits_until_what_was_spooled_is_with_the_broker(void **data) {
+    (void)data;
+    submit("one");
+    time_passes();
+    assert_true(told.acks[0].spooled);
+    uint64_t flush = publishing_flush(kit.publishing);
+    turn();
+    assert_false(publishing_flushed(kit.publishing, flush));
+    submit("two"); // behind it: not waited for
+    ack();
+    turn();
+    assert_true(publishing_flushed(kit.publishing, flush));
+    // Where there is nothing it is done at once.
+    ack();
+    flush = publishing_flush(kit.publishing);
+    turn();
+    assert_true(publishing_flushed(kit.publishing, flush));
+}
+
 static void test_names_are_made_once(void **data) {
     (void)data;
     touchbus_event *event = touchbus_event_new("page.viewed", NULL, NULL);
@@ -425,6 +444,7 @@ int main(void) {
         TEST(test_an_event_too_large_is_refused_alone),
         TEST(test_finish_spools_what_waits),
         TEST(test_events_of_the_loop_are_settled_by_the_spool_too),
+        TEST(test_a_flush_waits_until_what_was_spooled_is_with_the_broker),
         TEST(test_names_are_made_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

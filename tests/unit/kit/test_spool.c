@@ -153,6 +153,40 @@ static void test_acked_files_are_removed(void **state) {
     expect(place, "two");
 }
 
+static void test_rotated_files_go_once_acked_while_others_stay(void **state) {
+    struct place *place = *state;
+    append_text(place, "before");
+    uint64_t number = spool_rotate(place->spool);
+    append_text(place, "behind");
+    assert_int_equal(spool_sync(place->spool), 0);
+    assert_int_equal(find_files(place, ".seg", NULL), 2);
+    assert_false(spool_is_past(place->spool, number));
+    uint64_t before = expect(place, "before"), behind = expect(place, "behind");
+    spool_ack(place->spool, before);
+    assert_true(spool_is_past(place->spool, number));
+    assert_int_equal(find_files(place, ".seg", NULL), 1);
+    spool_ack(place->spool, behind);
+    assert_true(spool_is_past(place->spool, spool_rotate(place->spool)));
+    assert_int_equal(find_files(place, ".seg", NULL), 0);
+}
+
+static void test_what_was_put_aside_is_removed_when_told_to(void **state) {
+    struct place *place = *state;
+    char path[PATH_BYTES];
+    append_text(place, "one");
+    assert_int_equal(spool_sync(place->spool), 0);
+    find_files(place, ".seg", path);
+    int fd = open(path, O_WRONLY | O_APPEND);
+    assert_int_equal(write(fd, "torn", 4), 4);
+    close(fd);
+    reopen(place);
+    assert_int_equal(find_files(place, ".torn", NULL), 1);
+    assert_int_equal(spool_remove_torn(place->spool), 4);
+    assert_int_equal(find_files(place, ".torn", NULL), 0);
+    assert_int_equal(spool_remove_torn(place->spool), 0);
+    expect(place, "one");
+}
+
 static void test_records_span_segments(void **state) {
     struct place *place = *state;
     enum { SIZE = 1 << 20, N = 20 };
@@ -421,6 +455,8 @@ int main(void) {
         TEST(test_unsynced_records_are_not_read),
         TEST(test_records_survive_a_restart_until_acked),
         TEST(test_acked_files_are_removed),
+        TEST(test_rotated_files_go_once_acked_while_others_stay),
+        TEST(test_what_was_put_aside_is_removed_when_told_to),
         TEST(test_records_span_segments),
         TEST(test_torn_tail_is_cut_and_kept_aside),
         TEST(test_every_cut_keeps_a_prefix),
