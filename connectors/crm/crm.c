@@ -21,8 +21,8 @@ struct crm {
     struct store *store;
 };
 
-enum crm_counter { CRM_APPLIED, CRM_REPEATED };
-static const char *const counters[] = {"applied", "repeated", NULL};
+enum crm_counter { CRM_APPLIED, CRM_REPEATED, CRM_ERASED };
+static const char *const counters[] = {"applied", "repeated", "erased", NULL};
 
 static int crm_open(struct kit *kit, const void *conf, void **ret_state) {
     const struct crm_conf *crm_conf = conf;
@@ -68,6 +68,8 @@ static void translate(const touchbus_event *event, const char *data, struct stor
         .received = touchbus_event_get(event, "received"),
         .received_us = touchbus_event_received(event),
         .data = data,
+        .erases = touchbus_event_erases(event),
+        .redacted = touchbus_event_redacted(event),
     };
     if (!touchbus_event_time(event, &ret->time_us)) {
         ret->time_us = ret->received_us;
@@ -101,6 +103,43 @@ static void hold_all(struct kit_result *results, size_t n_events, const char *wh
     }
 }
 
+static int ask_tombstoned(void *user, const struct store_key *keys, size_t n_keys, bool *ret) {
+    const struct crm *crm = user;
+    struct kit_identity identities[STORE_SWEEP_KEYS_MAX];
+    for (size_t i = 0; i < n_keys; i++) {
+        identities[i] = (struct kit_identity){.kind = keys[i].kind, .value = keys[i].value};
+    }
+    return kit_tombstoned(crm->kit, identities, n_keys, ret);
+}
+
+static void beat(void *user) {
+    const struct crm *crm = user;
+    kit_beat(crm->kit);
+}
+
+// An erasure is confirmed when nothing of the person is left in the file and beside it. Until then
+// it comes again, alone: the other events of the batch are safe.
+static void sweep(struct crm *crm, touchbus_event *const *events, size_t n_events,
+                  struct kit_result *results) {
+    const struct store_sweep around = {.tombstoned = ask_tombstoned, .beat = beat, .user = crm};
+    char why[STORE_WHY_BYTES];
+    bool is_swept = false, is_asked = false;
+    for (size_t i = 0; i < n_events; i++) {
+        if (results[i].outcome != KIT_DELIVERED || !touchbus_event_erases(events[i])) {
+            continue;
+        }
+        if (!is_asked) {
+            is_swept = store_sweep(crm->store, &around, why) == 0;
+            is_asked = true;
+        }
+        if (is_swept) {
+            kit_count(crm->kit, CRM_ERASED, 1);
+        } else {
+            kit_result(&results[i], KIT_RETRY, "rows are gone, the sweep is not done: %s", why);
+        }
+    }
+}
+
 static void crm_deliver(void *state, touchbus_event *const *events, size_t n_events,
                         struct kit_result *results) {
     struct crm *crm = state;
@@ -112,6 +151,8 @@ static void crm_deliver(void *state, touchbus_event *const *events, size_t n_eve
     r = r == 0 ? store_commit(crm->store, why) : r;
     if (r != 0) {
         hold_all(results, n_events, why);
+    } else {
+        sweep(crm, events, n_events, results);
     }
 }
 
@@ -134,7 +175,7 @@ static const struct kit_connector connector = {
     .after = "FILES\n"
              "  STATE/crm/crm.sqlite   the database: tables interactions, customers, keys,\n"
              "                         attributes, orders, order_lines, quotes, quote_lines,\n"
-             "                         consents; view profiles\n"
+             "                         consents, erasures; view profiles\n"
              "  crm.sqlite.ID-TIME     a copy of what there was when the broker's log became\n"
              "                         another one\n",
     .options = options,

@@ -14,10 +14,10 @@
 // Longer than another member's transaction, shorter than what the broker takes for silence.
 enum { BUSY_MS = 1000 };
 
-extern const char crm_migration_1[];
+extern const char crm_migration_1[], crm_migration_2[];
 
 // The version of a file is the number of migrations in it (PRAGMA user_version).
-static const char *const migrations[] = {crm_migration_1};
+static const char *const migrations[] = {crm_migration_1, crm_migration_2};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
 static const char *const texts[N_SQL] = {
@@ -94,13 +94,29 @@ static const char *const texts[N_SQL] = {
         "text_version = excluded.text_version, time_us = excluded.time_us, "
         "sequence = excluded.sequence WHERE excluded.time_us > time_us OR "
         "(excluded.time_us = time_us AND state NOT IN ('denied', 'withdrawn'))",
+    [SQL_ERASURE] = "INSERT INTO erasures (customer, sequence, received, swept) "
+                    "VALUES (?1, ?2, ?3, 0) ON CONFLICT (customer) DO NOTHING",
+    [SQL_ERASURES_OPEN] = "SELECT 1 FROM erasures WHERE swept = 0 LIMIT 1",
+    [SQL_ERASURES_SWEPT] = "UPDATE erasures SET swept = 1 WHERE swept = 0",
+    // Lines before the rows that say whose they are.
+    [SQL_ERASE_FIRST] = "DELETE FROM order_lines WHERE order_id IN "
+                        "(SELECT order_id FROM orders WHERE customer = ?1)",
+    [SQL_ERASE_FIRST + 1] = "DELETE FROM orders WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 2] = "DELETE FROM quote_lines WHERE quote_id IN "
+                            "(SELECT quote_id FROM quotes WHERE customer = ?1)",
+    [SQL_ERASE_FIRST + 3] = "DELETE FROM quotes WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 4] = "DELETE FROM consents WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 5] = "DELETE FROM attributes WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 6] = "DELETE FROM keys WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 7] = "DELETE FROM interactions WHERE customer = ?1",
+    [SQL_ERASE_LAST] = "DELETE FROM customers WHERE customer = ?1",
 };
 
 bool sql_changed(const struct sql_file *file) {
     return sqlite3_changes(file->database) > 0;
 }
 
-int sql_script(struct sql_file *file, const char *script) {
+int sql_script(const struct sql_file *file, const char *script) {
     int code = sqlite3_exec(file->database, script, NULL, NULL, NULL);
     return code == SQLITE_OK ? SQLITE_OK : sqlite3_extended_errcode(file->database);
 }
@@ -222,7 +238,9 @@ int sql_open(const char *path, struct sql_file *ret) {
     if (sqlite3_open_v2(path, &ret->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
             SQLITE_OK ||
         sqlite3_busy_timeout(ret->database, BUSY_MS) != SQLITE_OK ||
-        sql_script(ret, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL") != SQLITE_OK) {
+        sql_script(ret,
+                   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; " SQL_SECURE_DELETE) !=
+            SQLITE_OK) {
         return complain(ret, path, "cannot be opened");
     }
     int r = migrate(ret, path);

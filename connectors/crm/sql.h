@@ -5,6 +5,7 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sql {
@@ -32,8 +33,16 @@ enum sql {
     SQL_QUOTE_LINES_CLEAR,
     SQL_QUOTE_LINE,
     SQL_CONSENT,
+    SQL_ERASURE,
+    SQL_ERASURES_OPEN,
+    SQL_ERASURES_SWEPT,
+    SQL_ERASE_FIRST,
+    SQL_ERASE_LAST = SQL_ERASE_FIRST + 8, // a statement a table that holds what is personal
     N_SQL,
 };
+
+// What is deleted is overwritten with zeros, so that no page keeps what a row was.
+#define SQL_SECURE_DELETE "PRAGMA secure_delete = ON"
 
 struct sql_file {
     sqlite3 *database;
@@ -50,6 +59,6 @@ int sql_run(struct sql_file *file, enum sql statement, const char *format, ...);
 // The first column of the first row as text into ret ("" where there is none). SQLITE_OK or a code.
 int sql_text(struct sql_file *file, enum sql statement, char *ret, size_t ret_size);
 // Runs a script of statements. SQLITE_OK or a code.
-int sql_script(struct sql_file *file, const char *script);
+int sql_script(const struct sql_file *file, const char *script);
 // Whether the last statement changed a row.
 bool sql_changed(const struct sql_file *file);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "connectors/crm/effects.h"
+#include "connectors/crm/erasure.h"
 #include "connectors/crm/sql.h"
 #include "connectors/crm/store.h"
 #include "schemas/base/clock.h"
@@ -150,6 +151,12 @@ static int write_event(struct store *store, const struct store_event *event, boo
         *ret_repeat = true;
         return code;
     }
+    if (event->erases) {
+        return erasure_apply(file, event);
+    }
+    if (event->redacted && GUARD(crm_redacted)) {
+        return SQLITE_OK;
+    }
     code = sql_run(file, SQL_INTERACTION, "iissssssss", (int64_t)event->sequence,
                    (int64_t)event->customer, event->type, event->channel, event->direction,
                    event->source, event->id, event->time, event->received, event->data);
@@ -194,5 +201,10 @@ enum store_outcome store_apply(struct store *store, const struct store_event *ev
 
 int store_commit(struct store *store, char *why) {
     int code = sql_run(&store->file, SQL_COMMIT, "");
+    return code == SQLITE_OK ? 0 : away(store, code, why);
+}
+
+int store_sweep(struct store *store, const struct store_sweep *sweep, char *why) {
+    int code = erasure_sweep(&store->file, store->path, sweep);
     return code == SQLITE_OK ? 0 : away(store, code, why);
 }

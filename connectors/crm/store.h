@@ -9,13 +9,15 @@
 // in the new log.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
     STORE_INCARNATION_BYTES = 16,
     STORE_WHY_BYTES = 160,
-    STORE_KEYS_MAX = 16, // of one event
+    STORE_KEYS_MAX = 16,       // of one event
+    STORE_SWEEP_KEYS_MAX = 64, // asked about at a time
 };
 
 struct store_key {
@@ -32,6 +34,16 @@ struct store_event {
     const char *data;             // JSON text
     struct store_key keys[STORE_KEYS_MAX];
     size_t n_keys;
+    bool erases;   // the customer's rows go; a store_sweep has to follow
+    bool redacted; // of somebody who was erased: the fence moves, no row is made
+};
+
+// What a sweep needs of the world around it.
+struct store_sweep {
+    // Which of the keys belong to somebody who was erased. 0; a negative errno: ask later.
+    int (*tombstoned)(void *user, const struct store_key *keys, size_t n_keys, bool *ret);
+    void (*beat)(void *user); // called now and then, while it takes long
+    void *user;
 };
 
 struct store;
@@ -53,3 +65,7 @@ enum store_outcome {
 enum store_outcome store_apply(struct store *store, const struct store_event *event, char *why);
 // 0: on disk; STORE_AWAY and why: nothing of the batch is.
 int store_commit(struct store *store, char *why);
+// After a commit with an event that erases: what the erased left in free pages, the write-ahead log
+// and in copies of other logs goes too (erasure.h). 0; STORE_AWAY and why: do it again later, and
+// do not confirm the erasure before. Cheap where there is nothing to do.
+int store_sweep(struct store *store, const struct store_sweep *sweep, char *why);

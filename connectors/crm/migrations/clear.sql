@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Empties what the log fills: another log begins. The copy was made before (store_switch.c).
+-- Empties what the log fills: another log begins. The copy was made before (store.c).
 DELETE FROM log;
 DELETE FROM fences;
 DELETE FROM customers;
@@ -11,3 +11,4 @@ DELETE FROM order_lines;
 DELETE FROM quotes;
 DELETE FROM quote_lines;
 DELETE FROM consents;
+DELETE FROM erasures;
