@@ -221,7 +221,7 @@ static void look(struct guard *guard) {
         if (bytes < 0) { // gone
             account->open = false;
             guard->n_open--;
-        } else if (GUARD(endless_message) && account->held > GUARD_CONNECTION_BYTES_MAX) {
+        } else if (account->held > GUARD_CONNECTION_BYTES_MAX) {
             cut(guard, i);
         } else if (account->held > 0) {
             account->offset += DRIFT_BYTES;
@@ -233,7 +233,8 @@ static void look(struct guard *guard) {
         return;
     }
     if (sum > GUARD_ALL_BYTES_MAX ||
-        (guard->accounts[most].held > GUARD_HOLDS_MUCH_BYTES && memory_is_over(guard))) {
+        (GUARD(memory_bound) && guard->accounts[most].held > GUARD_HOLDS_MUCH_BYTES &&
+         memory_is_over(guard))) {
         cut(guard, most);
     }
 }

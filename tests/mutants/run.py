@@ -21,6 +21,7 @@ from table import ROOT, rows
 BUILD = f"{ROOT}/build/mutants"
 BUILD_SECONDS_MAX = 900
 TEST_SECONDS_MAX = 300
+SLOW_MAX = 2  # of a draw: flows take up to a minute and a half, most unit tests a blink
 LEFT_OUT = f"{BUILD}/left-out"  # the file that was last compiled without its guard
 OBJECTS = {}  # source file -> what it is compiled to
 
@@ -142,7 +143,11 @@ def chosen(arguments, table):
         return [row for row in table if row.name in arguments.name]
     if arguments.all or os.environ.get("TOUCHBUS_SLOW") or arguments.number >= len(table):
         return table
-    return random.Random(arguments.seed).sample(table, arguments.number)
+    dice = random.Random(arguments.seed)
+    slow = [row for row in table if not row.test.startswith("unit_")]
+    n_slow = min(SLOW_MAX, len(slow), arguments.number)
+    quick = [row for row in table if row.test.startswith("unit_")]
+    return dice.sample(quick, min(len(quick), arguments.number - n_slow)) + dice.sample(slow, n_slow)
 
 
 def main():
