@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of what each type changes, and the path every event takes. Events of nobody change
-// nothing here. An event whose data is not what its type promises changes what can be read of it.
+// nothing here, nor does anything that comes for a customer who was erased. An event whose data is
+// not what its type promises changes what can be read of it.
 #include "broker/fold/fold.h"
 
 #include <endian.h>
@@ -10,6 +11,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/guards.h"
 
 static const struct fold_row {
     const char *type;
@@ -56,6 +58,7 @@ int fold_new(struct view_txn *txn, struct fold **ret) {
     int r = fold->arena == NULL || fold->customers == NULL ? -ENOMEM : 0;
     r = r != 0 ? r : fold_names_new(txn, &fold->names);
     r = r != 0 ? r : customers_last_load(txn, &fold->customers_last);
+    r = r != 0 ? r : fold_stamped_load(txn, &fold->stamped);
     if (r != 0) {
         fold_free(fold);
         return r;
@@ -79,11 +82,21 @@ static int fold_event(struct fold_step *step) {
     const Touchbus__Event *event = step->event;
     uint32_t type = 0;
     uint32_t channel = 0;
-    int r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
+    int r = fold_customers_get(step->fold, step->txn, event->customer, &step->touched);
+    if (r != 0) {
+        return r;
+    }
+    step->customer = step->touched->record;
+    if (event->erases) {
+        return fold_erasure(step);
+    }
+    if (GUARD(erased_stays_erased) && step->customer->erased_sequence != 0) {
+        return 0;
+    }
+    r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
     if (r == 0 && *event->channel != '\0') {
         r = fold_names_intern(step->fold->names, step->txn, event->channel, &channel);
     }
-    r = r != 0 ? r : fold_customers_get(step->fold, step->txn, event->customer, &step->customer);
     if (r != 0) {
         return r;
     }

@@ -7,29 +7,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/stores/lookup.h"
 #include "broker/stores/view.h"
 #include "touchbus.pb-c.h"
 
 // Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
-#define FOLD_VERSION UINT32_C(1)
+// 2: sealed rows, lookups.
+#define FOLD_VERSION UINT32_C(2)
 
 struct fold; // holds the interned names, a cache of VIEW_NAMES and nothing else
 
 int fold_new(struct view_txn *txn, struct fold **ret);
 struct fold *fold_free(struct fold *fold); // takes NULL
-// Computes the changes of one event. Records of customers are kept decoded and written by
-// fold_flush, in key order; everything else is written to txn at once. event is borrowed for the
-// call. 0, or a negative errno: txn must be aborted and the fold freed.
+// Computes the changes of one event; txn has keys (view_use_keys). Records of customers are kept
+// decoded and written by fold_flush, in key order; everything else is written to txn at once. event
+// is borrowed for the call. 0, or a negative errno: txn must be aborted and the fold freed.
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event);
 // Writes what fold_apply kept; before every commit of txn. fold_apply calls it by itself when much
 // is kept, so that a fold's memory is bounded by FOLD_ARENA_BYTES_MAX. view_set_applied stays the
 // caller's.
 int fold_flush(struct fold *fold, struct view_txn *txn);
-// Whether this customer holds this key (normalised), as of everything applied: 1 or 0, or a
-// negative errno. Spares decide a look-up in the key table: the record is decoded for the fold
-// anyway.
-int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer, const char *kind,
-                   const char *value);
+// Whether this customer holds this key, as of everything applied: FOLD_HOLDS..., or a negative
+// errno. Spares decide a look-up in the table: the record is decoded for the fold anyway.
+enum { FOLD_HOLDS_NOT, FOLD_HOLDS, FOLD_HOLDS_VERIFIED };
+int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
+                   const uint8_t lookup[static LOOKUP_BYTES]);
+// 1 where the customer was erased, as of everything applied; 0, or a negative errno.
+int fold_is_erased(struct fold *fold, struct view_txn *txn, uint64_t customer);
 // Bytes of records that were read to be rewritten since fold_count_anew: what a
 // transaction makes dirty beside what its events bring. Its owner ends it at FOLD_RECORD_BYTES_MAX.
 size_t fold_record_bytes(const struct fold *fold);

@@ -61,37 +61,65 @@ bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_m
     return true;
 }
 
-static size_t row_key(uint8_t key[static FOLD_KEY_BYTES_MAX], uint64_t customer, const char *id) {
-    uint64_t number = htobe64(customer);
-    size_t size = strlen(id);
-    memcpy(key, &number, sizeof(number));
-    mempcpy(key + sizeof(number), id, size); // fold_data_text: at most ID_BYTES_MAX
-    return sizeof(number) + size;
+enum { ROW_KEY_BYTES = sizeof(uint64_t) + LOOKUP_BYTES };
+
+// Customer, then the lookup of the id. False where the id is longer than any may be.
+static bool row_key(const struct fold_step *step, enum view_table table, const char *id,
+                    uint8_t ret[static ROW_KEY_BYTES]) {
+    uint64_t number = htobe64(step->event->customer);
+    memcpy(ret, &number, sizeof(number));
+    return lookup_reference(view_lookup_secret(step->txn), table == VIEW_ORDERS ? "order" : "quote",
+                            id, ret + sizeof(number));
 }
 
 int fold_row_get(const struct fold_step *step, enum view_table table, const char *id,
                  const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **ret) {
-    uint8_t key[FOLD_KEY_BYTES_MAX];
+    struct arena *arena = step->fold->arena;
+    uint8_t key[ROW_KEY_BYTES];
     const void *value;
-    size_t size;
-    int r = view_get(step->txn, table, key, row_key(key, step->event->customer, id), &value, &size);
+    size_t size, plain_size = 0;
+    *ret = NULL;
+    int r = row_key(step, table, id, key)
+                ? view_get(step->txn, table, key, sizeof(key), &value, &size)
+                : 1;
     if (r != 0) {
-        *ret = NULL;
         return r < 0 ? r : 0;
     }
     step->fold->record_bytes += size;
-    *ret = protobuf_c_message_unpack(descriptor, arena_allocator(step->fold->arena), size, value);
+    uint8_t *plain = arena_alloc(arena, size + 1);
+    if (plain == NULL) {
+        return -ENOMEM;
+    }
+    if (size < sizeof(uint64_t)) {
+        return -EBADMSG;
+    }
+    r = view_unseal(step->txn, table, key, sizeof(key), (const uint8_t *)value + sizeof(uint64_t),
+                    size - sizeof(uint64_t), plain, &plain_size);
+    if (r != 0 || plain_size == 0) {
+        return r;
+    }
+    *ret = protobuf_c_message_unpack(descriptor, arena_allocator(arena), plain_size, plain);
     return *ret == NULL ? -EBADMSG : 0;
 }
 
 int fold_row_put(const struct fold_step *step, enum view_table table, const char *id,
                  const ProtobufCMessage *row) {
-    uint8_t key[FOLD_KEY_BYTES_MAX];
-    size_t size = protobuf_c_message_get_packed_size(row);
-    uint8_t *packed = arena_alloc(step->fold->arena, size);
-    if (packed == NULL) {
+    uint8_t key[ROW_KEY_BYTES];
+    uint64_t changed = htobe64(step->event->sequence);
+    size_t size = protobuf_c_message_get_packed_size(row), sealed_size = 0;
+    uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
+    uint8_t *sealed = arena_alloc(step->fold->arena, sizeof(changed) + size + VIEW_SEAL_OVERHEAD);
+    if (packed == NULL || sealed == NULL) {
         return -ENOMEM;
     }
+    if (!row_key(step, table, id, key)) {
+        return 0;
+    }
     protobuf_c_message_pack(row, packed);
-    return view_put(step->txn, table, key, row_key(key, step->event->customer, id), packed, size);
+    memcpy(sealed, &changed, sizeof(changed));
+    int r = view_seal(step->txn, table, key, sizeof(key), packed, size, sealed + sizeof(changed),
+                      &sealed_size);
+    return r != 0 ? r
+                  : view_put(step->txn, table, key, sizeof(key), sealed,
+                             sizeof(changed) + sealed_size);
 }

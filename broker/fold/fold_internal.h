@@ -11,7 +11,7 @@
 #include "schemas/body.h"
 #include "view.pb-c.h"
 
-enum { FOLD_KEY_BYTES_MAX = 400, FOLD_LINES_BYTES_MAX = 64 << 10 };
+enum { FOLD_LINES_BYTES_MAX = 64 << 10 };
 #define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
 
 struct fold_names;
@@ -24,6 +24,15 @@ struct fold {
     size_t record_bytes;       // see fold_record_bytes
     uint64_t customers_last;   // the last customer number given
     bool customers_last_moved; // since the last flush
+    bool stamped;              // see fold_keys.c
+};
+
+// A customer that was touched since the last flush.
+struct fold_customer {
+    uint64_t number;
+    View__Customer *record;
+    View__Person *person; // opened; NULL while nobody asked
+    bool person_changed;
 };
 
 // One event on its way through the fold.
@@ -31,6 +40,7 @@ struct fold_step {
     struct fold *fold;
     struct view_txn *txn;
     const Touchbus__Event *event;
+    struct fold_customer *touched;
     View__Customer *customer; // its decoded record, changed in place
     int64_t time_us;          // the event's, clamped to its receipt + FOLD_AHEAD_US
 };
@@ -48,8 +58,11 @@ struct fold_customers *fold_customers_new(void);
 struct fold_customers *fold_customers_free(struct fold_customers *customers);
 // The record, empty where the view has none. Changed in place; written by the next flush.
 int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
-                       View__Customer **ret);
+                       struct fold_customer **ret);
 int fold_customers_flush(struct fold *fold, struct view_txn *txn);
+// What is sealed in the step's record, opened; empty where its key is destroyed. Who changes it
+// sets touched->person_changed.
+int fold_person(struct fold_step *step, View__Person **ret);
 // Room for one more element behind n, in a column of a record that came from fold_customers_get.
 // NULL where memory is short.
 void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size);
@@ -57,6 +70,8 @@ void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_si
 // ---- what an event changes, one file a concern. 0 or a negative errno
 int fold_keys(struct fold_step *step);                                      // fold_keys.c
 int fold_references(struct fold_step *step);                                // fold_keys.c
+int fold_stamped_load(struct view_txn *txn, bool *ret);                     // fold_keys.c
+int fold_erasure(struct fold_step *step);                                   // fold_erasure.c
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_customer_identified(struct fold_step *step);                       // fold_profile.c
@@ -79,7 +94,8 @@ bool fold_data_unsigned(const struct fold_step *step, const char *name, uint64_t
 // dropped.
 bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_max,
                    ProtobufCBinaryData *ret);
-// The row (customer, id) of a table, unpacked into the arena; *ret NULL where there is none.
+// The row of the customer's order or quote with this id, opened and unpacked into the arena; *ret
+// NULL where there is none, or its key is destroyed.
 int fold_row_get(const struct fold_step *step, enum view_table table, const char *id,
                  const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **ret);
 int fold_row_put(const struct fold_step *step, enum view_table table, const char *id,

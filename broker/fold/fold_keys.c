@@ -1,97 +1,174 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys and references: who a key or an order belongs to. The first writer wins: decide stamps only
-// keys that are free or the customer's own, so a second owner never appears here; a reference that
-// another customer holds stays where it is.
+// Keys and references: who a key or an order belongs to. The first owner keeps it until it is
+// erased. The table is a function of the events' open halves alone: what decide stamped as lookups
+// is bound, so that a rebuild binds the same where the sealed half cannot be read any more.
+//
+// Events logged before fold version 2 carry no lookups. Up to the first event that does ("stamped"
+// in VIEW_META) they are made of the sealed half's keys and references.
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/guards.h"
+#include "schemas/limits.h"
 
-// kind \0 value, as the tables' keys are. 0 where it does not fit.
-static size_t key_bytes(uint8_t key[static FOLD_KEY_BYTES_MAX], const char *kind,
-                        const char *value) {
-    size_t n_kind = strlen(kind) + 1;
-    size_t n_value = strlen(value);
-    if (n_value == 0 || n_kind + n_value > FOLD_KEY_BYTES_MAX) {
+static const char stamped_key[] = "stamped";
+
+int fold_stamped_load(struct view_txn *txn, bool *ret) {
+    const void *value;
+    size_t size;
+    int r = view_get(txn, VIEW_META, stamped_key, sizeof(stamped_key) - 1, &value, &size);
+    *ret = r == 0;
+    return r < 0 ? r : 0;
+}
+
+// 1 where the lookup belongs to someone else; otherwise it leads to the customer from here on.
+static int bind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES]) {
+    uint64_t number = htobe64(step->event->customer);
+    const void *value;
+    size_t size;
+    int r = view_get(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &value, &size);
+    if (r == 0 && size == sizeof(number)) {
+        uint64_t owner;
+        memcpy(&owner, value, sizeof(owner));
+        if (owner == number) {
+            return 0;
+        }
+        r = fold_is_erased(step->fold, step->txn, be64toh(owner));
+        r = r == 0 ? 1 : r < 0 ? r : 0;
+    } else {
+        r = r < 0 ? r : 0;
+    }
+    return r != 0
+               ? r
+               : view_put(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &number, sizeof(number));
+}
+
+static uint8_t *find_held(const View__Customer *customer, const uint8_t *lookup) {
+    uint8_t *at = customer->key_lookups.data;
+    for (size_t i = 0; i < customer->key_lookups.len; i += LOOKUP_KEY_BYTES) {
+        if (memcmp(at + i, lookup, LOOKUP_BYTES) == 0) {
+            return at + i;
+        }
+    }
+    return NULL;
+}
+
+// Whether the event changed it: the key is new here, or verified from here on.
+static int attach(struct fold_step *step, const uint8_t *lookup, bool verified, bool *ret_changed) {
+    View__Customer *customer = step->customer;
+    ProtobufCBinaryData *held = &customer->key_lookups;
+    uint8_t *there = find_held(customer, lookup);
+    if (there != NULL) {
+        if (verified && there[LOOKUP_BYTES] == 0) {
+            there[LOOKUP_BYTES] = 1;
+            *ret_changed = true;
+        }
         return 0;
     }
-    mempcpy(mempcpy(key, kind, n_kind), value, n_value);
-    return n_kind + n_value;
-}
-
-// 1 where the row belongs to someone already; otherwise it is written.
-static int bind(struct fold_step *step, enum view_table table, const uint8_t *key, size_t size) {
-    const void *value;
-    size_t value_size;
-    int r = view_get(step->txn, table, key, size, &value, &value_size);
-    if (r != 1) {
-        return r < 0 ? r : 1;
+    size_t n = held->len / LOOKUP_KEY_BYTES;
+    if (n >= CUSTOMER_KEYS_MAX) {
+        customer->dropped++;
+        return 0;
     }
-    uint64_t number = htobe64(step->event->customer);
-    return view_put(step->txn, table, key, size, &number, sizeof(number));
+    int r = bind(step, lookup);
+    if (r != 0) {
+        return r < 0 ? r : 0;
+    }
+    uint8_t *grown = fold_grow(step->fold->arena, held->data, n, LOOKUP_KEY_BYTES);
+    if (grown == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(grown + held->len, lookup, LOOKUP_BYTES);
+    grown[held->len + LOOKUP_BYTES] = verified;
+    held->data = grown;
+    held->len += LOOKUP_KEY_BYTES;
+    *ret_changed = true;
+    return 0;
 }
 
-static View__Key *find_key(const View__Customer *customer, const char *kind, const char *value) {
-    for (size_t i = 0; i < customer->n_keys; i++) {
-        View__Key *key = customer->keys[i];
-        if (strcmp(key->value, value) == 0 && strcmp(key->kind, kind) == 0) {
+// ---- what the person is called, sealed
+
+static View__Key *find_key(const View__Person *person, const Touchbus__Identity *identity) {
+    for (size_t i = 0; i < person->n_keys; i++) {
+        View__Key *key = person->keys[i];
+        if (strcmp(key->value, identity->value) == 0 && strcmp(key->kind, identity->kind) == 0) {
             return key;
         }
     }
     return NULL;
 }
 
-static int attach(struct fold_step *step, const Touchbus__Identity *identity) {
-    View__Customer *customer = step->customer;
+static View__Key *add_key(struct fold_step *step, View__Person *person,
+                          const Touchbus__Identity *identity) {
     struct arena *arena = step->fold->arena;
-    View__Key *key = find_key(customer, identity->kind, identity->value);
-    if (key != NULL) {
-        key->verified = key->verified || identity->verified;
-        return 0;
-    }
-    uint8_t bytes[FOLD_KEY_BYTES_MAX];
-    size_t size = key_bytes(bytes, identity->kind, identity->value);
-    if (size == 0 || customer->n_keys >= CUSTOMER_KEYS_MAX) {
-        customer->dropped++;
-        return 0;
-    }
-    int r = bind(step, VIEW_KEYS, bytes, size);
-    if (r != 0) {
-        return r < 0 ? r : 0;
-    }
-    key = arena_alloc(arena, sizeof(*key));
-    View__Key **keys = fold_grow(arena, customer->keys, customer->n_keys, sizeof(*keys));
+    View__Key *key = arena_alloc(arena, sizeof(*key));
+    View__Key **keys = fold_grow(arena, person->keys, person->n_keys, sizeof(*keys));
     if (key == NULL || keys == NULL) {
-        return -ENOMEM;
+        return NULL;
     }
     view__key__init(key);
     key->kind = arena_strdup(arena, identity->kind);
     key->value = arena_strdup(arena, identity->value);
-    key->verified = identity->verified;
     key->sequence = step->event->sequence;
-    keys[customer->n_keys++] = key;
-    customer->keys = keys;
-    return key->kind == NULL || key->value == NULL ? -ENOMEM : 0;
+    keys[person->n_keys++] = key;
+    person->keys = keys;
+    return key->kind == NULL || key->value == NULL ? NULL : key;
 }
 
-int fold_keys(struct fold_step *step) {
-    for (size_t i = 0; i < step->event->n_keys; i++) {
-        int r = attach(step, step->event->keys[i]);
-        if (r != 0) {
-            return r;
+// Writes down the keys that the customer holds, in clear under its seal.
+static int write_keys(struct fold_step *step) {
+    const Touchbus__Event *event = step->event;
+    View__Person *person;
+    int r = event->n_keys > 0 ? fold_person(step, &person) : 0;
+    for (size_t i = 0; r == 0 && i < event->n_keys; i++) {
+        const Touchbus__Identity *identity = event->keys[i];
+        uint8_t lookup[LOOKUP_BYTES];
+        const uint8_t *held =
+            lookup_key(view_lookup_secret(step->txn), identity->kind, identity->value, lookup)
+                ? find_held(step->customer, lookup)
+                : NULL;
+        if (held == NULL) {
+            continue; // another customer's, or over the limit
+        }
+        View__Key *key = find_key(person, identity);
+        key = key != NULL ? key : add_key(step, person, identity);
+        if (key == NULL) {
+            return -ENOMEM;
+        }
+        key->verified = held[LOOKUP_BYTES] != 0;
+        step->touched->person_changed = true;
+    }
+    return r;
+}
+
+// ---- events without lookups
+
+static int attach_unstamped(struct fold_step *step, bool *ret_changed) {
+    const uint8_t *secret = view_lookup_secret(step->txn);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < step->event->n_keys; i++) {
+        const Touchbus__Identity *key = step->event->keys[i];
+        uint8_t lookup[LOOKUP_BYTES];
+        if (lookup_key(secret, key->kind, key->value, lookup)) {
+            r = attach(step, lookup, key->verified, ret_changed);
+        } else {
+            step->customer->dropped++;
         }
     }
-    return 0;
+    return r;
 }
 
-int fold_references(struct fold_step *step) {
+static int bind_unstamped(struct fold_step *step) {
+    const uint8_t *secret = view_lookup_secret(step->txn);
     for (size_t i = 0; i < step->event->n_references; i++) {
         const Touchbus__Reference *reference = step->event->references[i];
-        uint8_t bytes[FOLD_KEY_BYTES_MAX];
-        size_t size = key_bytes(bytes, reference->kind, reference->id);
-        int r = size == 0 ? 1 : bind(step, VIEW_REFERENCES, bytes, size);
+        uint8_t lookup[LOOKUP_BYTES];
+        int r = lookup_reference(secret, reference->kind, reference->id, lookup)
+                    ? bind(step, lookup)
+                    : 1;
         if (r < 0) {
             return r;
         }
@@ -99,9 +176,53 @@ int fold_references(struct fold_step *step) {
     return 0;
 }
 
-int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer, const char *kind,
-                   const char *value) {
-    View__Customer *record;
-    int r = fold_customers_get(fold, txn, customer, &record);
-    return r != 0 ? r : find_key(record, kind, value) != NULL;
+static int note_stamped(struct fold_step *step) {
+    if (step->fold->stamped || step->event->key_lookups.len == 0) {
+        return 0;
+    }
+    step->fold->stamped = true;
+    return view_put(step->txn, VIEW_META, stamped_key, sizeof(stamped_key) - 1, "", 0);
+}
+
+// ---- all of it
+
+int fold_keys(struct fold_step *step) {
+    ProtobufCBinaryData lookups = step->event->key_lookups;
+    bool changed = false;
+    int r = note_stamped(step);
+    if (r == 0 && !step->fold->stamped) {
+        r = attach_unstamped(step, &changed);
+    }
+    for (size_t i = 0; r == 0 && i + LOOKUP_KEY_BYTES <= lookups.len; i += LOOKUP_KEY_BYTES) {
+        const uint8_t *lookup = lookups.data + i;
+        r = attach(step, lookup, lookup[LOOKUP_BYTES] == 1, &changed);
+    }
+    return r == 0 && changed ? write_keys(step) : r;
+}
+
+int fold_references(struct fold_step *step) {
+    ProtobufCBinaryData lookups = step->event->reference_lookups;
+    if (!step->fold->stamped) {
+        return bind_unstamped(step);
+    }
+    for (size_t i = 0; i + LOOKUP_BYTES <= lookups.len; i += LOOKUP_BYTES) {
+        int r = bind(step, lookups.data + i);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
+                   const uint8_t lookup[static LOOKUP_BYTES]) {
+    struct fold_customer *touched;
+    int r = fold_customers_get(fold, txn, customer, &touched);
+    if (r != 0) {
+        return r;
+    }
+    const uint8_t *held = find_held(touched->record, lookup);
+    return held == NULL              ? FOLD_HOLDS_NOT
+           : held[LOOKUP_BYTES] != 0 ? FOLD_HOLDS_VERIFIED
+                                     : FOLD_HOLDS;
 }

@@ -9,12 +9,11 @@
 #include "broker/fold/fold_internal.h"
 #include "schemas/limits.h"
 
-static View__Attribute *find_attribute(const View__Customer *customer, const char *name,
-                                       size_t size) {
-    for (size_t i = 0; i < customer->n_attributes; i++) {
-        const char *other = customer->attributes[i]->name;
+static View__Attribute *find_attribute(const View__Person *person, const char *name, size_t size) {
+    for (size_t i = 0; i < person->n_attributes; i++) {
+        const char *other = person->attributes[i]->name;
         if (strncmp(other, name, size) == 0 && other[size] == '\0') {
-            return customer->attributes[i];
+            return person->attributes[i];
         }
     }
     return NULL;
@@ -43,6 +42,7 @@ static bool beats(const struct fold_step *step, const View__Attribute *standing,
 static int write_value(struct fold_step *step, View__Attribute *attribute,
                        const struct body_value *value) {
     struct arena *arena = step->fold->arena;
+    step->touched->person_changed = true;
     attribute->value.data = arena_copy(arena, value->raw, value->raw_size);
     attribute->value.len = value->raw_size;
     attribute->sequence = step->event->sequence;
@@ -52,12 +52,12 @@ static int write_value(struct fold_step *step, View__Attribute *attribute,
     return attribute->value.data == NULL || attribute->id == NULL ? -ENOMEM : 0;
 }
 
-static View__Attribute *add_attribute(struct fold_step *step, const char *name, size_t size) {
-    View__Customer *customer = step->customer;
+static View__Attribute *add_attribute(struct fold_step *step, View__Person *person,
+                                      const char *name, size_t size) {
     struct arena *arena = step->fold->arena;
     View__Attribute *attribute = arena_alloc(arena, sizeof(*attribute));
     View__Attribute **attributes =
-        fold_grow(arena, customer->attributes, customer->n_attributes, sizeof(*attributes));
+        fold_grow(arena, person->attributes, person->n_attributes, sizeof(*attributes));
     char *copy = arena_alloc(arena, size + 1);
     if (attribute == NULL || attributes == NULL || copy == NULL) {
         return NULL;
@@ -66,8 +66,8 @@ static View__Attribute *add_attribute(struct fold_step *step, const char *name, 
     copy[size] = '\0';
     view__attribute__init(attribute);
     attribute->name = copy;
-    attributes[customer->n_attributes++] = attribute;
-    customer->attributes = attributes;
+    attributes[person->n_attributes++] = attribute;
+    person->attributes = attributes;
     return attribute;
 }
 
@@ -79,15 +79,20 @@ static int set_attribute(struct fold_step *step, const char *name, size_t size,
         customer->dropped++;
         return 0;
     }
-    View__Attribute *attribute = find_attribute(customer, name, size);
+    View__Person *person;
+    int r = fold_person(step, &person);
+    if (r != 0) {
+        return r;
+    }
+    View__Attribute *attribute = find_attribute(person, name, size);
     if (attribute != NULL) {
         return beats(step, attribute, value) ? write_value(step, attribute, value) : 0;
     }
-    if (customer->n_attributes >= CUSTOMER_ATTRIBUTES_MAX) {
+    if (person->n_attributes >= CUSTOMER_ATTRIBUTES_MAX) {
         customer->dropped++;
         return 0;
     }
-    attribute = add_attribute(step, name, size);
+    attribute = add_attribute(step, person, name, size);
     return attribute == NULL ? -ENOMEM : write_value(step, attribute, value);
 }
 

@@ -2,9 +2,12 @@
 // A customer's record, orders and quotes as the JSON of customer.show.
 #include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "broker/query/verbs_names.h"
 #include "broker/query/verbs_read.h"
+#include "broker/stores/lookup.h"
 #include "schemas/base/clock.h"
 #include "schemas/body.h"
 #include "schemas/envelope.h"
@@ -14,10 +17,10 @@ json_t *read_time_json(int64_t time_us) {
     return json_string(clock_format_rfc3339(time_us, text));
 }
 
-static json_t *keys_json(const View__Customer *record) {
+static json_t *keys_json(const View__Person *person) {
     json_t *keys = json_array();
-    for (size_t i = 0; i < record->n_keys; i++) {
-        const View__Key *key = record->keys[i];
+    for (size_t i = 0; i < person->n_keys; i++) {
+        const View__Key *key = person->keys[i];
         json_array_append_new(keys, json_pack("{s:s, s:s, s:b, s:I}", "kind", key->kind, "value",
                                               key->value, "verified", (int)key->verified,
                                               "sequence", (json_int_t)key->sequence));
@@ -25,10 +28,10 @@ static json_t *keys_json(const View__Customer *record) {
     return keys;
 }
 
-static json_t *attributes_json(const View__Customer *record) {
+static json_t *attributes_json(const View__Person *person) {
     json_t *attributes = json_object();
-    for (size_t i = 0; i < record->n_attributes; i++) {
-        const View__Attribute *attribute = record->attributes[i];
+    for (size_t i = 0; i < person->n_attributes; i++) {
+        const View__Attribute *attribute = person->attributes[i];
         json_t *value = NULL;
         if (body_to_json(attribute->value.data, attribute->value.len, &value) != 0 ||
             json_is_null(value)) {
@@ -133,43 +136,113 @@ static json_t *quote_json(struct arena *arena, const void *value, size_t size) {
     return json;
 }
 
+enum { ROW_KEY_BYTES = sizeof(uint64_t) + LOOKUP_BYTES, ROWS_SCANNED_MAX = 20000 };
+
+// The rows changed last, found by what stands open in them.
 struct rows {
-    struct arena *arena;
-    json_t *(*row)(struct arena *arena, const void *value, size_t size);
-    json_t *list;
+    struct {
+        uint64_t changed;
+        uint8_t key[ROW_KEY_BYTES];
+    } rows[CALL_ROWS_MAX];
+    size_t n, oldest, n_scanned;
 };
 
-static int add_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
-    (void)key;
-    (void)key_size;
-    struct rows *rows = user;
-    json_t *row = rows->row(rows->arena, value, size);
-    if (row == NULL || json_array_append_new(rows->list, row) != 0) {
-        return -ENOMEM;
+static void find_oldest(struct rows *rows) {
+    rows->oldest = 0;
+    for (size_t i = 1; i < rows->n; i++) {
+        if (rows->rows[i].changed < rows->rows[rows->oldest].changed) {
+            rows->oldest = i;
+        }
     }
-    return json_array_size(rows->list) >= CALL_ROWS_MAX;
 }
 
-// The highest ids first, at most CALL_ROWS_MAX.
+static int scan_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    struct rows *rows = user;
+    uint64_t changed;
+    if (key_size != ROW_KEY_BYTES || size < sizeof(changed)) {
+        return -EBADMSG;
+    }
+    memcpy(&changed, value, sizeof(changed));
+    changed = be64toh(changed);
+    bool is_full = rows->n == CALL_ROWS_MAX;
+    if (!is_full || changed > rows->rows[rows->oldest].changed) {
+        size_t at = is_full ? rows->oldest : rows->n++;
+        rows->rows[at].changed = changed;
+        memcpy(rows->rows[at].key, key, ROW_KEY_BYTES);
+        if (rows->n == CALL_ROWS_MAX) {
+            find_oldest(rows);
+        }
+    }
+    return ++rows->n_scanned >= ROWS_SCANNED_MAX;
+}
+
+static int compare_changed(const void *a, const void *b) {
+    uint64_t left, right;
+    memcpy(&left, a, sizeof(left));
+    memcpy(&right, b, sizeof(right));
+    return left < right ? 1 : left > right ? -1 : 0;
+}
+
+// The row as JSON; *ret NULL where its key is destroyed.
+static int row_json(struct call *call, struct view_txn *txn, enum view_table table,
+                    const uint8_t *key,
+                    json_t *(*row)(struct arena *arena, const void *value, size_t size),
+                    json_t **ret) {
+    struct arena *arena = call_reads(call)->arena;
+    const void *value;
+    size_t size, plain_size = 0;
+    int r = view_get(txn, table, key, ROW_KEY_BYTES, &value, &size);
+    if (r != 0) {
+        return r > 0 ? -EBADMSG : r;
+    }
+    size -= sizeof(uint64_t);
+    uint8_t *plain = arena_alloc(arena, size + 1);
+    r = plain == NULL
+            ? -ENOMEM
+            : view_unseal(txn, table, key, ROW_KEY_BYTES, (const uint8_t *)value + sizeof(uint64_t),
+                          size, plain, &plain_size);
+    *ret = r == 0 && plain_size > 0 ? row(arena, plain, plain_size) : NULL;
+    return r == 0 && plain_size > 0 && *ret == NULL ? -ENOMEM : r;
+}
+
+// The last changed first, at most CALL_ROWS_MAX.
 static json_t *rows_json(struct call *call, struct view_txn *txn, enum view_table table,
                          uint64_t customer,
                          json_t *(*row)(struct arena *arena, const void *value, size_t size)) {
     uint64_t prefix = htobe64(customer);
-    struct rows rows = {.arena = call_reads(call)->arena, .row = row, .list = json_array()};
-    if (rows.list == NULL ||
-        view_scan(txn, table, &prefix, sizeof(prefix), true, add_row, &rows) < 0) {
-        json_decref(rows.list);
+    struct rows *rows = arena_calloc(call_reads(call)->arena, 1, sizeof(*rows));
+    json_t *list = json_array();
+    int r = rows == NULL || list == NULL
+                ? -ENOMEM
+                : view_scan(txn, table, &prefix, sizeof(prefix), false, scan_row, rows);
+    if (r >= 0) {
+        qsort(rows->rows, rows->n, sizeof(rows->rows[0]), compare_changed);
+        r = 0;
+    }
+    for (size_t i = 0; r == 0 && i < rows->n; i++) {
+        json_t *json = NULL;
+        r = row_json(call, txn, table, rows->rows[i].key, row, &json);
+        if (json != NULL) {
+            json_array_append_new(list, json);
+        }
+    }
+    if (r < 0) {
+        json_decref(list);
         return NULL;
     }
-    return rows.list;
+    return list;
 }
 
 json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t customer,
                            const View__Customer *record) {
     char number[24];
+    View__Person *person;
+    if (read_person(call, txn, customer, record, &person) != 0) {
+        return NULL;
+    }
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "customer",
-                     envelope_format_customer(customer, number), "keys", keys_json(record),
-                     "attributes", attributes_json(record), "counters",
+                     envelope_format_customer(customer, number), "keys", keys_json(person),
+                     "attributes", attributes_json(person), "counters",
                      counters_json(call, txn, record), "recent", recent_json(call, txn, record),
                      "orders", rows_json(call, txn, VIEW_ORDERS, customer, order_json), "quotes",
                      rows_json(call, txn, VIEW_QUOTES, customer, quote_json), "first_sequence",

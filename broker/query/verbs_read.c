@@ -7,27 +7,18 @@
 #include <errno.h>
 #include <string.h>
 
+#include "broker/stores/lookup.h"
 #include "broker/tick/normalise.h"
 #include "schemas/envelope.h"
 
-enum { KEY_TEXT_MAX = NAME_BYTES_MAX + 1 + IDENTITY_VALUE_BYTES_MAX };
-
 // ---- which customer
 
-// kind \0 value -> customer in VIEW_KEYS or VIEW_REFERENCES. 0, or 1 where there is none.
-static int find_by_text(struct view_txn *txn, enum view_table table, const char *kind,
-                        size_t kind_size, const char *value, uint64_t *ret) {
-    char key[KEY_TEXT_MAX];
-    size_t value_size = strlen(value);
-    if (kind_size == 0 || kind_size > NAME_BYTES_MAX || value_size > IDENTITY_VALUE_BYTES_MAX) {
-        return 1;
-    }
-    memcpy(key, kind, kind_size);
-    key[kind_size] = '\0';
-    memcpy(key + kind_size + 1, value, value_size);
+// 0, or 1 where there is none.
+static int find_by_lookup(struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
+                          uint64_t *ret) {
     const void *found;
     size_t size;
-    int r = view_get(txn, table, key, kind_size + 1 + value_size, &found, &size);
+    int r = view_get(txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &found, &size);
     if (r == 0 && size < sizeof(uint64_t)) {
         return -EBADMSG;
     }
@@ -38,27 +29,43 @@ static int find_by_text(struct view_txn *txn, enum view_table table, const char 
     return r;
 }
 
-static int by_key(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
-    struct arena *arena = call_reads(call)->arena;
+// KIND=VALUE in two, in the call's arena. False where either is missing.
+static bool split(struct call *call, const char *text, const char **ret_kind,
+                  const char **ret_value) {
     const char *equals = strchr(text, '=');
-    char *kind = equals != NULL && equals != text
-                     ? arena_printf(arena, "%.*s", (int)(equals - text), text)
-                     : NULL;
-    const char *value = kind != NULL ? normalise_value(kind, equals + 1, arena) : NULL;
+    if (equals == NULL || equals == text || equals[1] == '\0') {
+        return false;
+    }
+    *ret_kind = arena_printf(call_reads(call)->arena, "%.*s", (int)(equals - text), text);
+    *ret_value = equals + 1;
+    return *ret_kind != NULL;
+}
+
+static int by_key(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
+    uint8_t lookup[LOOKUP_BYTES];
+    const char *kind, *value = NULL;
+    if (split(call, text, &kind, &value)) {
+        value = normalise_value(kind, value, call_reads(call)->arena);
+    }
     if (value == NULL) {
         call_refuse(call, REASON_BAD_ARGUMENT, "key: expected KIND=VALUE with a valid value");
         return -EINVAL;
     }
-    return find_by_text(txn, VIEW_KEYS, kind, strlen(kind), value, ret);
+    return lookup_key(view_lookup_secret(txn), kind, value, lookup)
+               ? find_by_lookup(txn, lookup, ret)
+               : 1;
 }
 
 static int by_reference(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
-    const char *equals = strchr(text, '=');
-    if (equals == NULL || equals == text || equals[1] == '\0') {
+    uint8_t lookup[LOOKUP_BYTES];
+    const char *kind, *id;
+    if (!split(call, text, &kind, &id)) {
         call_refuse(call, REASON_BAD_ARGUMENT, "reference: expected KIND=ID");
         return -EINVAL;
     }
-    return find_by_text(txn, VIEW_REFERENCES, text, (size_t)(equals - text), equals + 1, ret);
+    return lookup_reference(view_lookup_secret(txn), kind, id, lookup)
+               ? find_by_lookup(txn, lookup, ret)
+               : 1;
 }
 
 static int by_number(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
@@ -108,12 +115,31 @@ int read_customer_record(struct call *call, struct view_txn *txn, uint64_t custo
     return *ret != NULL ? 0 : -EBADMSG;
 }
 
+int read_person(struct call *call, struct view_txn *txn, uint64_t customer,
+                const View__Customer *record, View__Person **ret) {
+    struct arena *arena = call_reads(call)->arena;
+    uint64_t key = htobe64(customer);
+    size_t size = 0;
+    uint8_t *plain = arena_alloc(arena, record->person.len + 1);
+    if (plain == NULL) {
+        return -ENOMEM;
+    }
+    int r = view_unseal(txn, VIEW_CUSTOMERS, &key, sizeof(key), record->person.data,
+                        record->person.len, plain, &size);
+    if (r != 0) {
+        return r;
+    }
+    *ret = view__person__unpack(arena_allocator(arena), size, plain);
+    return *ret != NULL ? 0 : -EBADMSG;
+}
+
 int read_with_view(struct call *call, int (*body)(struct call *call, struct view_txn *txn)) {
     struct view_txn *txn;
     int r = view_begin(call_broker(call)->view, false, &txn);
     if (r != 0) {
         return r;
     }
+    view_use_keys(txn, call_reads(call)->keys);
     call_as_of(call, view_applied(txn));
     r = body(call, txn);
     view_abort(txn);

@@ -19,6 +19,9 @@ bool read_customer_argument(struct call *call, struct view_txn *txn, uint64_t *r
 // The record, in the call's arena. 0; 1 there is none; -EBADMSG, -ENOMEM.
 int read_customer_record(struct call *call, struct view_txn *txn, uint64_t customer,
                          View__Customer **ret);
+// What is sealed in the record, opened, in the call's arena; empty where its key is destroyed.
+int read_person(struct call *call, struct view_txn *txn, uint64_t customer,
+                const View__Customer *record, View__Person **ret);
 // verbs_profile.c: everything customer.show says, a new reference; NULL where memory is short.
 json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t customer,
                            const View__Customer *record);

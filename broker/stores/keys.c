@@ -185,6 +185,14 @@ void keys_reader_end(struct keys_reader *reader) {
     store_abort(STEAL(reader->txn));
 }
 
+bool keys_reader_reads(const struct keys_reader *reader) {
+    return reader->txn != NULL;
+}
+
+const uint8_t *keys_reader_hash_secret(const struct keys_reader *reader) {
+    return reader->keys->hash_secret;
+}
+
 int keys_find_record(struct store_txn *txn, uint64_t customer, const void **ret, size_t *ret_size) {
     uint8_t key[8];
     store_be64(key, customer / KEYS_RECORD);

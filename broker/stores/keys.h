@@ -48,6 +48,21 @@ int keys_unseal(struct keys_reader *reader, uint64_t customer,
                 const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *sealed,
                 size_t size, uint8_t *ret);
 
+// ---- rows of the view: equal content in the same place is equal bytes, so that equal views are.
+// KEYS_ROW_OVERHEAD: a nonce, which is a keyed hash of place and content, and the tag.
+enum { KEYS_ROW_OVERHEAD = 32 };
+// place: where the row stands, bound in. ret has room for size + KEYS_ROW_OVERHEAD. 0; 1: the key
+// is destroyed or was never made.
+int keys_seal_row(struct keys_reader *reader, uint64_t customer, const void *place,
+                  size_t place_size, const void *plain, size_t size, uint8_t *ret);
+// ret has room for size - KEYS_ROW_OVERHEAD. 0; 1: the key is destroyed; -EBADMSG: not what was
+// sealed for this place.
+int keys_open_row(struct keys_reader *reader, uint64_t customer, const void *place,
+                  size_t place_size, const void *sealed, size_t size, uint8_t *ret);
+// Whether a slice is open.
+bool keys_reader_reads(const struct keys_reader *reader);
+const uint8_t *keys_reader_hash_secret(const struct keys_reader *reader);
+
 // ---- destroying a customer's key: nothing that was sealed with it can be read again, wherever it
 // lies. What it was stays in free pages of the file until keys_scrub.
 

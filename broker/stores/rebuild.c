@@ -174,6 +174,7 @@ int rebuild_step(struct rebuild *rebuild, uint64_t last, uint64_t *ret_applied) 
     if (r < 0) {
         return r;
     }
+    view_use_keys(txn, rebuild->secrets);
     uint64_t applied = view_applied(txn);
     bool has_work = applied < last;
     if (has_work && rebuild->fold == NULL) {

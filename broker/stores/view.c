@@ -11,10 +11,9 @@
 #include "broker/stores/view_internal.h"
 
 static const char *const table_names[VIEW_N_TABLES] = {
-    [VIEW_META] = "meta",         [VIEW_CUSTOMERS] = "customers",
-    [VIEW_KEYS] = "keys",         [VIEW_REFERENCES] = "references",
-    [VIEW_TIMELINE] = "timeline", [VIEW_ORDERS] = "orders",
-    [VIEW_QUOTES] = "quotes",     [VIEW_NAMES] = "names",
+    [VIEW_META] = "meta",         [VIEW_CUSTOMERS] = "customers", [VIEW_LOOKUPS] = "lookups",
+    [VIEW_TIMELINE] = "timeline", [VIEW_ORDERS] = "orders",       [VIEW_QUOTES] = "quotes",
+    [VIEW_NAMES] = "names",
 };
 static const char key_applied[] = "applied";
 static const char key_fold_version[] = "fold-version";
@@ -55,7 +54,7 @@ struct view *view_close(struct view *view) {
 }
 
 int view_begin(struct view *view, bool write, struct view_txn **ret) {
-    struct view_txn *txn = malloc(sizeof(*txn));
+    struct view_txn *txn = calloc(1, sizeof(*txn));
     if (txn == NULL) {
         return -ENOMEM;
     }
@@ -69,6 +68,7 @@ int view_begin(struct view *view, bool write, struct view_txn **ret) {
 }
 
 int view_commit(struct view_txn *txn) {
+    view_end_keys(txn);
     int r = store_commit(txn->txn);
     free(txn);
     return r;
@@ -76,6 +76,7 @@ int view_commit(struct view_txn *txn) {
 
 void view_abort(struct view_txn *txn) {
     if (txn != NULL) {
+        view_end_keys(txn);
         store_abort(txn->txn);
         free(txn);
     }

@@ -10,21 +10,21 @@
 
 #include "schemas/limits.h"
 
-// Keys are bytes in B-tree order: numbers big-endian, texts with their terminator where something
-// follows.
+// Keys are bytes in B-tree order: numbers big-endian. Nothing personal stands readable: lookups are
+// keyed hashes (lookup.h), what a person said or is called is sealed with its key (view_seal).
 enum view_table {
-    VIEW_META,       // "fold-version", "applied", "incarnation", "customers" (last number given),
-                     // counters of the whole
-    VIEW_CUSTOMERS,  // customer u64 -> Customer
-    VIEW_KEYS,       // kind \0 value -> customer u64
-    VIEW_REFERENCES, // kind \0 id -> customer u64
-    VIEW_TIMELINE,   // customer u64, first sequence u64 -> Run
-    VIEW_ORDERS,     // customer u64, order_id -> Order
-    VIEW_QUOTES,     // customer u64, quote_id -> Quote
-    VIEW_NAMES,      // u32 -> name (1 up; 0 is "other")
+    VIEW_META,      // "fold-version", "applied", "incarnation", "customers" (last number given),
+                    // "stamped" (see fold_keys.c), counters of the whole
+    VIEW_CUSTOMERS, // customer u64 -> Customer, the Person in it sealed
+    VIEW_LOOKUPS,   // lookup of a key or a reference -> customer u64
+    VIEW_TIMELINE,  // customer u64, first sequence u64 -> Run
+    VIEW_ORDERS,    // customer u64, lookup of the order -> sequence changed u64, Order sealed
+    VIEW_QUOTES,    // customer u64, lookup of the quote -> sequence changed u64, Quote sealed
+    VIEW_NAMES,     // u32 -> name (1 up; 0 is "other")
     VIEW_N_TABLES,
 };
 
+struct keys_reader;
 struct store;
 struct view;
 struct view_txn;
@@ -50,6 +50,22 @@ int view_scan(struct view_txn *txn, enum view_table table, const void *prefix, s
               int (*row)(void *user, const void *key, size_t key_size, const void *value,
                          size_t size),
               void *user);
+
+// ---- sealed content (view_seal.c). The first eight bytes of a row's key are its customer
+// in all of them; a row whose key is destroyed reads as empty and is written as empty.
+enum { VIEW_SEAL_OVERHEAD = 32 };
+// The keys that seal and open in txn: borrowed until it ends. A slice of theirs that is not open
+// when it is needed is opened, and ends with txn.
+void view_use_keys(struct view_txn *txn, struct keys_reader *reader);
+// The secret of the lookups (lookup.h), of view_use_keys.
+const uint8_t *view_lookup_secret(const struct view_txn *txn);
+// Seals what belongs into the row `key` of its customer; ret has room for size +
+// VIEW_SEAL_OVERHEAD.
+int view_seal(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+              const void *plain, size_t size, uint8_t *ret, size_t *ret_size);
+// The other way; ret has room for size. -EBADMSG: not what was sealed for this row.
+int view_unseal(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+                const void *sealed, size_t size, uint8_t *ret, size_t *ret_size);
 
 // The sequence up to which txn's snapshot holds the fold; 0 for a new one.
 uint64_t view_applied(struct view_txn *txn);

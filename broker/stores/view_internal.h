@@ -16,4 +16,8 @@ struct view {
 
 struct view_txn {
     struct store_txn *txn;
+    struct keys_reader *keys; // NULL: nothing is sealed or opened here
+    bool keys_begun;          // by us
 };
+
+void view_end_keys(struct view_txn *txn); // view_seal.c

@@ -154,7 +154,9 @@ int decide_event(const struct decide *decide, struct fold *fold, struct view_txn
     event->rank = rank_of(decide, event->source);
     struct resolution resolution = {0};
     r = resolve_references(type, arena, event);
-    r = r != 0 ? r : resolve_customer(fold, txn, arena, event, customers_last, &resolution);
+    r = r != 0 ? r
+               : resolve_customer(fold, txn, decide->secret, arena, event, customers_last,
+                                  &resolution);
     r = r != 0 ? r : stamp_lane(decide, arena, event);
     if (r == 0 && resolution.n_owners > 1) {
         r = resolve_refusal(arena, event, sequence, &resolution, &ret->follow_ups[0]);

@@ -24,7 +24,8 @@ struct decision {
     Touchbus__Event *follow_ups[FOLLOW_UPS_MAX]; // stamped but for sequence, receipt and cause
 };
 
-// Borrows configuration, catalogue and secret (16 bytes, for lanes) for its life. -EINVAL after one
+// Borrows configuration, catalogue and secret (of keys/, 16 bytes, for lookups and lanes) for its
+// life. -EINVAL after one
 // log line where a --rank is malformed.
 int decide_new(const struct configuration *configuration, const struct catalogue *catalogue,
                const uint8_t *secret, struct decide **ret);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/stores/lookup.h"
 #include "broker/tick/decide_internal.h"
 #include "broker/tick/normalise.h"
 #include "schemas/base/cleanup.h"
@@ -15,30 +16,27 @@
 #include "schemas/envelope.h"
 #include "schemas/reasons.h"
 
-enum { TABLE_KEY_BYTES_MAX = NAME_BYTES_MAX + 1 + IDENTITY_VALUE_BYTES_MAX };
-_Static_assert(ID_BYTES_MAX <= IDENTITY_VALUE_BYTES_MAX, "a reference's id fits the buffer too");
-
 // An identity that is a key, with its owner.
 struct candidate {
     const Touchbus__Identity *identity;
     const char *value; // normalised
     enum key_class class;
     uint64_t owner; // 0: nobody's yet
+    uint8_t lookup[LOOKUP_BYTES];
 };
 
-static int find_owner(struct view_txn *txn, enum view_table table, const char *kind,
-                      const char *value, uint64_t *ret) {
-    uint8_t key[TABLE_KEY_BYTES_MAX];
-    size_t n_kind = strlen(kind) + 1;
-    size_t n_value = strlen(value);
-    *ret = 0;
-    if (n_kind + n_value > sizeof(key)) {
-        return 0;
-    }
-    mempcpy(mempcpy(key, kind, n_kind), value, n_value);
+// What an event refers to, with its customer.
+struct referred {
+    uint64_t owner; // 0: nobody's yet
+    uint8_t lookup[LOOKUP_BYTES];
+};
+
+static int find_owner(struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
+                      uint64_t *ret) {
     const void *number;
     size_t size;
-    int r = view_get(txn, table, key, n_kind + n_value, &number, &size);
+    *ret = 0;
+    int r = view_get(txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &number, &size);
     if (r == 0 && size == sizeof(*ret)) {
         memcpy(ret, number, size);
         *ret = be64toh(*ret);
@@ -59,7 +57,7 @@ static bool is_known(const struct candidate *candidates, size_t n,
 
 // The event's keys, without nobody's values, shared ones and repeats. Partners' keys count only
 // where no person's key stands beside them: a partner is a customer of its own kind.
-static void collect(struct arena *arena, const Touchbus__Event *event,
+static void collect(struct arena *arena, const uint8_t *secret, const Touchbus__Event *event,
                     struct candidate candidates[static EVENT_IDENTITIES_MAX], size_t *ret_n) {
     size_t n = 0;
     bool person = false;
@@ -71,7 +69,8 @@ static void collect(struct arena *arena, const Touchbus__Event *event,
             continue;
         }
         candidate.value = normalise_value(identity->kind, identity->value, arena);
-        if (candidate.value != NULL && !is_known(candidates, n, &candidate)) {
+        if (candidate.value != NULL && !is_known(candidates, n, &candidate) &&
+            lookup_key(secret, identity->kind, candidate.value, candidate.lookup)) {
             person = person || candidate.class != KEY_PARTNER;
             candidates[n++] = candidate;
         }
@@ -92,13 +91,12 @@ static int find_owners(struct fold *fold, struct view_txn *txn, struct candidate
     uint64_t likely = 0;
     for (size_t i = 0; i < n; i++) {
         struct candidate *candidate = &candidates[i];
-        const char *kind = candidate->identity->kind;
-        int r = likely == 0 ? 0 : fold_holds_key(fold, txn, likely, kind, candidate->value);
-        if (r == 1) {
+        int r = likely == 0 ? FOLD_HOLDS_NOT : fold_holds_key(fold, txn, likely, candidate->lookup);
+        if (r > FOLD_HOLDS_NOT) {
             candidate->owner = likely;
             continue;
         }
-        r = r < 0 ? r : find_owner(txn, VIEW_KEYS, kind, candidate->value, &candidate->owner);
+        r = r < 0 ? r : find_owner(txn, candidate->lookup, &candidate->owner);
         if (r < 0) {
             return r;
         }
@@ -130,9 +128,34 @@ static void add_owner(struct resolution *resolution, uint64_t owner) {
     resolution->owners[resolution->n_owners++] = owner;
 }
 
+// Whether the fold has to be told of the key: it is new to the customer, or newly verified.
+static int is_new(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event,
+                  const struct candidate *candidate) {
+    if (candidate->owner == 0) {
+        return 1;
+    }
+    int r = fold_holds_key(fold, txn, event->customer, candidate->lookup);
+    return r < 0 ? r : r == FOLD_HOLDS_NOT || (r == FOLD_HOLDS && candidate->identity->verified);
+}
+
+static int stamp_lookup(struct arena *arena, Touchbus__Event *event,
+                        const struct candidate *candidate) {
+    ProtobufCBinaryData *lookups = &event->key_lookups;
+    if (lookups->data == NULL) {
+        lookups->data = arena_alloc(arena, (size_t)EVENT_IDENTITIES_MAX * LOOKUP_KEY_BYTES);
+        if (lookups->data == NULL) {
+            return -ENOMEM;
+        }
+    }
+    memcpy(lookups->data + lookups->len, candidate->lookup, LOOKUP_BYTES);
+    lookups->data[lookups->len + LOOKUP_BYTES] = candidate->identity->verified ? 1 : 0;
+    lookups->len += LOOKUP_KEY_BYTES;
+    return 0;
+}
+
 // Stamps the keys that are the customer's, or become so.
-static int stamp_keys(struct arena *arena, Touchbus__Event *event,
-                      const struct candidate *candidates, size_t n) {
+static int stamp_keys(struct fold *fold, struct view_txn *txn, struct arena *arena,
+                      Touchbus__Event *event, const struct candidate *candidates, size_t n) {
     Touchbus__Identity **keys = arena_alloc(arena, n * sizeof(*keys));
     Touchbus__Identity *rows = arena_alloc(arena, n * sizeof(*rows));
     if (keys == NULL || rows == NULL) {
@@ -152,34 +175,85 @@ static int stamp_keys(struct arena *arena, Touchbus__Event *event,
             return -ENOMEM;
         }
         keys[n_keys++] = key;
+        int r = is_new(fold, txn, event, &candidates[i]);
+        r = r == 1 ? stamp_lookup(arena, event, &candidates[i]) : r;
+        if (r < 0) {
+            return r;
+        }
     }
     event->keys = keys;
     event->n_keys = n_keys;
     return 0;
 }
 
-static int by_reference(struct view_txn *txn, Touchbus__Event *event) {
-    for (size_t i = 0; i < event->n_references && event->customer == 0; i++) {
-        int r = find_owner(txn, VIEW_REFERENCES, event->references[i]->kind,
-                           event->references[i]->id, &event->customer);
+// The owners of what the event refers to.
+static int find_referred(struct view_txn *txn, const uint8_t *secret, const Touchbus__Event *event,
+                         struct referred referred[static EVENT_REFERENCES_MAX], size_t *ret_n) {
+    size_t n = 0;
+    for (size_t i = 0; i < event->n_references; i++) {
+        const Touchbus__Reference *reference = event->references[i];
+        if (*reference->id == '\0' ||
+            !lookup_reference(secret, reference->kind, reference->id, referred[n].lookup)) {
+            continue;
+        }
+        int r = find_owner(txn, referred[n].lookup, &referred[n].owner);
         if (r < 0) {
             return r;
+        }
+        n++;
+    }
+    *ret_n = n;
+    return 0;
+}
+
+// Those that are nobody's yet lead to the customer from here on.
+static int stamp_references(struct arena *arena, Touchbus__Event *event,
+                            const struct referred *referred, size_t n) {
+    size_t n_new = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_new += referred[i].owner == 0;
+    }
+    if (n_new == 0 || event->customer == 0) {
+        return 0;
+    }
+    uint8_t *lookups = arena_alloc(arena, n_new * LOOKUP_BYTES);
+    if (lookups == NULL) {
+        return -ENOMEM;
+    }
+    event->reference_lookups = (ProtobufCBinaryData){.data = lookups};
+    for (size_t i = 0; i < n; i++) {
+        if (referred[i].owner == 0) {
+            memcpy(lookups + event->reference_lookups.len, referred[i].lookup, LOOKUP_BYTES);
+            event->reference_lookups.len += LOOKUP_BYTES;
         }
     }
     return 0;
 }
 
-int resolve_customer(struct fold *fold, struct view_txn *txn, struct arena *arena,
-                     Touchbus__Event *event, uint64_t *customers_last, struct resolution *ret) {
-    struct candidate candidates[EVENT_IDENTITIES_MAX];
-    size_t n;
-    collect(arena, event, candidates, &n);
-    if (n == 0) {
-        return by_reference(txn, event);
+static uint64_t first_owner(const struct referred *referred, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (referred[i].owner != 0) {
+            return referred[i].owner;
+        }
     }
-    int r = find_owners(fold, txn, candidates, n);
+    return 0;
+}
+
+int resolve_customer(struct fold *fold, struct view_txn *txn, const uint8_t secret[static 16],
+                     struct arena *arena, Touchbus__Event *event, uint64_t *customers_last,
+                     struct resolution *ret) {
+    struct candidate candidates[EVENT_IDENTITIES_MAX];
+    struct referred referred[EVENT_REFERENCES_MAX];
+    size_t n, n_referred = 0;
+    collect(arena, secret, event, candidates, &n);
+    int r = find_referred(txn, secret, event, referred, &n_referred);
+    r = r != 0 ? r : find_owners(fold, txn, candidates, n);
     if (r < 0) {
         return r;
+    }
+    if (n == 0) {
+        event->customer = first_owner(referred, n_referred);
+        return stamp_references(arena, event, referred, n_referred);
     }
     event->customer = strongest_owner(candidates, n);
     if (event->customer == 0) {
@@ -192,7 +266,8 @@ int resolve_customer(struct fold *fold, struct view_txn *txn, struct arena *aren
             add_owner(ret, candidates[i].owner);
         }
     }
-    return stamp_keys(arena, event, candidates, n);
+    r = stamp_keys(fold, txn, arena, event, candidates, n);
+    return r != 0 ? r : stamp_references(arena, event, referred, n_referred);
 }
 
 // ---- references

@@ -30,6 +30,9 @@ static int tick_open(struct tick *tick) {
     tick->requests_end = &tick->requests;
     int r = log_begin(tick->broker->log, &tick->log);
     r = r != 0 ? r : view_begin(tick->broker->view, true, &tick->view);
+    if (r == 0) {
+        view_use_keys(tick->view, tick->view_keys);
+    }
     tick->open = true;
     return r;
 }
@@ -229,6 +232,7 @@ static int load(struct tick *tick) {
     int r = tick->arena == NULL || tick->records == NULL ? -ENOMEM : open_signals(tick);
     r = r != 0 ? r : log_reader_new(broker->log, &tick->reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->keys_reader);
+    r = r != 0 ? r : keys_reader_new(broker->keys, &tick->view_keys);
     r = r != 0 ? r : keys_ensure(broker->keys, 0);
     r = r != 0 ? r : load_received(tick);
     r = r != 0 ? r : producers_load(tick->reader, &tick->producers);
@@ -272,6 +276,7 @@ struct tick *tick_free(struct tick *tick) {
     dedup_free(tick->dedup);
     producers_free(tick->producers);
     keys_reader_free(tick->keys_reader);
+    keys_reader_free(tick->view_keys);
     log_reader_free(tick->reader);
     if (tick->signals >= 0) {
         close(tick->signals);

@@ -41,7 +41,8 @@ struct tick {
     struct producers *producers;
     struct fold *fold;
     struct log_reader *reader;
-    struct keys_reader *keys_reader;
+    struct keys_reader *keys_reader; // seals blocks, at the tick's end
+    struct keys_reader *view_keys;   // of the open view
     struct arena *arena;
     int signals; // signalfd
     bool reload; // SIGHUP came

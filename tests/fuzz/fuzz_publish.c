@@ -6,6 +6,7 @@
 #include <zmq.h>
 
 #include "broker/fold/fold.h"
+#include "broker/stores/keys.h"
 #include "broker/tick/decide.h"
 #include "broker/tick/dedup.h"
 #include "broker/tick/publish_read.h"
@@ -14,7 +15,7 @@
 
 enum { ARENA_BYTES_MAX = 16 << 20, INPUTS_A_VIEW = 500 };
 
-static const uint8_t secret[16] = "sixteen bytes !";
+static const uint8_t *secret; // of the world's keys
 static struct configuration configuration;
 
 // One for the life of the process; the view starts anew now and then.
@@ -22,6 +23,8 @@ static struct world {
     struct catalogue *catalogue;
     struct decide *decide;
     struct arena *arena;
+    struct keys *keys;
+    struct keys_reader *secrets;
     struct view *view;
     struct view_txn *txn;
     struct fold *fold;
@@ -40,20 +43,28 @@ static void world_open(void) {
     char dir[] = "/tmp/touchbus-fuzz-XXXXXX";
     char path[64];
     REQUIRE(catalogue_load(NULL, &world.catalogue, &error) == 0);
-    REQUIRE(decide_new(&configuration, world.catalogue, secret, &world.decide) == 0);
     world.arena = arena_new(ARENA_BYTES_MAX);
     REQUIRE(world.arena != NULL && mkdtemp(dir) != NULL);
     snprintf(path, sizeof(path), "%s/view", dir);
     REQUIRE(view_open(path, VIEW_SCRATCH, 64 << 20, false, &world.view) == 0);
     remove_file(path, "data.mdb"); // open files keep their bytes; nothing is left behind
     remove_file(path, "lock.mdb");
+    REQUIRE(rmdir(path) == 0);
+    snprintf(path, sizeof(path), "%s/keys", dir);
+    REQUIRE(keys_open(path, false, &world.keys) == 0 && keys_ensure(world.keys, 0) == 0);
+    REQUIRE(keys_reader_new(world.keys, &world.secrets) == 0);
+    remove_file(path, "data.mdb");
+    remove_file(path, "lock.mdb");
     REQUIRE(rmdir(path) == 0 && rmdir(dir) == 0);
+    secret = keys_hash_secret(world.keys);
+    REQUIRE(decide_new(&configuration, world.catalogue, secret, &world.decide) == 0);
 }
 
 static void view_anew(void) {
     fold_free(world.fold);
     view_abort(world.txn);
     REQUIRE(view_begin(world.view, true, &world.txn) == 0);
+    view_use_keys(world.txn, world.secrets);
     REQUIRE(fold_new(world.txn, &world.fold) == 0);
     world.sequence = world.customers_last = world.n_inputs = 0;
 }

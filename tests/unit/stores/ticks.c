@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/stores/lookup.h"
 #include "broker/stores/rebuild.h"
 #include "schemas/base/arena.h"
 #include "schemas/envelope.h"
@@ -22,8 +23,8 @@ static void must(int r, int expected, const char *what) {
     }
 }
 
-static void make_event(struct keys_reader *keys, struct arena *arena, uint64_t sequence,
-                       struct block_record *ret) {
+static void make_event(struct keys_reader *keys, const uint8_t *secret, struct arena *arena,
+                       uint64_t sequence, struct block_record *ret) {
     Touchbus__Event event;
     Touchbus__Identity key, *key_list[1] = {&key};
     touchbus__event__init(&event);
@@ -40,6 +41,11 @@ static void make_event(struct keys_reader *keys, struct arena *arena, uint64_t s
     event.customer = 1 + sequence % TICKS_CUSTOMERS;
     event.keys = key_list;
     event.n_keys = 1;
+    uint8_t lookup[LOOKUP_KEY_BYTES] = {0};
+    if (sequence <= TICKS_CUSTOMERS) { // new to its customer
+        lookup_key(secret, key.kind, key.value, lookup);
+        event.key_lookups = (ProtobufCBinaryData){.data = lookup, .len = sizeof(lookup)};
+    }
     const uint8_t *open = NULL, *plain = NULL;
     size_t open_size = 0, size = 0;
     must(envelope_pack_open(&event, arena, &open, &open_size), 0, "pack");
@@ -69,7 +75,7 @@ static void log_block(struct broker *broker, uint64_t first, size_t n) {
     must(keys_reader_new(broker->keys, &keys), 0, "keys");
     must(keys_reader_begin(keys), 0, "keys");
     for (size_t i = 0; i < n; i++) {
-        make_event(keys, arena, first + i, &records[i]);
+        make_event(keys, keys_hash_secret(broker->keys), arena, first + i, &records[i]);
     }
     keys_reader_free(keys);
     must(block_build(first, run, records, n, &block, &size), 0, "block");

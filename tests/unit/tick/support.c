@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/stores/lookup.h"
 #include "schemas/body.h"
 
 struct view *support_view(struct fixture *fixture, const char *name) {
@@ -17,6 +18,11 @@ struct view *support_view(struct fixture *fixture, const char *name) {
     return view;
 }
 
+void support_begin(struct fixture *fixture, struct view *view, struct view_txn **ret) {
+    assert_int_equal(view_begin(view, true, ret), 0);
+    view_use_keys(*ret, fixture->secrets);
+}
+
 int support_setup(void **state) {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
     assert_non_null(fixture);
@@ -24,7 +30,11 @@ int support_setup(void **state) {
     assert_non_null(mkdtemp(fixture->dir));
     fixture->arena = arena_new(64 << 20);
     fixture->view = support_view(fixture, "view");
-    assert_int_equal(view_begin(fixture->view, true, &fixture->txn), 0);
+    const char *path = arena_printf(fixture->arena, "%s/keys", fixture->dir);
+    assert_int_equal(keys_open(path, false, &fixture->keys), 0);
+    assert_int_equal(keys_ensure(fixture->keys, CUSTOMERS_MAX), 0);
+    assert_int_equal(keys_reader_new(fixture->keys, &fixture->secrets), 0);
+    support_begin(fixture, fixture->view, &fixture->txn);
     *state = fixture;
     return 0;
 }
@@ -38,6 +48,8 @@ int support_teardown(void **state) {
     struct fixture *fixture = *state;
     view_abort(fixture->txn);
     view_close(fixture->view);
+    keys_reader_free(fixture->secrets);
+    keys_close(fixture->keys);
     int r = nftw(fixture->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     arena_free(fixture->arena);
     free(fixture->dir);
@@ -85,14 +97,25 @@ void support_identify(struct arena *arena, Touchbus__Event *event, const char *k
     event->identities = grown;
 }
 
-void support_attach(struct arena *arena, Touchbus__Event *event, const char *kind,
-                    const char *value) {
+void support_attach(struct fixture *fixture, Touchbus__Event *event, const char *kind,
+                    const char *value, bool verified) {
+    struct arena *arena = fixture->arena;
     Touchbus__Identity **grown = arena_calloc(arena, event->n_keys + 1, sizeof(*grown));
     for (size_t i = 0; i < event->n_keys; i++) {
         grown[i] = event->keys[i];
     }
-    grown[event->n_keys++] = new_identity(arena, kind, value);
+    grown[event->n_keys] = new_identity(arena, kind, value);
+    grown[event->n_keys++]->verified = verified;
     event->keys = grown;
+    ProtobufCBinaryData *lookups = &event->key_lookups;
+    uint8_t *bytes = arena_alloc(arena, lookups->len + LOOKUP_KEY_BYTES);
+    if (lookups->len > 0) {
+        memcpy(bytes, lookups->data, lookups->len);
+    }
+    assert_true(lookup_key(keys_hash_secret(fixture->keys), kind, value, bytes + lookups->len));
+    bytes[lookups->len + LOOKUP_BYTES] = verified ? 1 : 0;
+    lookups->data = bytes;
+    lookups->len += LOOKUP_KEY_BYTES;
 }
 
 View__Customer *support_customer(struct view_txn *txn, struct arena *arena, uint64_t number) {
@@ -107,10 +130,44 @@ View__Customer *support_customer(struct view_txn *txn, struct arena *arena, uint
     return customer;
 }
 
-const char *support_attribute(const View__Customer *customer, struct arena *arena,
-                              const char *name) {
-    for (size_t i = 0; i < customer->n_attributes; i++) {
-        const View__Attribute *attribute = customer->attributes[i];
+View__Person *support_person(struct view_txn *txn, struct arena *arena, uint64_t number) {
+    const View__Customer *customer = support_customer(txn, arena, number);
+    assert_non_null(customer);
+    uint64_t key = htobe64(number);
+    uint8_t *plain = arena_alloc(arena, customer->person.len + 1);
+    size_t size = 0;
+    assert_int_equal(view_unseal(txn, VIEW_CUSTOMERS, &key, sizeof(key), customer->person.data,
+                                 customer->person.len, plain, &size),
+                     0);
+    View__Person *person = view__person__unpack(arena_allocator(arena), size, plain);
+    assert_non_null(person);
+    return person;
+}
+
+void *support_row(struct view_txn *txn, struct arena *arena, enum view_table table,
+                  uint64_t customer, const char *id) {
+    bool is_order = table == VIEW_ORDERS;
+    uint8_t key[8 + LOOKUP_BYTES];
+    uint64_t number = htobe64(customer);
+    const void *value;
+    size_t size, plain_size = 0;
+    memcpy(key, &number, sizeof(number));
+    assert_true(
+        lookup_reference(view_lookup_secret(txn), is_order ? "order" : "quote", id, key + 8));
+    if (view_get(txn, table, key, sizeof(key), &value, &size) != 0) {
+        return NULL;
+    }
+    uint8_t *plain = arena_alloc(arena, size);
+    assert_int_equal(view_unseal(txn, table, key, sizeof(key), (const uint8_t *)value + 8, size - 8,
+                                 plain, &plain_size),
+                     0);
+    return protobuf_c_message_unpack(is_order ? &view__order__descriptor : &view__quote__descriptor,
+                                     arena_allocator(arena), plain_size, plain);
+}
+
+const char *support_attribute(const View__Person *person, struct arena *arena, const char *name) {
+    for (size_t i = 0; i < person->n_attributes; i++) {
+        const View__Attribute *attribute = person->attributes[i];
         if (strcmp(attribute->name, name) != 0) {
             continue;
         }

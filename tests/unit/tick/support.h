@@ -9,6 +9,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include "broker/stores/keys.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
@@ -17,12 +18,17 @@
 struct fixture {
     char *dir;
     struct view *view;
-    struct view_txn *txn; // open for writing
+    struct view_txn *txn; // open for writing, with keys
     struct arena *arena;
+    struct keys *keys; // CUSTOMERS_MAX have one
+    struct keys_reader *secrets;
 };
+enum { CUSTOMERS_MAX = 1000 };
 
 int support_setup(void **state); // *state: a struct fixture
 int support_teardown(void **state);
+// Opens fixture->txn, or another, of a view for writing, with the fixture's keys.
+void support_begin(struct fixture *fixture, struct view *view, struct view_txn **ret);
 // A second view beside the first, empty. The caller closes it.
 struct view *support_view(struct fixture *fixture, const char *name);
 
@@ -31,10 +37,15 @@ Touchbus__Event *support_event(struct arena *arena, const char *type, const char
                                const char *data);
 void support_identify(struct arena *arena, Touchbus__Event *event, const char *kind,
                       const char *value);
-void support_attach(struct arena *arena, Touchbus__Event *event, const char *kind,
-                    const char *value); // a stamped key
+// A stamped key, with its lookup.
+void support_attach(struct fixture *fixture, Touchbus__Event *event, const char *kind,
+                    const char *value, bool verified);
 // The decoded record; NULL where there is none.
 View__Customer *support_customer(struct view_txn *txn, struct arena *arena, uint64_t number);
+// What is sealed in it; empty where its key is destroyed.
+View__Person *support_person(struct view_txn *txn, struct arena *arena, uint64_t number);
+// The opened row of an order or quote; NULL where there is none.
+void *support_row(struct view_txn *txn, struct arena *arena, enum view_table table,
+                  uint64_t customer, const char *id);
 // The attribute's value as JSON text in the arena; NULL where there is none.
-const char *support_attribute(const View__Customer *customer, struct arena *arena,
-                              const char *name);
+const char *support_attribute(const View__Person *person, struct arena *arena, const char *name);

@@ -11,8 +11,6 @@
 #include "schemas/catalogue.h"
 #include "schemas/reasons.h"
 
-static const uint8_t secret[16] = "sixteen bytes !";
-
 struct scene {
     struct fixture *fixture;
     struct configuration configuration;
@@ -33,7 +31,8 @@ static void scene_open(void **state, struct scene *ret) {
     char *error = NULL;
     // Each scene starts from nothing.
     view_abort(ret->fixture->txn);
-    assert_int_equal(view_begin(ret->fixture->view, true, &ret->fixture->txn), 0);
+    support_begin(ret->fixture, ret->fixture->view, &ret->fixture->txn);
+    const uint8_t *secret = keys_hash_secret(ret->fixture->keys);
     assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
     assert_int_equal(decide_new(&ret->configuration, ret->catalogue, secret, &ret->decide), 0);
     assert_int_equal(fold_new(ret->fixture->txn, &ret->fold), 0);
@@ -97,6 +96,41 @@ static void test_one_owner_attaches_the_new_keys(void **state) {
     assert_false(event->created);
     event = view_by(&scene, "email", "ANA@klant.example", NULL, NULL);
     assert_int_equal(event->customer, 1);
+    scene_close(&scene);
+}
+
+static bool stamps(struct scene *scene, const Touchbus__Event *event, size_t index,
+                   const char *kind, const char *value, bool verified) {
+    uint8_t lookup[LOOKUP_BYTES];
+    const uint8_t *at = event->key_lookups.data + index * LOOKUP_KEY_BYTES;
+    assert_true(lookup_key(keys_hash_secret(scene->fixture->keys), kind, value, lookup));
+    return event->key_lookups.len >= (index + 1) * LOOKUP_KEY_BYTES &&
+           memcmp(at, lookup, LOOKUP_BYTES) == 0 && at[LOOKUP_BYTES] == verified;
+}
+
+static void test_lookups_are_stamped_where_a_key_is_new_or_newly_verified(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    Touchbus__Event *event = view_by(&scene, "user_id", "u-1", "email", "Ana@Klant.Example");
+    assert_int_equal(event->key_lookups.len, 2 * LOOKUP_KEY_BYTES);
+    assert_true(stamps(&scene, event, 0, "user_id", "u-1", false));
+    assert_true(stamps(&scene, event, 1, "email", "ana@klant.example", false));
+    event = view_by(&scene, "user_id", "u-1", "email", "ana@klant.example");
+    assert_int_equal(event->key_lookups.len, 0);
+    for (int i = 0; i < 2; i++) {
+        event = support_event(scene.fixture->arena, "page.viewed", "1", "{\"url\": \"/\"}");
+        support_identify(scene.fixture->arena, event, "user_id", "u-1");
+        support_identify(scene.fixture->arena, event, "email", "ana@klant.example");
+        event->identities[1]->verified = true;
+        play(&scene, event);
+        assert_int_equal(event->key_lookups.len, i == 0 ? LOOKUP_KEY_BYTES : 0);
+        assert_true(i > 0 || stamps(&scene, event, 0, "email", "ana@klant.example", true));
+    }
+    // Another customer's key is not stamped.
+    view_by(&scene, "user_id", "u-2", NULL, NULL);
+    event = view_by(&scene, "user_id", "u-2", "email", "ana@klant.example");
+    assert_int_equal(event->customer, 2);
+    assert_int_equal(event->key_lookups.len, 0);
     scene_close(&scene);
 }
 
@@ -189,11 +223,16 @@ static void test_references_find_the_customer_and_never_make_one(void **state) {
     assert_int_equal(event->customer, 1);
     assert_int_equal(event->n_references, 1);
     assert_string_equal(event->references[0]->kind, "order");
+    uint8_t lookup[LOOKUP_BYTES];
+    assert_true(lookup_reference(keys_hash_secret(scene.fixture->keys), "order", "o-1", lookup));
+    assert_int_equal(event->reference_lookups.len, LOOKUP_BYTES);
+    assert_memory_equal(event->reference_lookups.data, lookup, LOOKUP_BYTES);
     event = support_event(arena, "order.changed", "3", changed);
     play(&scene, event);
     assert_int_equal(event->customer, 1);
     assert_false(event->created);
     assert_int_equal(event->n_keys, 0);
+    assert_int_equal(event->reference_lookups.len, 0); // known
     scene_close(&scene);
 }
 
@@ -265,7 +304,7 @@ static void test_a_malformed_rank_is_refused(void **state) {
         char *values[] = {bad[i]};
         struct configuration configuration = {.ranks = {values, 1}};
         struct decide *decide = NULL;
-        assert_int_equal(decide_new(&configuration, NULL, secret, &decide), -EINVAL);
+        assert_int_equal(decide_new(&configuration, NULL, NULL, &decide), -EINVAL);
     }
 }
 
@@ -289,6 +328,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_keys_make_a_customer),
         cmocka_unit_test(test_one_owner_attaches_the_new_keys),
+        cmocka_unit_test(test_lookups_are_stamped_where_a_key_is_new_or_newly_verified),
         cmocka_unit_test(test_several_owners_are_not_merged),
         cmocka_unit_test(test_a_tie_goes_to_the_lowest_customer),
         cmocka_unit_test(test_nobodys_values_are_no_keys),

@@ -9,6 +9,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold.h"
+#include "schemas/base/cleanup.h"
 #include "schemas/body.h"
 
 // The same throws every time (splitmix64).
@@ -31,7 +32,7 @@ struct scene {
 static void scene_open(void **state, struct scene *ret) {
     struct fixture *fixture = *state;
     view_abort(fixture->txn); // each scene starts from nothing
-    assert_int_equal(view_begin(fixture->view, true, &fixture->txn), 0);
+    support_begin(fixture, fixture->view, &fixture->txn);
     *ret = (struct scene){.fixture = fixture, .arena = fixture->arena, .txn = fixture->txn};
     assert_int_equal(fold_new(ret->txn, &ret->fold), 0);
 }
@@ -53,6 +54,12 @@ static void play(struct scene *scene, const char *type, const char *data) {
     apply(scene, support_event(scene->arena, type, id, data));
 }
 
+static void erase(struct scene *scene) {
+    Touchbus__Event *event = support_event(scene->arena, "privacy.changed", "erased", NULL);
+    event->erases = true;
+    apply(scene, event);
+}
+
 static View__Customer *customer(struct scene *scene, uint64_t number) {
     assert_int_equal(fold_flush(scene->fold, scene->txn), 0);
     View__Customer *record = support_customer(scene->txn, scene->arena, number);
@@ -60,30 +67,17 @@ static View__Customer *customer(struct scene *scene, uint64_t number) {
     return record;
 }
 
+static View__Person *person(struct scene *scene) {
+    customer(scene, 1);
+    return support_person(scene->txn, scene->arena, 1);
+}
+
 static View__Order *order(struct scene *scene, const char *id) {
-    uint8_t key[300];
-    uint64_t number = htobe64(1);
-    memcpy(key, &number, 8);
-    memcpy(key + 8, id, strlen(id));
-    const void *value;
-    size_t size;
-    if (view_get(scene->txn, VIEW_ORDERS, key, 8 + strlen(id), &value, &size) != 0) {
-        return NULL;
-    }
-    return view__order__unpack(arena_allocator(scene->arena), size, value);
+    return support_row(scene->txn, scene->arena, VIEW_ORDERS, 1, id);
 }
 
 static View__Quote *quote(struct scene *scene, const char *id) {
-    uint8_t key[300];
-    uint64_t number = htobe64(1);
-    memcpy(key, &number, 8);
-    memcpy(key + 8, id, strlen(id));
-    const void *value;
-    size_t size;
-    if (view_get(scene->txn, VIEW_QUOTES, key, 8 + strlen(id), &value, &size) != 0) {
-        return NULL;
-    }
-    return view__quote__unpack(arena_allocator(scene->arena), size, value);
+    return support_row(scene->txn, scene->arena, VIEW_QUOTES, 1, id);
 }
 
 // ---- record, counters, timeline
@@ -182,11 +176,18 @@ static void test_keys_attach_once_and_stay_with_their_first_owner(void **state) 
     for (uint64_t i = 0; i < 4; i++) {
         Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
         event->customer = 1 + i % 2;
-        support_attach(scene.arena, event, "email", "ana@klant.example");
+        support_attach(scene.fixture, event, "email", "ana@klant.example", i >= 2);
         apply(&scene, event);
     }
-    assert_int_equal(customer(&scene, 1)->n_keys, 1);
-    assert_int_equal(customer(&scene, 2)->n_keys, 0);
+    assert_int_equal(customer(&scene, 1)->key_lookups.len, LOOKUP_KEY_BYTES);
+    assert_int_equal(customer(&scene, 1)->key_lookups.data[LOOKUP_BYTES], 1);
+    assert_int_equal(customer(&scene, 2)->key_lookups.len, 0);
+    const View__Person *ana = person(&scene);
+    assert_int_equal(ana->n_keys, 1);
+    assert_string_equal(ana->keys[0]->value, "ana@klant.example");
+    assert_int_equal(ana->keys[0]->sequence, 1);
+    assert_true(ana->keys[0]->verified); // by the third event
+    assert_int_equal(support_person(scene.txn, scene.arena, 2)->n_keys, 0);
     scene_close(&scene);
 }
 
@@ -195,11 +196,12 @@ static void test_keys_over_the_limit_are_counted_as_dropped(void **state) {
     scene_open(state, &scene);
     for (int i = 0; i < CUSTOMER_KEYS_MAX + 3; i++) {
         Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
-        support_attach(scene.arena, event, "cookie", arena_printf(scene.arena, "c-%d", i));
+        support_attach(scene.fixture, event, "cookie", arena_printf(scene.arena, "c-%d", i), false);
         apply(&scene, event);
     }
     View__Customer *record = customer(&scene, 1);
-    assert_int_equal(record->n_keys, CUSTOMER_KEYS_MAX);
+    assert_int_equal(record->key_lookups.len / LOOKUP_KEY_BYTES, CUSTOMER_KEYS_MAX);
+    assert_int_equal(person(&scene)->n_keys, CUSTOMER_KEYS_MAX);
     assert_int_equal(record->dropped, 3);
     scene_close(&scene);
 }
@@ -211,9 +213,8 @@ static void test_null_deletes_and_an_empty_text_is_a_value(void **state) {
     scene_open(state, &scene);
     play(&scene, "customer.identified", "{\"traits\": {\"name\": \"Ana\", \"city\": \"Utrecht\"}}");
     play(&scene, "customer.changed", "{\"fields\": {\"name\": null, \"city\": \"\"}}");
-    View__Customer *record = customer(&scene, 1);
-    assert_string_equal(support_attribute(record, scene.arena, "name"), "null");
-    assert_string_equal(support_attribute(record, scene.arena, "city"), "\"\"");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "name"), "null");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "city"), "\"\"");
     scene_close(&scene);
 }
 
@@ -221,9 +222,8 @@ static void test_registered_sets_its_attributes(void **state) {
     struct scene scene;
     scene_open(state, &scene);
     play(&scene, "customer.registered", "{\"user_id\": \"u-1\", \"incentive\": \"5%\"}");
-    View__Customer *record = customer(&scene, 1);
-    assert_string_equal(support_attribute(record, scene.arena, "registered"), "true");
-    assert_string_equal(support_attribute(record, scene.arena, "incentive"), "\"5%\"");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "registered"), "true");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "incentive"), "\"5%\"");
     scene_close(&scene);
 }
 
@@ -241,17 +241,17 @@ static void test_rank_then_time_then_id_decide(void **state) {
     scene_open(state, &scene);
     apply(&scene, trait(&scene, "m", 5, 100, "{\"traits\": {\"a\": 1}}"));
     apply(&scene, trait(&scene, "z", 4, 999, "{\"traits\": {\"a\": 2}}")); // lower rank
-    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "1");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "a"), "1");
     apply(&scene, trait(&scene, "z", 5, 99, "{\"traits\": {\"a\": 3}}")); // earlier
-    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "1");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "a"), "1");
     apply(&scene, trait(&scene, "a", 5, 100, "{\"traits\": {\"a\": 4}}")); // lesser id
-    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "1");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "a"), "1");
     apply(&scene, trait(&scene, "n", 5, 100, "{\"traits\": {\"a\": 5}}")); // greater id
-    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "5");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "a"), "5");
     apply(&scene, trait(&scene, "a", 6, 1, "{\"traits\": {\"a\": null}}")); // higher rank
-    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "null");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "a"), "null");
     apply(&scene, trait(&scene, "b", 5, 101, "{\"traits\": {\"a\": 7}}")); // late and lower
-    assert_string_equal(support_attribute(customer(&scene, 1), scene.arena, "a"), "null");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "a"), "null");
     scene_close(&scene);
 }
 
@@ -279,11 +279,10 @@ static void test_any_order_gives_the_same_attributes(void **state) {
         for (int i = 0; i < EVENTS; i++) {
             apply(&scene, events[i]);
         }
-        View__Customer *record = customer(&scene, 1);
         for (int i = 0; i < NAMES; i++) {
             char name[8];
             snprintf(name, sizeof(name), "n%d", i);
-            const char *value = support_attribute(record, scene.arena, name);
+            const char *value = support_attribute(person(&scene), scene.arena, name);
             assert_non_null(value);
             if (shuffle == 0) {
                 snprintf(expected[i], sizeof(expected[i]), "%s", value);
@@ -307,9 +306,9 @@ static void test_attributes_over_a_limit_are_counted_as_dropped(void **state) {
     memcpy(large + used + 2000, "\"}}", 4);
     play(&scene, "customer.identified", large);
     View__Customer *record = customer(&scene, 1);
-    assert_int_equal(record->n_attributes, CUSTOMER_ATTRIBUTES_MAX);
+    assert_int_equal(person(&scene)->n_attributes, CUSTOMER_ATTRIBUTES_MAX);
     assert_int_equal(record->dropped, 3);
-    assert_string_equal(support_attribute(record, scene.arena, "n0"), "0");
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "n0"), "0");
     scene_close(&scene);
 }
 
@@ -382,6 +381,138 @@ static void test_a_quote_keeps_its_highest_revision(void **state) {
     scene_close(&scene);
 }
 
+// ---- what is personal, and what an erasure leaves
+
+static void play_a_life(struct scene *scene) {
+    Touchbus__Event *event = support_event(scene->arena, "customer.identified", "1",
+                                           "{\"traits\": {\"nickname\": \"Anneke\"}}");
+    support_attach(scene->fixture, event, "email", "ana@klant.example", true);
+    apply(scene, event);
+    play(scene, "order.placed",
+         "{\"order_id\": \"order-17\", \"currency\": \"EUR\", \"lines\": [{\"sku\": \"teapot\"}]}");
+    issue(scene, 1);
+    for (int i = 0; i < 2 * TIMELINE_RECENT_MAX; i++) {
+        play(scene, "page.viewed", "{}");
+    }
+}
+
+static int find_personal(void *user, const void *key, size_t key_size, const void *value,
+                         size_t size) {
+    static const char *const words[] = {"ana@",   "klant",    "email",  "nickname",
+                                        "Anneke", "order-17", "teapot", "EUR"};
+    (void)user;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        assert_null(memmem(key, key_size, words[i], strlen(words[i])));
+        assert_null(memmem(value, size, words[i], strlen(words[i])));
+    }
+    return 0;
+}
+
+static void test_nothing_personal_stands_readable_in_the_view(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    play_a_life(&scene);
+    assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+    for (unsigned table = 0; table < VIEW_N_TABLES; table++) {
+        assert_int_equal(view_scan(scene.txn, table, "", 0, false, find_personal, NULL), 0);
+    }
+    assert_string_equal(support_attribute(person(&scene), scene.arena, "nickname"), "\"Anneke\"");
+    scene_close(&scene);
+}
+
+static void test_an_ordinary_event_opens_and_seals_nothing(void **state) {
+    struct fixture *fixture = *state;
+    view_abort(STEAL(fixture->txn)); // who shares its keys
+    struct view *view = support_view(fixture, "ordinary");
+    struct scene scene = {.fixture = fixture, .arena = fixture->arena};
+    support_begin(fixture, view, &scene.txn);
+    assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
+    play_a_life(&scene);
+    customer(&scene, 1);
+    assert_true(keys_reader_reads(fixture->secrets));
+    assert_int_equal(view_commit(scene.txn), 0);
+    assert_false(keys_reader_reads(fixture->secrets));
+    support_begin(fixture, view, &scene.txn);
+    play(&scene, "page.viewed", "{}");
+    customer(&scene, 1);
+    assert_false(keys_reader_reads(fixture->secrets));
+    play(&scene, "customer.changed", "{\"fields\": {\"nickname\": \"Anne\"}}");
+    assert_true(keys_reader_reads(fixture->secrets));
+    scene_close(&scene);
+    view_abort(scene.txn);
+    view_close(view);
+}
+
+static int count_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    (void)key, (void)key_size, (void)value, (void)size;
+    ++*(unsigned *)user;
+    return 0;
+}
+
+static unsigned count_rows(struct scene *scene, enum view_table table) {
+    unsigned n = 0;
+    assert_int_equal(view_scan(scene->txn, table, "", 0, false, count_row, &n), 0);
+    return n;
+}
+
+static void
+test_an_erased_customer_leaves_its_number_and_lookups_and_nothing_changes_that(void **state) {
+    struct scene scene;
+    char before[65], after[65];
+    scene_open(state, &scene);
+    play_a_life(&scene);
+    assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+    assert_true(count_rows(&scene, VIEW_TIMELINE) > 0);
+    assert_int_equal(count_rows(&scene, VIEW_ORDERS), 1);
+    assert_int_equal(count_rows(&scene, VIEW_QUOTES), 1);
+    erase(&scene);
+    View__Customer expected = VIEW__CUSTOMER__INIT;
+    expected.erased_sequence = scene.sequence;
+    const View__Customer *record = customer(&scene, 1);
+    assert_int_equal(record->erased_sequence, scene.sequence);
+    assert_int_equal(view__customer__get_packed_size(record),
+                     view__customer__get_packed_size(&expected));
+    assert_int_equal(count_rows(&scene, VIEW_TIMELINE), 0);
+    assert_int_equal(count_rows(&scene, VIEW_ORDERS), 0);
+    assert_int_equal(count_rows(&scene, VIEW_QUOTES), 0);
+    assert_int_equal(count_rows(&scene, VIEW_LOOKUPS), 1);
+    assert_int_equal(fold_is_erased(scene.fold, scene.txn, 1), 1);
+    assert_int_equal(fold_is_erased(scene.fold, scene.txn, 2), 0);
+    assert_int_equal(view_hash(scene.txn, before), 0);
+    for (int i = 0; i < 2; i++) {
+        i == 0 ? play_a_life(&scene) : erase(&scene);
+        assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+        assert_int_equal(view_hash(scene.txn, after), 0);
+        assert_string_equal(before, after);
+    }
+    scene_close(&scene);
+}
+
+static void test_a_key_of_an_erased_customer_may_become_anothers(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    play_a_life(&scene);
+    for (uint64_t number = 2; number <= 3; number++) { // 2 comes before the erasure, 3 after it
+        Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+        event->customer = number;
+        support_attach(scene.fixture, event, "email", "ana@klant.example", false);
+        apply(&scene, event);
+        if (number == 2) {
+            erase(&scene);
+        }
+    }
+    assert_int_equal(customer(&scene, 2)->key_lookups.len, 0);
+    assert_int_equal(customer(&scene, 3)->key_lookups.len, LOOKUP_KEY_BYTES);
+    uint8_t lookup[LOOKUP_BYTES];
+    const void *value;
+    size_t size;
+    uint64_t three = htobe64(3);
+    lookup_key(view_lookup_secret(scene.txn), "email", "ana@klant.example", lookup);
+    assert_int_equal(view_get(scene.txn, VIEW_LOOKUPS, lookup, sizeof(lookup), &value, &size), 0);
+    assert_memory_equal(value, &three, sizeof(three));
+    scene_close(&scene);
+}
+
 // ---- total and deterministic
 
 static const char *const types[] = {
@@ -428,7 +559,7 @@ static void hash_of_run(struct fixture *fixture, const char *name, int flush_eve
                         char ret[static 65]) {
     struct view *view = support_view(fixture, name);
     struct scene scene = {.fixture = fixture, .arena = fixture->arena};
-    assert_int_equal(view_begin(view, true, &scene.txn), 0);
+    support_begin(fixture, view, &scene.txn);
     assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
     dice_throws = 3;
     for (int i = 0; i < 2000; i++) {
@@ -439,15 +570,15 @@ static void hash_of_run(struct fixture *fixture, const char *name, int flush_eve
                          "\"traits\": {\"t%u\": %d}, \"quote_id\": \"q-%u\", \"outcome\": \"x\"}",
                          dice() % 9, i, dice() % 9, dice() % 9, i, dice() % 5));
         event->customer = 1 + dice() % 50;
-        support_attach(scene.arena, event, "cookie",
-                       arena_printf(scene.arena, "c-%u", dice() % 99));
+        support_attach(fixture, event, "cookie", arena_printf(scene.arena, "c-%u", dice() % 99),
+                       dice() % 4 == 0);
         apply(&scene, event);
         if (i % flush_every == flush_every - 1) {
             assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
             if (i % (3 * flush_every) == 0) { // another process goes on
                 fold_free(scene.fold);
                 assert_int_equal(view_commit(scene.txn), 0);
-                assert_int_equal(view_begin(view, true, &scene.txn), 0);
+                support_begin(fixture, view, &scene.txn);
                 assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
             }
         }
@@ -484,6 +615,11 @@ int main(void) {
         cmocka_unit_test(test_what_is_rewritten_is_counted),
         cmocka_unit_test(test_an_order_grows_from_its_events_in_any_order),
         cmocka_unit_test(test_a_quote_keeps_its_highest_revision),
+        cmocka_unit_test(test_nothing_personal_stands_readable_in_the_view),
+        cmocka_unit_test(test_an_ordinary_event_opens_and_seals_nothing),
+        cmocka_unit_test(
+            test_an_erased_customer_leaves_its_number_and_lookups_and_nothing_changes_that),
+        cmocka_unit_test(test_a_key_of_an_erased_customer_may_become_anothers),
         cmocka_unit_test(test_any_bytes_as_data_fold_without_error),
         cmocka_unit_test(test_flushes_and_restarts_leave_the_same_bytes),
     };

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sealing rows of the view: XChaCha20-Poly1305 with a synthetic nonce. The view is rebuilt and
+// compared byte by byte, so there can be no random nonce; a hash of place and content, keyed so
+// that nobody can tell content by it, repeats only where the whole row does. Sealing and hashing
+// have keys of their own, derived from the customer's, which events are sealed with.
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "broker/stores/keys_internal.h"
+#include "schemas/base/guards.h"
+
+enum {
+    HASH_BYTES = 16, // of the nonce; the rest of it is zero
+    NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
+    TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES,
+    SUBKEY_ROWS = 1, // its number among what may be derived from a customer's secret
+};
+_Static_assert(KEYS_ROW_OVERHEAD == HASH_BYTES + TAG_BYTES, "hash, content, tag");
+_Static_assert(KEYS_SECRET_BYTES == crypto_kdf_KEYBYTES, "the key that others are derived from");
+
+struct row_keys {
+    uint8_t seal[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+    uint8_t hash[crypto_generichash_KEYBYTES];
+};
+_Static_assert(sizeof(struct row_keys) <= crypto_kdf_BYTES_MAX, "derived at once");
+
+static int derive(struct keys_reader *reader, uint64_t customer, struct row_keys *ret) {
+    static const char context[crypto_kdf_CONTEXTBYTES] = "viewrows";
+    const uint8_t *secret = NULL;
+    int r = keys_find_secret(reader, customer, &secret);
+    if (r == 0) {
+        crypto_kdf_derive_from_key((uint8_t *)ret, sizeof(*ret), SUBKEY_ROWS, context, secret);
+    }
+    return r;
+}
+
+static void make_nonce(const struct row_keys *keys, const void *place, size_t place_size,
+                       const void *plain, size_t size, uint8_t ret[static NONCE_BYTES]) {
+    uint64_t sizes[2] = {place_size, size};
+    crypto_generichash_state state;
+    memset(ret, 0, NONCE_BYTES);
+    crypto_generichash_init(&state, keys->hash, sizeof(keys->hash), HASH_BYTES);
+    crypto_generichash_update(&state, (const uint8_t *)sizes, sizeof(sizes));
+    crypto_generichash_update(&state, place, place_size);
+    if (GUARD(row_nonce)) {
+        crypto_generichash_update(&state, plain, size);
+    }
+    crypto_generichash_final(&state, ret, HASH_BYTES);
+}
+
+int keys_seal_row(struct keys_reader *reader, uint64_t customer, const void *place,
+                  size_t place_size, const void *plain, size_t size, uint8_t *ret) {
+    struct row_keys keys;
+    uint8_t nonce[NONCE_BYTES];
+    int r = derive(reader, customer, &keys);
+    if (r != 0) {
+        return r;
+    }
+    make_nonce(&keys, place, place_size, plain, size, nonce);
+    memcpy(ret, nonce, HASH_BYTES);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(ret + HASH_BYTES, NULL, plain, size, place,
+                                               place_size, NULL, nonce, keys.seal);
+    sodium_memzero(&keys, sizeof(keys));
+    return 0;
+}
+
+int keys_open_row(struct keys_reader *reader, uint64_t customer, const void *place,
+                  size_t place_size, const void *sealed, size_t size, uint8_t *ret) {
+    struct row_keys keys;
+    uint8_t nonce[NONCE_BYTES] = {0};
+    int r = size < KEYS_ROW_OVERHEAD ? -EBADMSG : derive(reader, customer, &keys);
+    if (r != 0) {
+        return r;
+    }
+    const uint8_t *bytes = sealed;
+    memcpy(nonce, bytes, HASH_BYTES);
+    r = crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, bytes + HASH_BYTES,
+                                                   size - HASH_BYTES, place, place_size, nonce,
+                                                   keys.seal);
+    sodium_memzero(&keys, sizeof(keys));
+    return r == 0 ? 0 : -EBADMSG;
+}
