@@ -29,6 +29,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/core_dumps.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/notify.h"
 #include "schemas/base/scheduling.h"
 
 enum {
@@ -278,8 +279,10 @@ static int daemon_run(struct daemon *daemon) {
                      (long long)broker->configuration.port, (long)getpid(),
                      (unsigned long long)log_first(broker->log),
                      (unsigned long long)log_next(broker->log), TOUCHBUS_VERSION);
+        notify_ready();
         scheduling_patient();
         tick_run(daemon->tick);
+        notify_stopping();
     }
     if (daemon->tick != NULL) {
         stop_threads(daemon);

@@ -11,6 +11,7 @@
 #include "connectors/kit/private.h"
 #include "schemas/base/core_dumps.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/notify.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -108,7 +109,9 @@ int kit_main(const struct kit_connector *connector, int argc, char **argv) {
     r = start(&kit);
     bool opened = r == 0;
     if (opened) {
+        notify_ready(); // it takes what comes, be the broker there or not
         r = loop_run(&kit);
+        notify_stopping();
     }
     stop(&kit, opened);
     if (opened) {

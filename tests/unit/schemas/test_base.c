@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +19,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/core_dumps.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/notify.h"
 #include "schemas/base/utf8.h"
 #include "schemas/reasons.h"
 #include "tests/unit/schemas/cmocka_all.h"
@@ -320,6 +324,32 @@ static void test_a_crash_writes_no_core_unless_told_to(void **state) {
     assert_int_equal(status_of_child("1"), 1);
 }
 
+static void test_the_service_manager_is_told_where_there_is_one(void **state) {
+    (void)state;
+    static const char *const told[] = {"READY=1", "STOPPING=1"};
+    char name[64] = "@touchbus-test-";
+    snprintf(name + strlen(name), sizeof(name) - strlen(name), "%ld", (long)getpid());
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+                     0);
+    unsetenv("NOTIFY_SOCKET");
+    notify_ready();
+    setenv("NOTIFY_SOCKET", name, 1);
+    notify_ready();
+    notify_stopping();
+    unsetenv("NOTIFY_SOCKET");
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        char text[64] = "";
+        assert_int_equal(recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT), strlen(told[i]));
+        assert_string_equal(text, told[i]);
+    }
+    assert_int_equal(recv(fd, name, sizeof(name), MSG_DONTWAIT), -1); // nothing without a socket
+    close(fd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arena_aligns_and_counts),
@@ -335,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_log_lines_are_one_escaped_line),
         cmocka_unit_test(test_levels_have_names),
         cmocka_unit_test(test_a_crash_writes_no_core_unless_told_to),
+        cmocka_unit_test(test_the_service_manager_is_told_where_there_is_one),
         cmocka_unit_test(test_reasons_are_unique_and_never_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
