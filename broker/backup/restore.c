@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "broker/backup/backup.h"
 #include "broker/backup/cut.h"
 #include "broker/backup/manifest.h"
+#include "broker/backup/place.h"
 #include "broker/stores/state.h"
 #include "broker/stores/store.h"
 #include "schemas/base/cleanup.h"
@@ -233,31 +233,13 @@ static int copy_keys(struct restore *restore) {
 
 // ---- the new state takes its place
 
-static int move_aside(struct restore *restore) {
-    char time_text[32];
-    time_t now = time(NULL);
-    struct tm parts;
-    gmtime_r(&now, &parts);
-    strftime(time_text, sizeof(time_text), "%Y%m%dT%H%M%SZ", &parts);
-    int n = snprintf(restore->replaced, sizeof(restore->replaced), "%s.before-%s",
-                     restore->task->state, time_text);
-    if (n < 0 || n >= PATH_MAX) {
-        return -ENAMETOOLONG;
-    }
-    return rename(restore->task->state, restore->replaced) == 0 ? 0 : -errno;
-}
-
 static int take_place(struct restore *restore) {
     const char *state = restore->task->state;
-    int r = access(state, F_OK) == 0 ? move_aside(restore) : 0;
-    if (r == 0 && rename(restore->part, state) != 0) {
-        r = -errno;
-        if (restore->replaced[0] != '\0' && rename(restore->replaced, state) != 0) {
-            return refuse(restore, "%s: %s; what was there is %s now", state, strerror(-r),
-                          restore->replaced);
-        }
+    int r = place_state(restore->part, state, restore->replaced);
+    if (r < 0 && restore->replaced[0] != '\0') {
+        return refuse(restore, "%s: %s; what was there is %s now", state, strerror(-r),
+                      restore->replaced);
     }
-    r = r == 0 ? store_sync_parent(state) : r;
     return r == 0 ? 0 : refuse(restore, "%s: %s", state, strerror(-r));
 }
 
