@@ -94,6 +94,7 @@ int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret
                                     .n_tables = LOG_STORE_TABLES,
                                     .map_bytes = map_bytes,
                                     .read_only = read_only,
+                                    .no_sync = !GUARD(log_sync),
                                     .create = create};
     int r = read_only || !GUARD(log_lock) ? 0 : take_lock(log, dir);
     if (r == 0) {

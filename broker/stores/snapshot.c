@@ -212,6 +212,9 @@ int view_restore(const char *dir, const struct view_identity *expected, uint64_t
         *ret_why = "the view is of another fold version";
         return 1;
     }
+    if (!GUARD(restore_at_start)) {
+        return 0;
+    }
     return store_write_meta(dir, bytes + sizeof(point), point.page_bytes, point.txn_id, ret_why);
 }
 
@@ -222,7 +225,7 @@ int view_pin_restored(struct view *view, uint64_t applied) {
         return r;
     }
     struct view_txn txn = {.txn = pin};
-    if (GUARD(point_applied) && view_applied(&txn) != applied) {
+    if (GUARD(point_applied) && GUARD(restore_at_start) && view_applied(&txn) != applied) {
         store_abort(pin);
         return -EBADMSG;
     }

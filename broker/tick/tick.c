@@ -15,6 +15,7 @@
 
 #include "broker/tick/tick_internal.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 // ---- one tick
@@ -119,6 +120,9 @@ static void tick_once(struct tick *tick, bool with_requests) {
         log_reader_end(tick->reader);
         tick->reading = false;
     }
+    if (!GUARD(ack_after_commit) && r == 0) {
+        answer(tick);
+    }
     if (r == 0 && (tick->n_records > 0 || tick->log_touched)) {
         r = tick_commit(tick);
     }
@@ -128,7 +132,9 @@ static void tick_once(struct tick *tick, bool with_requests) {
     if (tick->n_records > 0) {
         show(tick);
     }
-    answer(tick);
+    if (GUARD(ack_after_commit)) {
+        answer(tick);
+    }
     tick_close(tick);
 }
 

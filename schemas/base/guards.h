@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guards that a test build can leave out: `if (GUARD(startup_sync) && ...)`. GUARD(name) is 1, and
-// 0 where this file is compiled with TOUCHBUS_WITHOUT_name=1, which only tests/mutants does, to see
-// the test that watches over the guard fail. To add one: use it here and there, and give it a row
-// in tests/mutants/mutants.txt. Builds without TOUCHBUS_FAULTPOINTS (release) cannot leave any out.
+// 0 where this file is compiled with TOUCHBUS_WITHOUT_name=1, which only tests/mutants and the
+// controls of tests/crash do, to see the test that watches over the guard fail. To add one: use it
+// here and there, and give it a row in tests/mutants/mutants.txt. Builds without
+// TOUCHBUS_FAULTPOINTS (release) cannot leave any out.
 #pragma once
 
 #ifdef TOUCHBUS_FAULTPOINTS

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // An LD_PRELOAD library that writes down, in order, what a process does to the files below one
-// folder: writes, syncs, and the folder's own changes. A generator (crash.py) makes from it what a
-// power cut could have left at any moment.
-//   CRASH_ROOT   the folder     CRASH_TRACE   the file written
+// folder: writes, syncs, and the folder's own changes. A generator (disk.c) makes from it what a
+// power cut could have left at any moment. It never really syncs: what the kernel does is not the
+// question, only what it was asked.
+//   CRASH_ROOT   the folder
+//   CRASH_TRACE  the file written; TRACE.at holds its size, mapped by whoever wants to note when
+//                something was seen: all that caused it lies before that offset
+//   CRASH_SYNC_US=N     a sync takes that long, as a disk's would
 //   CRASH_KILL_OP=N     SIGKILL in place of the N-th operation
-//   CRASH_KILL_DSYNC=N  the N-th write through a synchronous descriptor reaches the page cache
-//   only,
-//                       then SIGKILL: what a kill within such a write leaves
+//   CRASH_KILL_DSYNC=N  the N-th write to the log through a synchronous descriptor reaches the page
+//                       cache only, then SIGKILL: what a kill within such a write leaves
 //   CRASH_FAIL_WRITE=N  from the N-th write on there is no space (ENOSPC)
-//   CRASH_FAIL_SYNC=N   from the N-th sync on the disk fails (EIO)
-// A write to standard output is a mark: what was acked.
+//   CRASH_FAIL_SYNC=N   from the N-th sync or synchronous write on the disk fails (EIO)
 // A record: operation u8, path length u16, second path's or data's length u32, offset u64, path,
-// data. One lock makes the order of the records the order of the operations.
+// data. One lock makes the order of the records the order of the operations; a kill from outside
+// could come between an operation and its record, so kills are made in here.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,13 +22,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { RECORD_BYTES_MAX = 16 << 20, HEAD_BYTES = 15 };
@@ -33,7 +39,9 @@ enum { RECORD_BYTES_MAX = 16 << 20, HEAD_BYTES = 15 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];
 static int trace = -1;
-static long kill_op, kill_dsync, fail_write, fail_sync;
+static uint64_t written; // bytes of the trace
+static _Atomic uint64_t *seen;
+static long kill_op, kill_dsync, fail_write, fail_sync, sync_us;
 
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -60,6 +68,33 @@ static long number(const char *name) {
         memcpy(&real_##name, &found_, sizeof(found_));                                             \
     } while (0)
 
+// A killed life may have left half a record at the trace's end: the operation itself was done, so
+// that cannot be mended. It does not happen, since kills are ours.
+static uint64_t count_trace(void) {
+    struct stat status;
+    if (fstat(trace, &status) != 0) {
+        abort();
+    }
+    return (uint64_t)status.st_size;
+}
+
+static void share_offset(const char *file) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s.at", file);
+    int descriptor = real_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0 || real_ftruncate(descriptor, sizeof(*seen)) != 0) {
+        abort();
+    }
+    void *memory = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    close(descriptor);
+    if (memory == MAP_FAILED) {
+        abort();
+    }
+    seen = memory;
+    written = count_trace();
+    atomic_store(seen, written);
+}
+
 __attribute__((constructor)) static void start(void) {
     FIND(pwrite);
     FIND(write);
@@ -80,7 +115,12 @@ __attribute__((constructor)) static void start(void) {
         kill_dsync = number("CRASH_KILL_DSYNC");
         fail_write = number("CRASH_FAIL_WRITE");
         fail_sync = number("CRASH_FAIL_SYNC");
+        sync_us = number("CRASH_SYNC_US");
         trace = real_open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (trace < 0) {
+            abort();
+        }
+        share_offset(file);
     }
 }
 
@@ -126,6 +166,15 @@ static void record(char operation, const char *path, uint64_t offset, const void
     size_t all = HEAD_BYTES + path_size + size;
     if (real_write(trace, bytes, all) != (ssize_t)all) {
         abort();
+    }
+    written += all;
+    atomic_store(seen, written);
+}
+
+// Outside the lock: other threads go on meanwhile.
+static void wait_for_disk(void) {
+    if (sync_us > 0) {
+        nanosleep(&(struct timespec){.tv_nsec = sync_us * 1000}, NULL);
     }
 }
 
@@ -173,13 +222,17 @@ ssize_t pwrite(int descriptor, const void *data, size_t size, off_t offset) {
     if (path == NULL) {
         return real_pwrite(descriptor, data, size, offset);
     }
-    enter();
     bool synchronous = is_synchronous(descriptor);
+    if (synchronous) {
+        wait_for_disk();
+    }
+    enter();
     bool counts = synchronous && strncmp(path, "log/", 4) == 0;
     if (counts && kill_dsync > 0 && --kill_dsync == 0) {
         kill_in_write(descriptor, path, data, size, offset);
     }
-    ssize_t n = fails(&fail_write, ENOSPC) ? -1 : real_pwrite(descriptor, data, size, offset);
+    bool failed = synchronous ? fails(&fail_sync, EIO) : fails(&fail_write, ENOSPC);
+    ssize_t n = failed ? -1 : real_pwrite(descriptor, data, size, offset);
     if (n > 0) {
         record(synchronous ? 'W' : 'w', path, (uint64_t)offset, data, (size_t)n);
     }
@@ -189,12 +242,6 @@ ssize_t pwrite(int descriptor, const void *data, size_t size, off_t offset) {
 
 ssize_t write(int descriptor, const void *data, size_t size) {
     char buffer[PATH_MAX];
-    if (descriptor == STDOUT_FILENO && trace >= 0) {
-        enter();
-        record('a', "", 0, data, size);
-        leave();
-        return real_write(descriptor, data, size);
-    }
     const char *path = below_descriptor(descriptor, buffer);
     if (path == NULL) {
         return real_write(descriptor, data, size);
@@ -235,9 +282,8 @@ static int sync_with(int (*real)(int), int descriptor) {
     if (path == NULL) {
         return real(descriptor);
     }
+    wait_for_disk();
     enter();
-    // What the kernel does is not the question, only what it was asked: no real sync, so that a
-    // campaign is not as slow as the disk.
     struct stat status;
     int r = fails(&fail_sync, EIO) ? -1 : fstat(descriptor, &status);
     if (r == 0) {

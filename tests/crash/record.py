@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lives of the real touchbusd under the recorder, with clients: what they saw, and a trace of what it did to its files."""
+import glob
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "flow"))
+from harness import BIN, START_S, Process, free_ports, listens, program, wait_for  # noqa: E402
+
+# Small, so that restore points and trims happen many times in a life.
+SETTINGS = ("--restore-interval", "150ms", "--retention-bytes", "600K", "--dedup-events", "100000", "--disk-reserve", "0",
+            "--log-map", "256M", "--view-map", "256M", "--log-level", "warning")
+SYNC_US = 700           # what a sync takes, so that others can come in between
+PUBLISHERS = ("crash-a", "crash-b")
+COLLECTOR = "audit"
+LIFE_S_MAX = 20
+LIFE_BYTES_MAX = 40 << 20  # of its trace
+CLEAN_S = 1.2
+DSYNC_RUN = (6, 60)
+
+
+class Record:
+    """The files of a recorded history."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.state, self.trace, self.at, self.lives, self.log = (
+            os.path.join(folder, name) for name in ("state", "trace", "trace.at", "lives", "touchbusd.log"))
+
+    def accounts(self):
+        return sorted(glob.glob(os.path.join(self.folder, "*.account")))
+
+    def cut(self, *options, folder=None, program_name="crash-cut", seconds=7200):
+        """Runs crash-cut over it; the completed process."""
+        done = subprocess.run([program(program_name), self.trace, folder or self.folder, "--lives", self.lives, *options,
+                               *self.accounts()], capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+        assert done.returncode in (0, 1), f"crash-cut {' '.join(options)}: {done.returncode}: {done.stderr}"
+        return done
+
+    def n_acked(self):
+        return sum(line.split("\t")[1] in ("ok", "quarantined") for path in self.accounts() for line in open(path, encoding="utf-8"))
+
+
+def preloaded(state, trace, **settings):
+    return {"LD_PRELOAD": os.path.join(BIN, "libcrash-record.so"), "CRASH_ROOT": state, "CRASH_TRACE": trace,
+            "CRASH_SYNC_US": str(SYNC_US), **{name: str(value) for name, value in settings.items()}}
+
+
+class Stage:
+    """One port, clients that outlive the broker, and the broker's lives."""
+
+    def __init__(self, folder, daemon="touchbusd", settings=SETTINGS):
+        os.makedirs(folder, exist_ok=True)
+        self.record, self.daemon, self.settings = Record(folder), daemon, settings
+        self.port, self.clients, self.broker = free_ports(), [], None
+        open(self.record.trace, "ab").close()
+        with open(self.record.at, "wb") as file:
+            file.write(bytes(8))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        for process in [*self.clients, *([self.broker] if self.broker else [])]:
+            if process.alive():
+                process.popen.kill()
+                process.popen.wait()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def client(self, role, name, *arguments):
+        path = os.path.join(self.record.folder, f"{name}.account")
+        with open(path, "ab") as out:
+            process = Process([program("crash-load"), role, self.address, name, self.record.at, *arguments],
+                              os.path.join(self.record.folder, f"{name}.log"), stdout=out)
+        self.clients.append(process)
+        return process
+
+    def begin(self, **settings):
+        """A life begins; its broker."""
+        with open(self.record.lives, "a", encoding="utf-8") as file:
+            file.write(f"{os.path.getsize(self.record.trace)}\n")
+        self.broker = Process([program(self.daemon), "--state", self.record.state, "--port", str(self.port), *self.settings],
+                              self.record.log, preloaded(self.record.state, self.record.trace, **settings))
+        return self.broker
+
+    def ready(self):
+        wait_for("touchbusd listens", lambda: not self.broker.alive() or listens(self.port + 2), START_S, 0.01)
+
+    def until(self, condition, seconds=LIFE_S_MAX):
+        """Whether the condition came true while the broker lived."""
+        limit = time.monotonic() + seconds
+        while self.broker.alive() and time.monotonic() < limit:
+            if condition():
+                return True
+            time.sleep(0.005)
+        return False
+
+    def end(self, allowed=(0, -9)):
+        status = self.broker.stop()
+        assert status in allowed, f"the recorded broker ended with {status}:\n{self.broker.tail()}"
+        dead = [client for client in self.clients if not client.alive() and client.popen.returncode]
+        assert not dead, f"a client ended:\n{dead[0].tail()}"
+        return status
+
+    def live(self, seconds=CLEAN_S, **settings):
+        """A life: until the recorder kills it, or a clean end after `seconds` of service."""
+        self.begin(**settings)
+        self.ready()
+        began = os.path.getsize(self.record.trace)
+        self.until(lambda: os.path.getsize(self.record.trace) > began + LIFE_BYTES_MAX, LIFE_S_MAX if settings else seconds)
+        return self.end()
+
+
+# What ends a life, in turn. A kill is the recorder's, between two operations: N-th of them, or within the N-th synchronous write.
+def plans(rng):
+    yield {}
+    while True:
+        yield {"CRASH_KILL_OP": rng.randint(300, 2500)}
+        yield {"CRASH_KILL_DSYNC": rng.randint(*DSYNC_RUN)}
+        yield {"CRASH_KILL_OP": rng.randint(2, 45)}      # mostly in the start
+        yield {"CRASH_KILL_DSYNC": rng.randint(*DSYNC_RUN)}
+        yield {}
+
+
+def killed_while_syncing(rng):
+    """Each life but the last ends within a synchronous write of the log: the next one finds it in the page cache only."""
+    while True:
+        yield {"CRASH_KILL_DSYNC": rng.randint(*DSYNC_RUN)}
+
+
+def record(folder, rng, lives, daemon="touchbusd", plan=None, calm=False):
+    """Runs the broker several times with clients; calm: with one publisher that waits for
+    each ack, and nothing else that commits. Returns the Record; its
+    trace is all that happened to the state."""
+    with Stage(folder, daemon, (*SETTINGS, "--retention-bytes", "0") if calm else SETTINGS) as stage:
+        for name in PUBLISHERS[:1] if calm else PUBLISHERS:
+            stage.client("publish", name, *([str(1 << 18), "1"] if calm else []))
+        if not calm:
+            stage.client("collect", COLLECTOR)
+        for _, settings in zip(range(lives), plan or plans(rng)):
+            stage.live(**settings)
+        for client in stage.clients:
+            assert client.stop() == 0, client.tail()
+    done = stage.record.cut("--equals", stage.record.state)
+    assert done.returncode == 0, f"the recorder missed something: {done.stderr}"
+    assert stage.record.n_acked() > 5 * lives, f"hardly anything was acked: {stage.record.n_acked()}"
+    return stage.record
+
+
+def main():
+    """record.py FOLDER SEED LIVES [DAEMON]: one record, for looking at."""
+    folder, seed, lives = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    shutil.rmtree(folder, ignore_errors=True)
+    done = record(folder, random.Random(seed), lives, *sys.argv[4:])
+    print(f"{os.path.getsize(done.trace)} bytes of trace, {done.n_acked()} acked; {done.accounts()}")
+
+
+if __name__ == "__main__":
+    main()
