@@ -14,6 +14,7 @@
 #include "broker/stores/view.h"
 #include "schemas/catalogue.h"
 
+struct access;
 struct delivery;
 struct guard;
 
@@ -41,7 +42,8 @@ struct broker {
     int lock;                       // descriptor of STATE/lock, -1
     int64_t started_us;
     struct delivery *delivery;
-    struct guard *guard; // of every endpoint's connections
+    struct access *access; // keys and roles; NULL or without keys: everything is allowed
+    struct guard *guard;   // of every endpoint's connections
     struct mailbox *to_tick, *to_delivery, *to_query, *to_upkeep;
     struct broker_counters counters;
 };

@@ -19,7 +19,7 @@ static const struct option_row rows[] = {
      .offset = ROW(bind),
      .default_text = "127.0.0.1",
      .argument = "ADDRESS",
-     .help = "Address to listen on; without keys only a loopback one."},
+     .help = "Address to listen on; beyond loopback only with --key and --clients."},
     {.name = "port",
      .type = OPTION_INTEGER,
      .offset = ROW(port),
@@ -40,6 +40,25 @@ static const struct option_row rows[] = {
      .reloadable = true,
      .help = "Rank of sources that match GLOB, 0 to 1000: between two values of an attribute the "
              "higher ranked source's wins. The first match counts. May be repeated."},
+    {.name = "key",
+     .type = OPTION_STRING,
+     .offset = ROW(key),
+     .argument = "FILE",
+     .help = "The broker's own secret certificate, as 'touchbus keygen' writes it; nobody else may "
+             "read it. With it every connection, ipc too, needs a key of --clients."},
+    {.name = "clients",
+     .type = OPTION_STRING,
+     .offset = ROW(clients),
+     .argument = "DIR",
+     .help = "Public certificates, *.key: who may connect, and in which role. Read anew on SIGHUP: "
+             "a new file lets its key in, a removed one shuts it out at once. Two certificates of "
+             "one name are both valid."},
+    {.name = "role",
+     .type = OPTION_LIST,
+     .offset = ROW(roles),
+     .argument = "\"NAME RIGHT...\"",
+     .reloadable = true,
+     .help = "What keys of this role may do; see ROLES. May be repeated."},
     {.name = "log-level",
      .type = OPTION_STRING,
      .offset = ROW(log_level),
@@ -174,9 +193,28 @@ const struct option_page configuration_page = {
                    "events to subscribers.",
     .rows = rows,
     .n_rows = sizeof(rows) / sizeof(rows[0]),
-    .after = "Exit codes:\n"
-             "  0 stopped as told\n"
-             "  1 refused to start, or the verdict of --verify-view is no\n"
-             "  2 wrong usage\n"
-             "  70 a store failed; the next start recovers\n",
+    .after =
+        "Roles:\n"
+        "  --role \"NAME RIGHT...\"; GLOBS are separated by commas, * stands for anything, %n "
+        "for the key's name.\n"
+        "  publish=GLOBS    event types it may publish\n"
+        "  source=GLOBS     sources of its events; without it those of its own name: %n, %n/..., "
+        "each also with a / in front\n"
+        "  subscribe=GLOBS  durable subscriptions it may make and join\n"
+        "  receive=GLOBS    event types that may be delivered to it\n"
+        "  read=GLOBS       fields of the customer view: keys, attributes, attributes.NAME, "
+        "counters, timeline, orders, quotes\n"
+        "  quota=N          events a second; beyond it 'busy'\n"
+        "  merge            may ask to merge and split customers\n"
+        "  watch            may see status, subscriptions, connectors and what the log holds, "
+        "without events\n"
+        "  admin            may do what administers, erases and exports\n"
+        "  Built in: admin (everything), monitor (watch), viewer (read=*), source (publishes), "
+        "sink (is delivered to), connector (both).\n"
+        "\n"
+        "Exit codes:\n"
+        "  0 stopped as told\n"
+        "  1 refused to start, or the verdict of --verify-view is no\n"
+        "  2 wrong usage\n"
+        "  70 a store failed; the next start recovers\n",
 };

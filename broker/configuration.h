@@ -10,10 +10,13 @@
 
 struct configuration {
     char *state;              // --state
-    char *bind;               // --bind, 127.0.0.1: loopback only without keys
+    char *bind;               // --bind, 127.0.0.1: beyond loopback only with keys
     int64_t port;             // --port, 7400
     char *catalogue;          // --catalogue, rows of the operator's own types
     struct option_list ranks; // --rank SOURCE-GLOB=N
+    char *key;                // --key, the broker's secret certificate; NULL: no keys
+    char *clients;            // --clients, the folder of public certificates
+    struct option_list roles; // --role "NAME right=globs ..."
     char *log_level;
     int64_t log_map_bytes, view_map_bytes;
     int64_t dedup_events; // ids remembered at most

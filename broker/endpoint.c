@@ -8,12 +8,14 @@
 #include <sys/un.h>
 #include <zmq.h>
 
+#include "broker/access.h"
 #include "broker/guard.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/limits.h"
 
 enum { HANDSHAKE_MS = 3000, CONNECTIONS_WAITING_MAX = 256, TCP_BYTES_MAX = 300 };
+enum { REACHABLE_BYTES_MAX = TCP_BYTES_MAX + 32 };
 
 static int set_options(void *socket, const struct endpoint *endpoint) {
     const struct {
@@ -70,11 +72,36 @@ static int bind_ipc(void *socket, const struct endpoint *endpoint,
     return bind_one(socket, address);
 }
 
+// The address that was bound, as somebody on this machine connects to it.
+static void reachable(void *socket, char ret[static REACHABLE_BYTES_MAX]) {
+    static const struct {
+        const char *any, *loopback;
+    } rows[] = {{"tcp://0.0.0.0:", "tcp://127.0.0.1:"}, {"tcp://[::]:", "tcp://[::1]:"}};
+    char bound[TCP_BYTES_MAX] = "";
+    size_t size = sizeof(bound);
+    zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size);
+    snprintf(ret, REACHABLE_BYTES_MAX, "%s", bound);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t n = strlen(rows[i].any);
+        if (strncmp(bound, rows[i].any, n) == 0) {
+            snprintf(ret, REACHABLE_BYTES_MAX, "%s%s", rows[i].loopback, bound + n);
+        }
+    }
+}
+
+static int prove(struct broker *broker, void *socket) {
+    char address[REACHABLE_BYTES_MAX];
+    reachable(socket, address);
+    return access_prove(broker->access, address);
+}
+
 int endpoint_open(struct broker *broker, const struct endpoint *endpoint, void **ret) {
     void *socket = zmq_socket(broker->zmq, ZMQ_ROUTER);
     int r = socket == NULL ? -errno : set_options(socket, endpoint);
     r = r != 0 ? r : guard_watch(broker->guard, socket);
+    r = r != 0 ? r : access_guard_socket(broker->access, socket);
     r = r != 0 ? r : bind_tcp(socket, endpoint, &broker->configuration);
+    r = r != 0 ? r : prove(broker, socket);
     r = r != 0 ? r : bind_ipc(socket, endpoint, &broker->configuration);
     if (r != 0 && socket != NULL) {
         zmq_close(socket);

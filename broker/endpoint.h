@@ -15,6 +15,7 @@ struct endpoint {
 };
 
 // Opens a ROUTER with ROUTER_MANDATORY and bounds, has the guard watch it, binds tcp://BIND:PORT
-// and ipc://STATE/NAME. A state folder with a long path has no ipc endpoint, which is logged; tcp
+// and ipc://STATE/NAME. With keys it takes known ones only, which is proved before it returns
+// (access.h). A state folder with a long path has no ipc endpoint, which is logged; tcp
 // is always there. 0 and *ret, which the caller closes; a negative errno after one log line.
 int endpoint_open(struct broker *broker, const struct endpoint *endpoint, void **ret);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "broker/access.h"
 #include "broker/backup/offline.h"
 #include "broker/bounds.h"
 #include "broker/broker.h"
@@ -56,10 +57,11 @@ static bool check_configuration(const struct configuration *configuration) {
     bool has_state = configuration->state != NULL && *configuration->state != '\0';
     if (!has_state && !configuration->check) {
         fprintf(stderr, "touchbusd: --state DIR is required; see 'touchbusd --help'\n");
-    } else if (!is_loopback(configuration->bind)) {
+    } else if (!is_loopback(configuration->bind) &&
+               (configuration->key == NULL || configuration->clients == NULL)) {
         fprintf(stderr,
-                "touchbusd: --bind: '%s' is not a loopback address; without keys the broker "
-                "listens on 127.0.0.0/8, ::1 and ipc only\n",
+                "touchbusd: --bind: '%s' is not a loopback address; without --key and --clients "
+                "the broker listens on 127.0.0.0/8, ::1 and ipc only\n",
                 configuration->bind);
     } else if (configuration->retry_max_us < configuration->retry_min_us) {
         fprintf(stderr, "touchbusd: --retry-max is less than --retry-min\n");
@@ -202,10 +204,11 @@ static int open_catalogue(struct broker *broker) {
     return r;
 }
 
-// What --check says beyond the options: whether the catalogue can be read.
+// What --check says beyond the options: whether catalogue, roles and certificates can be read.
 static int check_only(struct broker *broker) {
     int r = open_catalogue(broker);
     broker->catalogue = catalogue_free(broker->catalogue);
+    r = r != 0 ? r : access_check(&broker->configuration);
     return r == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
 }
 
@@ -229,6 +232,7 @@ static int daemon_open(struct daemon *daemon) {
     r = r > 0 ? 0 : r;
     r = r == 0 && broker->guard == NULL ? -ENOMEM : r;
     r = r != 0 ? r : open_catalogue(broker);
+    r = r != 0 ? r : access_new(&broker->configuration, broker->zmq, &broker->access);
     r = r != 0 ? r : open_mailboxes(broker);
     r = r != 0 ? r : state_open(broker);
     r = r != 0 ? r : tick_new(broker, &daemon->tick);
@@ -257,6 +261,7 @@ static void daemon_close(struct daemon *daemon, bool clean) {
     drop_jobs(broker->to_upkeep);
     catalogue_free(broker->catalogue);
     broker->guard = guard_free(broker->guard);
+    broker->access = access_free(broker->access);
     if (broker->zmq != NULL) {
         zmq_ctx_term(broker->zmq);
     }
