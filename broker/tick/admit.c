@@ -169,31 +169,54 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
 
 // ---- one request
 
-static bool is_busy(const struct tick *tick, const char **ret_why) {
-    *ret_why =
-        atomic_load(&tick->broker->disk_low) ? "the disk is nearly full" : "the tick is full";
-    return (GUARD(disk_low) && atomic_load(&tick->broker->disk_low)) || !tick_has_room(tick);
+// Takes an event off the key's quota where it is not.
+static bool is_busy(const struct tick *tick, const struct grant *grant, const char **ret_why) {
+    bool disk_low = GUARD(disk_low) && atomic_load(&tick->broker->disk_low);
+    *ret_why = disk_low                                   ? "the disk is nearly full"
+               : !tick_has_room(tick)                     ? "the tick is full"
+               : !grant_take_quota(grant, tick->quota_us) ? "over the quota of the key's role"
+                                                          : NULL;
+    return *ret_why != NULL;
 }
 
-// An event as bytes. *ret->code says what became of it.
-static int admit_bytes(struct tick *tick, const ProtobufCBinaryData *bytes, const char *producer,
+// What the key may not do with this event; 0 or REASON_FORBIDDEN with a text.
+static int judge_right(const struct grant *grant, const Touchbus__Event *event,
+                       const char **ret_why) {
+    *ret_why = !grant_may_publish(grant, event->type)        ? "publish: not this type"
+               : !grant_may_use_source(grant, event->source) ? "source: not this one"
+                                                             : NULL;
+    if (*ret_why == NULL) {
+        return 0;
+    }
+    grant_count_forbidden(grant);
+    return REASON_FORBIDDEN;
+}
+
+// The event of a request as bytes. *ret->code says what became of it.
+static int admit_bytes(struct tick *tick, const struct request *request, size_t index,
                        struct outcome *ret) {
+    const ProtobufCBinaryData *bytes = &request->message->events[index];
     Touchbus__Event *event;
     const char *why = "";
     *ret = (struct outcome){.detail = ""};
     int code = envelope_unpack_event(bytes->data, bytes->len, true, tick->arena, &event, &why);
+    code = code != 0 ? code : judge_right(request->grant, event, &why);
     if (code != 0) {
         *ret = (struct outcome){.code = (uint32_t)code, .detail = why};
         return 0;
     }
-    return admit_event(tick, event, producer, ret);
+    if (request->grant->account != NULL) {
+        atomic_fetch_add(&request->grant->account->events, 1);
+    }
+    return admit_event(tick, event, request->message->producer, ret);
 }
 
 // A number that was taken before: its sequence is in the producer's ranges or found by the id. What
 // got none then (refused, put aside) is judged once more, which gives the same answer; nothing new
 // is logged under an old number.
 static int admit_old(struct tick *tick, const struct producer *producer, uint64_t number,
-                     const ProtobufCBinaryData *bytes, struct outcome *ret) {
+                     const struct request *request, size_t index, struct outcome *ret) {
+    const ProtobufCBinaryData *bytes = &request->message->events[index];
     struct known known;
     *ret = (struct outcome){.code = REASON_DUPLICATE, .detail = ""};
     ret->sequence = producer_sequence(producer, number);
@@ -207,6 +230,7 @@ static int admit_old(struct tick *tick, const struct producer *producer, uint64_
     Touchbus__Event *event;
     const char *why = "";
     int code = envelope_unpack_event(bytes->data, bytes->len, true, tick->arena, &event, &why);
+    code = code != 0 ? code : judge_right(request->grant, event, &why);
     if (code != 0) {
         *ret = (struct outcome){.code = (uint32_t)code, .detail = why};
         return 0;
@@ -231,7 +255,7 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
     uint64_t number = message->number + index;
     switch (producer_check(producer, message->epoch, number)) {
     case NUMBER_OLD:
-        return admit_old(tick, producer, number, &message->events[index], ret);
+        return admit_old(tick, producer, number, request, index, ret);
     case NUMBER_FENCED: // the whole request was refused before
     case NUMBER_GAP:
         *ret = (struct outcome){.code = REASON_NUMBER_GAP, .detail = ""};
@@ -240,11 +264,11 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
         break;
     }
     const char *why;
-    if (is_busy(tick, &why)) {
+    if (is_busy(tick, request->grant, &why)) {
         *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
         return 0;
     }
-    int r = admit_bytes(tick, &message->events[index], message->producer, ret);
+    int r = admit_bytes(tick, request, index, ret);
     if (r == 0 && !reason_find(ret->code)->retryable) {
         uint64_t sequence = ret->code == 0 || ret->code == REASON_DUPLICATE ? ret->sequence : 0;
         producer_take(tick->producers, producer, message->epoch, sequence, tick->now_us);
@@ -256,11 +280,11 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
 static int admit_unnumbered(struct tick *tick, struct request *request, size_t index,
                             struct outcome *ret) {
     const char *why;
-    if (is_busy(tick, &why)) {
+    if (is_busy(tick, request->grant, &why)) {
         *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
         return 0;
     }
-    return admit_bytes(tick, &request->message->events[index], "", ret);
+    return admit_bytes(tick, request, index, ret);
 }
 
 static int outcome_add(struct arena *arena, Touchbus__PublishReply *reply, size_t index,
@@ -287,12 +311,17 @@ static int outcome_add(struct arena *arena, Touchbus__PublishReply *reply, size_
 
 // Whether the request as a whole is refused, and the producer it names. *ret NULL: unnumbered, or
 // the name is new and needs none yet.
-static uint32_t check_producer(struct tick *tick, const Touchbus__PublishRequest *message,
+static uint32_t check_producer(struct tick *tick, const struct request *request,
                                uint64_t *ret_expected, struct producer **ret) {
+    const Touchbus__PublishRequest *message = request->message;
     *ret = NULL;
     *ret_expected = 0;
     if (*message->producer == '\0') {
         return 0;
+    }
+    if (!grant_owns(request->grant, message->producer)) {
+        grant_count_forbidden(request->grant);
+        return REASON_FORBIDDEN;
     }
     struct producer *producer = producers_find(tick->producers, message->producer);
     *ret_expected = producer == NULL ? 1 : producer_expected(producer, message->epoch);
@@ -318,7 +347,13 @@ int admit_request(struct tick *tick, struct request *request) {
     const Touchbus__PublishRequest *message = request->message;
     Touchbus__PublishReply *reply = &request->reply;
     struct producer *producer;
-    reply->code = check_producer(tick, message, &reply->expected, &producer);
+    reply->code = check_producer(tick, request, &reply->expected, &producer);
+    if (reply->code == REASON_FORBIDDEN) {
+        reply->detail = arena_strdup(tick->arena, "the producer's name is not the key's");
+    }
+    if (reply->detail == NULL) {
+        return -ENOMEM;
+    }
     if (reply->code != 0 || message->n_events == 0) {
         atomic_fetch_add(&tick->broker->counters.refused, reply->code != 0);
         return 0;

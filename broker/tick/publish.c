@@ -13,7 +13,9 @@
 
 #include "broker/endpoint.h"
 #include "broker/guard.h"
+#include "broker/tick/lines.h"
 #include "broker/tick/publish_read.h"
+#include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"
@@ -28,24 +30,17 @@ enum {
     HEARTBEAT_TIMEOUT_MS = 20000,
     LINGER_MS = 1000,
     CREDIT_SLOTS = 4096,
-    WAITING_MAX = 1024, // requests left for the next tick
-    WAITING_BYTES_MAX = 32 << 20,
-};
-
-// A request that came while the tick was full.
-struct waiting {
-    struct waiting *next;
-    uint8_t peer[PUBLISH_PEER_BYTES_MAX];
-    size_t peer_size;
-    zmq_msg_t body;
-    uint32_t n_events;
+    // Refused in one drain: ZeroMQ hands over messages of its connections in turn, so whoever is
+    // among so many has been heard.
+    DRAIN_REFUSED_MAX = 64,
 };
 
 struct publish {
     struct broker *broker;
     void *socket;
-    struct waiting *waiting, **waiting_end; // oldest first
-    size_t n_waiting, bytes_waiting;
+    struct access_reader access;
+    struct lines lines; // requests left for the next tick
+    int64_t now_us;     // monotonic, of this tick's beginning
     // Events unanswered, by a hash of the peer: two peers that meet share one credit, which is rare
     // and only makes a flood of one a "busy" of the other.
     uint32_t unanswered[CREDIT_SLOTS];
@@ -66,7 +61,7 @@ int publish_new(struct broker *broker, struct publish **ret) {
         return -ENOMEM;
     }
     publish->broker = broker;
-    publish->waiting_end = &publish->waiting;
+    access_reader_init(&publish->access, broker->access);
     int r = endpoint_open(broker, &ENDPOINT, &publish->socket);
     if (r != 0) {
         publish_free(publish);
@@ -76,39 +71,17 @@ int publish_new(struct broker *broker, struct publish **ret) {
     return 0;
 }
 
-static struct waiting *waiting_free(struct waiting *waiting) {
-    if (waiting != NULL) {
-        zmq_msg_close(&waiting->body);
-        free(waiting);
-    }
-    return NULL;
-}
-
-// The oldest one, the caller's; NULL where none waits.
-static struct waiting *waiting_take(struct publish *publish) {
-    struct waiting *waiting = publish->waiting;
-    if (waiting == NULL) {
-        return NULL;
-    }
-    publish->waiting = waiting->next;
-    if (publish->waiting == NULL) {
-        publish->waiting_end = &publish->waiting;
-    }
-    publish->n_waiting--;
-    publish->bytes_waiting -= zmq_msg_size(&waiting->body);
-    return waiting;
-}
-
 bool publish_waits(const struct publish *publish) {
-    return publish->waiting != NULL;
+    return publish->lines.n > 0;
 }
 
 struct publish *publish_free(struct publish *publish) {
     if (publish != NULL) {
         struct waiting *waiting;
-        while ((waiting = waiting_take(publish)) != NULL) {
+        while ((waiting = lines_take(&publish->lines, 0)) != NULL) {
             waiting_free(waiting);
         }
+        access_reader_clear(&publish->access);
         if (publish->socket != NULL) {
             zmq_close(publish->socket);
         }
@@ -154,12 +127,35 @@ static int receive_frames(struct publish *publish, uint8_t peer[static PUBLISH_P
 
 // ---- credit
 
-static uint32_t *unanswered_of(struct publish *publish, const struct request *request) {
+static uint64_t hash_of(const void *data, size_t size) {
+    const uint8_t *bytes = data;
     uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
-    for (size_t i = 0; i < request->peer_size; i++) {
-        hash = (hash ^ request->peer[i]) * UINT64_C(1099511628211);
+    for (size_t i = 0; i < size; i++) {
+        hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
     }
+    return hash;
+}
+
+static uint32_t *unanswered_of(struct publish *publish, const struct request *request) {
+    uint64_t hash = hash_of(request->peer, request->peer_size);
     return &publish->unanswered[(hash ^ (hash >> 32)) % CREDIT_SLOTS];
+}
+
+// Whose key it came with. False: nobody's (any more); the reply says so.
+static bool recognise(struct publish *publish, struct arena *arena, struct request *request,
+                      zmq_msg_t *body) {
+    request->grant = access_of(&publish->access, body);
+    if (request->grant == NULL) {
+        touchbus__publish_reply__init(&request->reply);
+        request->reply.request = publish_peek(zmq_msg_data(body), zmq_msg_size(body));
+        request->reply.code = REASON_FORBIDDEN;
+        request->reply.detail = arena_strdup(arena, "the key is not known any more");
+        return false;
+    }
+    const struct access_account *account = request->grant->account;
+    request->owner = account != NULL ? hash_of(account->name, strlen(account->name))
+                                     : hash_of(request->peer, request->peer_size);
+    return true;
 }
 
 // ---- requests
@@ -167,7 +163,7 @@ static uint32_t *unanswered_of(struct publish *publish, const struct request *re
 // The next message: one that waits, or off the socket. As receive_frames.
 static int next_message(struct publish *publish, struct request *request, zmq_msg_t *body,
                         unsigned *ret_n_frames) {
-    struct waiting *waiting = waiting_take(publish);
+    struct waiting *waiting = lines_take(&publish->lines, publish->now_us);
     if (waiting == NULL) {
         request->n_events = 0;
         return receive_frames(publish, request->peer, &request->peer_size, body, ret_n_frames);
@@ -203,7 +199,10 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
             zmq_msg_close(&body);
             return r;
         }
-        r = publish_read(request, &body, n_frames, arena);
+        r = recognise(publish, arena, request, &body)
+                ? publish_read(request, &body, n_frames, arena)
+            : request->reply.detail == NULL ? -ENOMEM
+                                            : REASON_FORBIDDEN;
         zmq_msg_close(&body);
         if (r == 0 && request->n_events == 0) {
             request->n_events = (uint32_t)request->message->n_events;
@@ -218,62 +217,94 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
     return 1;
 }
 
-// Keeps a request for the next tick, or says busy.
-static int keep(struct publish *publish, struct arena *arena, struct request *request,
-                zmq_msg_t *body) {
-    uint32_t *unanswered = unanswered_of(publish, request);
-    uint32_t n_events = publish_count(zmq_msg_data(body), zmq_msg_size(body));
-    if (GUARD(publish_credit) && *unanswered + n_events > PUBLISH_CREDIT && *unanswered > 0) {
-        touchbus__publish_reply__init(&request->reply);
-        request->n_events = 0;
-        request->reply.request = publish_peek(zmq_msg_data(body), zmq_msg_size(body));
-        request->reply.code = REASON_BUSY;
-        request->reply.detail = arena_strdup(arena, "more events in flight than the credit");
-        atomic_fetch_add(&publish->broker->counters.refused, 1);
-        if (request->reply.detail != NULL) {
-            publish_reply(publish, arena, request);
-        }
-        return request->reply.detail == NULL ? -ENOMEM : 0;
+// Why a request may not wait for the next tick; NULL: it may.
+static const char *over(struct publish *publish, const struct request *request, uint32_t n_events) {
+    uint32_t unanswered = *unanswered_of(publish, request);
+    if (GUARD(publish_credit) && unanswered + n_events > PUBLISH_CREDIT && unanswered > 0) {
+        return "more events in flight than the credit";
     }
+    return lines_owner_is_full(&publish->lines, request->owner) ? "more requests wait than one may "
+                                                                  "have"
+                                                                : NULL;
+}
+
+static int refuse_busy(struct publish *publish, struct arena *arena, struct request *request,
+                       zmq_msg_t *body, const char *why) {
+    touchbus__publish_reply__init(&request->reply);
+    request->n_events = 0;
+    request->reply.request = publish_peek(zmq_msg_data(body), zmq_msg_size(body));
+    request->reply.code = REASON_BUSY;
+    request->reply.detail = arena_strdup(arena, why);
+    atomic_fetch_add(&publish->broker->counters.refused, 1);
+    lines_mark_flood(&publish->lines, request->owner, publish->now_us);
+    if (request->grant->account != NULL) {
+        atomic_fetch_add(&request->grant->account->busy, 1);
+    }
+    if (request->reply.detail != NULL) {
+        publish_reply(publish, arena, request);
+    }
+    return request->reply.detail == NULL ? -ENOMEM : 0;
+}
+
+// Keeps a request for the next tick.
+static int keep(struct publish *publish, const struct request *request, zmq_msg_t *body,
+                uint32_t n_events) {
     struct waiting *waiting = calloc(1, sizeof(*waiting));
     if (waiting == NULL) {
         return -ENOMEM;
     }
     memcpy(waiting->peer, request->peer, sizeof(waiting->peer));
     waiting->peer_size = request->peer_size;
+    waiting->owner = request->owner;
     waiting->n_events = n_events;
-    *unanswered += n_events;
+    *unanswered_of(publish, request) += n_events;
     zmq_msg_init(&waiting->body);
     zmq_msg_move(&waiting->body, body);
-    publish->n_waiting++;
-    publish->bytes_waiting += zmq_msg_size(&waiting->body);
-    *publish->waiting_end = waiting;
-    publish->waiting_end = &waiting->next;
+    lines_put(&publish->lines, waiting);
     return 0;
+}
+
+// What came off the socket: into its line, or answered. *ret_refused counts.
+static int take_in(struct publish *publish, struct arena *arena, struct request *request,
+                   zmq_msg_t *body, unsigned n_frames, unsigned *ret_refused) {
+    int r = 0;
+    if (!recognise(publish, arena, request, body)) {
+        r = request->reply.detail == NULL ? -ENOMEM : REASON_FORBIDDEN;
+    } else if (n_frames == 1) {
+        uint32_t n_events = publish_count(zmq_msg_data(body), zmq_msg_size(body));
+        const char *why = over(publish, request, n_events);
+        *ret_refused += why != NULL;
+        return why == NULL ? keep(publish, request, body, n_events)
+                           : refuse_busy(publish, arena, request, body, why);
+    } else {
+        r = publish_read(request, body, n_frames, arena);
+    }
+    *ret_refused += 1;
+    return r < 0 ? r : refuse(publish, arena, request);
 }
 
 int publish_drain(struct publish *publish, struct arena *arena) {
     struct request request = {0};
-    for (unsigned i = 0; i < WAITING_MAX; i++) {
-        if (publish->n_waiting >= WAITING_MAX || publish->bytes_waiting >= WAITING_BYTES_MAX) {
-            return 0; // the rest stays with ZeroMQ, and then with its sender
-        }
+    unsigned n_refused = 0;
+    // Where lines are full the rest stays with ZeroMQ, and then with its sender.
+    while (!lines_are_full(&publish->lines) && n_refused < DRAIN_REFUSED_MAX) {
         zmq_msg_t body;
         unsigned n_frames = 0;
         zmq_msg_init(&body);
         int r = receive_frames(publish, request.peer, &request.peer_size, &body, &n_frames);
-        if (r == 0 && n_frames == 1) {
-            r = keep(publish, arena, &request, &body);
-        } else if (r == 0) {
-            r = publish_read(&request, &body, n_frames, arena);
-            r = r < 0 ? r : refuse(publish, arena, &request);
-        }
+        r = r != 0 ? r : take_in(publish, arena, &request, &body, n_frames, &n_refused);
         zmq_msg_close(&body);
         if (r != 0) {
             return r < 0 ? r : 0;
         }
     }
     return 0;
+}
+
+int publish_begin(struct publish *publish, struct arena *arena) {
+    access_refresh(&publish->access);
+    publish->now_us = clock_monotonic_us();
+    return publish_waits(publish) ? publish_drain(publish, arena) : 0;
 }
 
 void publish_reply(struct publish *publish, struct arena *arena, struct request *request) {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "broker/access.h"
 #include "broker/broker.h"
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
@@ -22,6 +23,8 @@ struct request {
     size_t peer_size;
     size_t bytes;      // of its frame
     uint32_t n_events; // counted against its peer's credit
+    uint64_t owner;    // a hash of its key, without keys of its peer: whose share of the tick it is
+    const struct grant *grant; // what its key may do
     const Touchbus__PublishRequest *message;
     Touchbus__PublishReply reply; // filled in by the tick
 };
@@ -30,6 +33,9 @@ struct request {
 int publish_new(struct broker *broker, struct publish **ret);
 struct publish *publish_free(struct publish *publish); // sends what waits for up to a second
 void *publish_socket(struct publish *publish);         // for zmq_poll
+// Before a tick's first publish_receive: takes up the keys in force, and, where requests wait, lets
+// those on the socket stand in line with them, each owner in its own. 0, or -ENOMEM.
+int publish_begin(struct publish *publish, struct arena *arena);
 // The next request that can be read; malformed ones before it are answered, at most
 // PUBLISH_BAD_MAX in a call. 0 and *ret; 1 where nothing (more) waits; -ENOMEM.
 int publish_receive(struct publish *publish, struct arena *arena, struct request **ret);

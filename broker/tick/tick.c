@@ -26,6 +26,7 @@ static int tick_open(struct tick *tick) {
     }
     int64_t now_us = clock_now_us();
     tick->now_us = now_us > tick->now_us ? now_us : tick->now_us;
+    tick->quota_us = clock_monotonic_us();
     tick->first = log_next(tick->broker->log);
     tick->requests = NULL;
     tick->requests_end = &tick->requests;
@@ -44,6 +45,10 @@ static bool tick_is_full(const struct tick *tick) {
 }
 
 static int receive_requests(struct tick *tick) {
+    int begun = publish_begin(tick->publish, tick->arena);
+    if (begun != 0) {
+        return begun;
+    }
     while (!tick_is_full(tick)) {
         struct request *request;
         int r = publish_receive(tick->publish, tick->arena, &request);

@@ -52,7 +52,8 @@ struct tick {
     bool log_touched; // something beside events must be committed
     struct log_txn *log;
     struct view_txn *view;
-    int64_t now_us; // receipt of its events, never decreasing
+    int64_t now_us;   // receipt of its events, never decreasing
+    int64_t quota_us; // monotonic, for quotas
     uint64_t first;
     uint64_t customers_last;
     struct record *records; // TICK_RECORDS_MAX

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The queue in front of the tick, for requests that came while it was full: one line an owner (a
+// key; without keys a connection), served in turn by events (deficit round robin). So a flood of
+// one waits behind itself, not in front of the others.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <zmq.h>
+
+#include "broker/tick/publish.h"
+
+enum {
+    LINES_MAX = 1024,        // two owners whose hashes meet share a line, which is rare
+    LINE_QUANTUM = 512,      // events a turn
+    LINE_QUANTUM_FLOOD = 64, // of an owner that was over its credit within LINE_FLOOD_US
+    LINE_FLOOD_US = 1000000,
+    WAITING_MAX = 1024, // requests left for the next tick
+    WAITING_BYTES_MAX = 32 << 20,
+    WAITING_OWNER_MAX = WAITING_MAX / 2, // of them one owner's
+    WAITING_OWNER_BYTES_MAX = WAITING_BYTES_MAX / 2,
+};
+
+// A request that came while the tick was full.
+struct waiting {
+    struct waiting *next;
+    uint64_t owner;
+    uint8_t peer[PUBLISH_PEER_BYTES_MAX];
+    size_t peer_size;
+    zmq_msg_t body;
+    uint32_t n_events;
+};
+
+struct line {
+    struct line *next; // in the ring of those where somebody waits
+    struct waiting *first, **end;
+    size_t n, bytes;
+    uint32_t deficit;   // events it may send in now
+    int64_t flooded_us; // when it was over its credit last, monotonic; 0: never
+};
+
+struct lines {
+    struct line lines[LINES_MAX];
+    struct line *turn; // the ring: whose turn it is; the one before it is found by walking
+    struct line *last; // the one before turn
+    size_t n, bytes;
+};
+
+// Takes waiting, at the end of its owner's line.
+void lines_put(struct lines *lines, struct waiting *waiting);
+// The next one, the caller's; NULL where none waits.
+struct waiting *lines_take(struct lines *lines, int64_t now_us);
+bool lines_are_full(const struct lines *lines);
+// Whether the owner has what one owner may have in it.
+bool lines_owner_is_full(const struct lines *lines, uint64_t owner);
+// The owner was over its credit: others go first for a while.
+void lines_mark_flood(struct lines *lines, uint64_t owner, int64_t now_us);
+struct waiting *waiting_free(struct waiting *waiting); // takes NULL
