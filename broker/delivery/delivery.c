@@ -32,6 +32,7 @@ int delivery_new(struct broker *broker, struct delivery **ret) {
     if (!delivery)
         return -ENOMEM;
     delivery->broker = broker;
+    access_reader_init(&delivery->access, broker->access);
     delivery->budget.n_slots_max = SUBSCRIPTION_SLOTS_MAX;
     delivery->budget.n_parked_max = PARKED_ALL_MAX;
     delivery->now_us = clock_monotonic_us();
@@ -65,6 +66,7 @@ struct delivery *delivery_free(struct delivery *delivery) {
     while (delivery->named)
         named_free(delivery, delivery->named);
     lane_table_clear(&delivery->peers_by_key);
+    access_reader_clear(&delivery->access);
     if (delivery->socket)
         zmq_close(delivery->socket);
     feed_free(delivery->feed);
@@ -184,6 +186,8 @@ static int turn(struct delivery *delivery) {
     int r = wait_for_work(delivery);
     delivery->more = false;
     delivery->now_us = clock_monotonic_us();
+    if (access_refresh(&delivery->access))
+        join_judge_anew(delivery);
     if (r == 0)
         r = peer_receive(delivery);
     if (r < 0)

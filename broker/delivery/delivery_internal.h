@@ -11,6 +11,7 @@
 
 #include <zmq.h>
 
+#include "broker/access.h"
 #include "broker/delivery/delivery.h"
 #include "broker/delivery/feed.h"
 #include "broker/delivery/filter.h"
@@ -58,6 +59,7 @@ struct named {
     uint64_t again_until, again_rate;
     int64_t again_since_us;
     uint64_t again_sent;
+    char owner[NAME_BYTES_MAX + 1]; // the name of the key that made it; "": without keys
 };
 
 // An unnamed subscription.
@@ -82,7 +84,9 @@ struct stream {
 struct peer {
     uint8_t id[PEER_ID_BYTES_MAX];
     size_t id_size;
-    uint64_t key; // in the table
+    uint64_t key;                         // in the table
+    char user[CERTIFICATE_KEY_CHARS + 1]; // whose public key speaks; "": without keys
+    char owner[NAME_BYTES_MAX + 1];       // and the name it has
     char label[NAME_BYTES_MAX + 1];
     struct peer *previous, *next;             // of all
     struct peer *named_previous, *named_next; // of its subscription
@@ -104,6 +108,7 @@ struct delivery {
     struct broker *broker;
     void *socket;
     struct feed *feed;
+    struct access_reader access;
     struct arena *arena;
     struct outlets *outlets;
     struct subscription_budget budget;
@@ -145,9 +150,11 @@ void peer_sweep(struct delivery *delivery); // frees those that are gone
 int64_t peer_due(const struct delivery *delivery);
 
 // ---- join.c
-// Never fails: what cannot be is refused.
-void join_subscribe(struct delivery *delivery, struct peer *peer,
+// Never fails: what cannot be is refused. grant is of the peer's key.
+void join_subscribe(struct delivery *delivery, struct peer *peer, const struct grant *grant,
                     const Touchbus__Subscribe *subscribe);
+// Keys or roles have changed: who may not have what it takes part in any more is refused.
+void join_judge_anew(struct delivery *delivery);
 // "beginning", "end", a sequence or RFC 3339, as a cursor: everything up to it is passed over. 0 or
 // a reason code with *ret_detail.
 int join_parse_position(struct delivery *delivery, const char *text, uint64_t *ret_cursor,

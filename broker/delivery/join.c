@@ -102,6 +102,44 @@ static void refuse_start(struct delivery *delivery, struct peer *peer, int code)
                 delivery->detail);
 }
 
+// ---- rights
+
+// NULL: the key may; else why not.
+static const char *judge(const struct grant *grant, const char *name, char *const *types,
+                         size_t n_types) {
+    return name[0] && !grant_may_subscribe(grant, name) ? "subscribe: not this subscription"
+           : !grant_may_receive(grant, types, n_types)  ? "receive: not all of these types"
+                                                        : NULL;
+}
+
+// By the filter it was made with.
+static const char *judge_named(const struct grant *grant, const struct named *named) {
+    return judge(grant, named->name, named->filter.types, named->filter.n_types);
+}
+
+// grant is NULL where the key is gone.
+static void refuse_right(struct delivery *delivery, struct peer *peer, const struct grant *grant,
+                         const char *why) {
+    if (grant)
+        grant_count_forbidden(grant);
+    frame_clear(&peer->frame); // what was built for it stays here
+    peer_refuse(delivery, peer, REASON_FORBIDDEN, 0, why);
+}
+
+static bool may_have_members(const struct delivery *delivery, const struct peer *peer) {
+    size_t n = 0;
+    for (const struct peer *other = delivery->peers; other && peer->owner[0]; other = other->next)
+        n += !other->gone && strcmp(other->owner, peer->owner) == 0;
+    return n <= ACCESS_MEMBERS_MAX;
+}
+
+static bool may_make_subscription(const struct delivery *delivery, const struct peer *peer) {
+    size_t n = 0;
+    for (const struct named *named = delivery->named; named && peer->owner[0]; named = named->next)
+        n += strcmp(named->owner, peer->owner) == 0;
+    return n < ACCESS_SUBSCRIPTIONS_MAX;
+}
+
 // ---- joining
 
 static int copy_filter(const Touchbus__Filter *filter, struct filter *ret) {
@@ -177,6 +215,10 @@ static void join_new(struct delivery *delivery, struct peer *peer,
         peer_refuse(delivery, peer, REASON_TOO_MANY, 0, "subscriptions");
         return;
     }
+    if (!may_make_subscription(delivery, peer)) {
+        peer_refuse(delivery, peer, REASON_TOO_MANY, 0, "subscriptions of one key");
+        return;
+    }
     int code = cursor_of_start(delivery, subscribe->start, &cursor);
     if (code != 0) {
         refuse_start(delivery, peer, code);
@@ -195,12 +237,13 @@ static void join_new(struct delivery *delivery, struct peer *peer,
         return;
     }
     named->floor = cursor + 1;
+    memcpy(named->owner, peer->owner, sizeof named->owner);
     named_add_peer(named, peer);
     peer->waits = peer->created = true;
     record_tend(delivery, named, true);
 }
 
-void join_subscribe(struct delivery *delivery, struct peer *peer,
+void join_subscribe(struct delivery *delivery, struct peer *peer, const struct grant *grant,
                     const Touchbus__Subscribe *subscribe) {
     if (!utf8_check_printable(subscribe->name, strlen(subscribe->name)) ||
         !utf8_check_printable(subscribe->member, strlen(subscribe->member)) ||
@@ -213,16 +256,42 @@ void join_subscribe(struct delivery *delivery, struct peer *peer,
         return;
     }
     snprintf(peer->label, sizeof peer->label, "%s", subscribe->member);
+    memcpy(peer->user, grant->public_key, sizeof peer->user);
+    if (!grant->local)
+        memcpy(peer->owner, grant->name, sizeof peer->owner);
+    if (!may_have_members(delivery, peer)) {
+        peer_refuse(delivery, peer, REASON_TOO_MANY, 0, "members of one key");
+        return;
+    }
     peer->credit = subscribe->credit ? subscribe->credit : CREDIT_DEFAULT;
     if (peer->credit > SUBSCRIBE_CREDIT_MAX)
         peer->credit = SUBSCRIBE_CREDIT_MAX;
-    if (!subscribe->name[0]) {
+    struct named *named = subscribe->name[0] ? named_find(delivery, subscribe->name) : NULL;
+    const Touchbus__Filter *filter = subscribe->filter;
+    const char *why = named ? judge_named(grant, named)
+                            : judge(grant, subscribe->name, filter ? filter->types : NULL,
+                                    filter ? filter->n_types : 0);
+    if (why)
+        refuse_right(delivery, peer, grant, why);
+    else if (!subscribe->name[0])
         join_stream(delivery, peer, subscribe);
-        return;
-    }
-    struct named *named = named_find(delivery, subscribe->name);
-    if (named)
+    else if (named)
         join_existing(delivery, peer, named, subscribe);
     else
         join_new(delivery, peer, subscribe);
+}
+
+void join_judge_anew(struct delivery *delivery) {
+    for (struct peer *peer = delivery->peers; peer; peer = peer->next) {
+        if (peer->gone)
+            continue;
+        const struct grant *grant = access_find(&delivery->access, peer->user);
+        const char *why = !grant         ? "the key is not known any more"
+                          : peer->named  ? judge_named(grant, peer->named)
+                          : peer->stream ? judge(grant, "", peer->stream->filter.types,
+                                                 peer->stream->filter.n_types)
+                                         : NULL;
+        if (why && GUARD(access_revoked))
+            refuse_right(delivery, peer, grant, why);
+    }
 }

@@ -3,6 +3,7 @@
 // and counted; a word from somebody unknown, with where to begin.
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "broker/delivery/delivery_internal.h"
 #include "broker/guard.h"
@@ -23,10 +24,18 @@ static void take_settle(struct delivery *delivery, struct peer *peer,
         named_settle(delivery, peer, settle);
 }
 
+// Whose connection it was may be another's now: a routing id is the peer's to choose, its key is
+// not.
+static bool is_same_key(const struct peer *peer, const struct grant *grant) {
+    return strcmp(peer->user, grant->public_key) == 0;
+}
+
 static void take_message(struct delivery *delivery, const void *id, size_t id_size,
-                         const Touchbus__SubscriberMessage *message) {
+                         const struct grant *grant, const Touchbus__SubscriberMessage *message) {
     uint64_t key;
     struct peer *peer = peer_find(delivery, id, id_size, &key);
+    if (peer && !peer->gone && !is_same_key(peer, grant))
+        peer_leave(delivery, peer);
     bool known = peer && !peer->gone;
     if (known)
         peer->heard_us = delivery->now_us;
@@ -43,7 +52,7 @@ static void take_message(struct delivery *delivery, const void *id, size_t id_si
         }
         peer = peer_new(delivery, id, id_size, key);
         if (peer)
-            join_subscribe(delivery, peer, message->subscribe);
+            join_subscribe(delivery, peer, grant, message->subscribe);
         return;
     case TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_LEAVE:
         if (known) {
@@ -93,12 +102,16 @@ static int receive_one(struct delivery *delivery) {
     ProtobufCMessage *message = NULL;
     const char *why = "a message is one frame";
     arena_reset(delivery->arena);
-    int r = n_frames != 1
-                ? REASON_BAD_FRAME
+    const struct grant *grant = n_frames > 0 ? access_of(&delivery->access, &body) : NULL;
+    if (n_frames > 0 && !grant)
+        why = "the key is not known any more";
+    int r = n_frames != 1 ? REASON_BAD_FRAME
+            : !grant
+                ? REASON_FORBIDDEN
                 : envelope_unpack(&touchbus__subscriber_message__descriptor, zmq_msg_data(&body),
                                   zmq_msg_size(&body), delivery->arena, &message, &why);
     if (r == 0) {
-        take_message(delivery, id, id_size, (const Touchbus__SubscriberMessage *)message);
+        take_message(delivery, id, id_size, grant, (const Touchbus__SubscriberMessage *)message);
     } else {
         atomic_fetch_add(&delivery->broker->counters.bad_frames, 1);
         peer_refuse_unknown(delivery, id, id_size, (uint32_t)r, why);

@@ -164,6 +164,7 @@ static int pack_subscription(const struct named *named, struct record_job *job) 
         record.customer = named->filter.customer;
         record.paused = subscription->paused;
         record.created_us = named->created_us;
+        record.owner = (char *)(uintptr_t)named->owner;
         if (named->again) {
             again.done = subscription_again_done(subscription);
             again.until = named->again_until;

@@ -2,6 +2,7 @@
 // Subscriptions and their parked lanes, from the log at start.
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ static int load_record(struct delivery *delivery, const char *name,
     if (r < 0)
         return r;
     named->created_us = record->created_us;
+    snprintf(named->owner, sizeof named->owner, "%s", record->owner);
     named->subscription->paused = record->paused;
     named->creating = false;
     return load_again(named, record->again);
