@@ -42,6 +42,7 @@ static int reads_open(struct query *query) {
     query->arena_request = arena_new(ARENA_BYTES);
     reads->arena = arena_new(ARENA_BYTES);
     reads->names = names_new();
+    access_reader_init(&reads->access, query->broker->access);
     reads->registry = registry_new();
     if (query->arena_request == NULL || reads->arena == NULL || reads->names == NULL ||
         reads->registry == NULL) {
@@ -88,6 +89,7 @@ struct query *query_free(struct query *query) {
     keys_reader_free(query->reads.keys);
     registry_free(query->reads.registry);
     names_free(query->reads.names);
+    access_reader_clear(&query->reads.access);
     arena_free(query->reads.arena);
     arena_free(query->arena_request);
     free(query);
@@ -159,9 +161,15 @@ static void take_request(struct query *query, zmq_msg_t *peer, zmq_msg_t *payloa
         return;
     }
     const Touchbus__Query *request = (const Touchbus__Query *)(void *)message;
+    const struct grant *grant = access_of(&query->reads.access, payload);
+    if (grant == NULL) {
+        query_send_refusal(query, id, id_size, request->request, REASON_FORBIDDEN,
+                           "the key is not known any more");
+        return;
+    }
     struct call *call = NULL;
     char detail[DETAIL_BYTES_MAX];
-    uint32_t code = call_new(query, id, id_size, request, detail, &call);
+    uint32_t code = call_new(query, id, id_size, grant, request, detail, &call);
     if (code != REASON_OK) {
         query_send_refusal(query, id, id_size, request->request, code, detail);
         return;
@@ -292,6 +300,7 @@ static void turn(struct query *query) {
         logging_error("query poll=failed error=\"%s\"", zmq_strerror(errno));
         return;
     }
+    access_refresh(&query->reads.access);
     take_jobs(query);
     if (items[ITEM_SOCKET].revents != 0) {
         take_requests(query);

@@ -87,6 +87,21 @@ static void add_defaults(struct call *call) {
     }
 }
 
+// With keys the actor is whose key it is, whatever the caller says.
+static void set_actor(struct call *call) {
+    if (call->actor[0] == '\0' || find_argument(call->verb, "actor") == NULL) {
+        return;
+    }
+    size_t i = 0;
+    while (i < call->n_arguments && strcmp(call->arguments[i].name, "actor") != 0) {
+        i++;
+    }
+    if (i < QUERY_ARGUMENTS_MAX) {
+        call->n_arguments += i == call->n_arguments;
+        call->arguments[i] = (struct delivery_argument){"actor", call->actor};
+    }
+}
+
 static char *append(char **at, const char *text) {
     size_t size = strlen(text) + 1;
     char *copy = memcpy(*at, text, size);
@@ -112,8 +127,8 @@ static int copy_arguments(struct call *call, const Touchbus__Query *request) {
 }
 
 uint32_t call_new(struct query *query, const void *peer, size_t peer_size,
-                  const Touchbus__Query *request, char ret_detail[static DETAIL_BYTES_MAX],
-                  struct call **ret) {
+                  const struct grant *grant, const Touchbus__Query *request,
+                  char ret_detail[static DETAIL_BYTES_MAX], struct call **ret) {
     ret_detail[0] = '\0';
     const struct verb *verb = verbs_find(request->verb);
     if (verb == NULL) {
@@ -133,11 +148,16 @@ uint32_t call_new(struct query *query, const void *peer, size_t peer_size,
     call->child.output = -1;
     memcpy(call->peer, peer, peer_size);
     call->peer_size = peer_size;
+    memcpy(call->user, grant->public_key, sizeof(call->user));
+    if (!grant->local) {
+        memcpy(call->actor, grant->name, sizeof(call->actor));
+    }
     uint32_t code = copy_arguments(call, request) != 0 ? REASON_BUSY : REASON_OK;
     if (code == REASON_OK) {
         code = check_arguments(call, ret_detail);
     }
     add_defaults(call);
+    set_actor(call);
     const char *why = "";
     if (code == REASON_OK && request->body.len > 0 &&
         (body_check(request->body.data, request->body.len, true, &why) != 0 ||

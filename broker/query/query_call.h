@@ -37,6 +37,8 @@ struct call {
     enum call_state state;
     uint8_t peer[CALL_PEER_BYTES_MAX];
     size_t peer_size;
+    char user[CERTIFICATE_KEY_CHARS + 1]; // the public key that asked; "": without keys
+    char actor[NAME_BYTES_MAX + 1];       // its name, in place of what the caller says; "": none
     uint64_t request, min_sequence;
     int64_t deadline_us; // monotonic; WAITING: give up, unsent: give up
     struct delivery_argument arguments[QUERY_ARGUMENTS_MAX];
@@ -71,10 +73,10 @@ struct query {
     int64_t copied_due_us; // monotonic: when its peer is told next
 };
 
-// A call for a request. 0; a reason code with a text in ret_detail.
+// A call for a request by a key. 0; a reason code with a text in ret_detail.
 uint32_t call_new(struct query *query, const void *peer, size_t peer_size,
-                  const Touchbus__Query *request, char ret_detail[static DETAIL_BYTES_MAX],
-                  struct call **ret);
+                  const struct grant *grant, const Touchbus__Query *request,
+                  char ret_detail[static DETAIL_BYTES_MAX], struct call **ret);
 struct call *call_free(struct call *call);
 // Sends a reply without a call. Best effort: a peer that does not read loses it.
 void query_send_refusal(struct query *query, const void *peer, size_t peer_size, uint64_t request,

@@ -42,8 +42,8 @@ static void post_back(struct call *call) {
 }
 
 static int append_acted(struct call *call, struct tick *tick) {
-    const char *actor = call_argument_at(call, "actor", 0);
-    actor = actor != NULL ? actor : "operator";
+    const char *said = call_argument_at(call, "actor", 0);
+    const char *actor = call->actor[0] != '\0' ? call->actor : said != NULL ? said : "operator";
     json_t *data = json_pack("{s:s, s:s}", "actor", actor, "what", call->verb->name);
     for (size_t i = 0; data != NULL && i < call->n_arguments; i++) {
         const char *name = call->arguments[i].name;
@@ -214,6 +214,10 @@ void call_slice(struct call *call) {
     // A list that came from another thread goes out in parts by its `then`.
     bool is_here = call->verb->place == VERB_SLICED || call->verb->place == VERB_READ;
     arena_reset(call->query->reads.arena);
+    if (!call_is_allowed(call)) { // its key or role has gone in between
+        call_finish(call);
+        return;
+    }
     call_judge(call, is_here ? call->verb->run(call) : call->verb->then(call));
 }
 
@@ -225,5 +229,9 @@ void call_start(struct call *call) {
         [VERB_CHILD] = call_start_child,
     };
     arena_reset(call->query->reads.arena);
+    if (!call_is_allowed(call)) {
+        call_finish(call);
+        return;
+    }
     starters[call->verb->place](call);
 }

@@ -87,14 +87,16 @@ int verb_status(struct call *call) {
     log = json_incref(call_answer_borrow(call));
     json_int_t n_customers = customers(call);
     return call_answer(
-        call, json_pack("{s:s, s:s, s:I, s:s, s:o, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o?, s:o?}",
-                        "state", "serving", "version", TOUCHBUS_VERSION, "pid",
-                        (json_int_t)getpid(), "state_folder", broker->configuration.state,
-                        "started", read_time_json(broker->started_us), "uptime_s",
-                        (json_int_t)((now_us - broker->started_us) / CLOCK_US_PER_S), "log", log,
-                        "customers", n_customers, "quarantined",
-                        (json_int_t)quarantine_count(broker), "memory_bytes", memory_bytes(),
-                        "disk_free_bytes", disk_free_bytes(broker->configuration.state), "counters",
-                        counters_json(&broker->counters), "subscriptions", subscriptions,
-                        "connectors", registry_list(call_reads(call)->registry, now_us)));
+        call,
+        json_pack("{s:s, s:s, s:I, s:s, s:o, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o?, s:o?, s:o*}",
+                  "state", "serving", "version", TOUCHBUS_VERSION, "pid", (json_int_t)getpid(),
+                  "state_folder", broker->configuration.state, "started",
+                  read_time_json(broker->started_us), "uptime_s",
+                  (json_int_t)((now_us - broker->started_us) / CLOCK_US_PER_S), "log", log,
+                  "customers", n_customers, "quarantined", (json_int_t)quarantine_count(broker),
+                  "memory_bytes", memory_bytes(), "disk_free_bytes",
+                  disk_free_bytes(broker->configuration.state), "counters",
+                  counters_json(&broker->counters), "subscriptions", subscriptions, "connectors",
+                  registry_list(call_reads(call)->registry, now_us), "access",
+                  access_status(broker->access)));
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/access.h"
 #include "broker/broker.h"
 #include "broker/tick/tick.h"
 #include "schemas/base/arena.h"
@@ -42,6 +43,17 @@ enum verb_place {
 
 enum { VERB_AGAIN = 1 };
 
+// What a key needs to ask for it (verbs_right.c). A row that says nothing is for administrators.
+enum verb_right {
+    VERB_FOR_ADMIN,
+    VERB_FOR_WATCH,        // names, numbers and states; nothing of events or persons
+    VERB_FOR_SUBSCRIPTION, // watch, or the right to the subscription that argument name names
+    VERB_FOR_READ,         // some field of the view; the answer leaves out the others
+    VERB_FOR_TIMELINE,     // that field
+    VERB_FOR_OWN_NAME,     // the argument name belongs to the key
+    VERB_FOR_ANY_KEY,
+};
+
 struct verb_argument {
     const char *name;
     bool required;
@@ -61,6 +73,7 @@ struct verb {
     int (*then)(struct call *call);                             // on the query thread again; as run
     const char *option; // VERB_CHILD: e.g. "--verify-view"; VERB_DELIVERY: its name there
     bool acts;          // an administrative act: logged as admin.acted when it worked
+    enum verb_right right;
 };
 
 // NULL where there is none.
@@ -74,9 +87,19 @@ struct query_reads {
     struct arena *arena; // reset before each step of a call
     struct names *names;
     struct registry *registry;
+    struct access_reader access;
 };
 
 // ---- for verbs
+
+// What the key that asked may do; NULL: it is not known any more. On the query thread, valid in
+// this turn.
+const struct grant *call_grant(const struct call *call);
+// Whether the call's key may ask for its verb; else the call is refused.
+bool call_is_allowed(struct call *call);
+// Takes out of customer.show's answer what the key may not read, and names it in `withheld`. Takes
+// and returns the reference.
+json_t *call_withhold(const struct call *call, json_t *profile);
 
 struct broker *call_broker(const struct call *call);
 struct query_reads *call_reads(const struct call *call);

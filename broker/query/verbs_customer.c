@@ -15,7 +15,8 @@ static int show(struct call *call, struct view_txn *txn) {
     View__Customer *record;
     int r;
     return read_customer_of_call(call, txn, &customer, &record, &r)
-               ? call_answer(call, read_customer_json(call, txn, customer, record))
+               ? call_answer(call,
+                             call_withhold(call, read_customer_json(call, txn, customer, record)))
                : r;
 }
 
