@@ -29,13 +29,16 @@ context = zmq.Context.instance()
 
 
 class Line:
-    """One DEALER to one of the three endpoints: a frame out, a frame in."""
+    """One DEALER to one of the three endpoints: a frame out, a frame in. keys: the broker's public key, one's own public and secret
+    one, as bytes of Z85; None: without. port: of loopback, or a whole address."""
 
-    def __init__(self, port, reply):
+    def __init__(self, port, reply, keys=None):
         self.reply = reply
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(f"tcp://127.0.0.1:{port}")
+        if keys:
+            self.socket.curve_serverkey, self.socket.curve_publickey, self.socket.curve_secretkey = keys
+        self.socket.connect(port if isinstance(port, str) else f"tcp://127.0.0.1:{port}")
 
     def close(self):
         self.socket.close()
@@ -55,8 +58,8 @@ class Line:
 
 
 class Publisher(Line):
-    def __init__(self, port, producer="", epoch=0):
-        super().__init__(port, pb.PublishReply)
+    def __init__(self, port, producer="", epoch=0, keys=None):
+        super().__init__(port, pb.PublishReply, keys)
         self.producer, self.epoch, self.request = producer, epoch, 0
 
     def ask(self, events=(), number=0):
@@ -76,8 +79,8 @@ class Publisher(Line):
 class Subscriber(Line):
     """Subscribes at once; `subscribed` is the answer."""
 
-    def __init__(self, port, name="", credit=1000, types=(), until=0, **start):
-        super().__init__(port + 1, pb.BrokerMessage)
+    def __init__(self, port, name="", credit=1000, types=(), until=0, keys=None, **start):
+        super().__init__(port + 1, pb.BrokerMessage, keys)
         self.named = bool(name)
         subscribe = pb.Subscribe(name=name, member="python", credit=credit, until_sequence=until, start=pb.Start(**start))
         subscribe.filter.types.extend(types)
@@ -126,9 +129,9 @@ class Subscriber(Line):
         self.close()
 
 
-def query(port, verb, **arguments):
+def query(port, verb, _keys=None, **arguments):
     """All parts of the answer."""
-    line = Line(port + 2, pb.Answer)
+    line = Line(port + 2, pb.Answer, _keys)
     message = pb.Query(request=1, verb=verb)
     for name, value in arguments.items():
         message.arguments.add(name=name, value=value)
