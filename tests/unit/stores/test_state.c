@@ -326,31 +326,29 @@ static void test_a_damaged_block_is_not_folded(void **state) {
     expect_refused(*state, -EBADMSG);
 }
 
-static void test_a_destroyed_key_folds_what_is_open(void **state) {
-    static const char *const tables[] = {"keys", "meta"};
-    struct store_options options = {.tables = tables, .n_tables = 2, .map_bytes = 1 << 28};
-    struct store *store = NULL;
-    struct store_txn *txn = NULL;
-    uint8_t key[8] = {0}, zeros[KEYS_RECORD * KEYS_SECRET_BYTES] = {0};
+static void
+test_a_destroyed_key_folds_what_is_open_and_the_erasure_makes_views_equal(void **state) {
     struct broker *broker = start(*state);
     char before[65], after[65];
     ticks(broker, 20);
     hash(broker->view, before);
+    assert_int_equal(keys_destroy(broker->keys, 4, 1), 0);
     free_broker(broker, true);
-    assert_int_equal(store_open(support_path(*state, "state/keys"), &options, &store), 0);
-    assert_int_equal(store_begin(store, true, &txn), 0);
-    assert_int_equal(store_put(txn, 0, key, sizeof(key), zeros, sizeof(zeros)), 0);
-    assert_int_equal(store_commit(txn), 0);
-    store_close(store);
     remove_folder(*state, "state/view");
     broker = start(*state);
     hash(broker->view, after);
-    assert_string_not_equal(before, after); // their keys are gone
+    assert_string_not_equal(before, after); // its key is gone
     struct view_txn *read = NULL;
     assert_int_equal(view_begin(broker->view, false, &read), 0);
     assert_int_equal(view_applied(read), log_next(broker->log) - 1);
     view_abort(read);
+    ticks_erase(broker, 4);
+    ticks(broker, 5);
+    hash(broker->view, before);
     free_broker(broker, false);
+    restart_and_expect(*state, before);
+    remove_folder(*state, "state/view");
+    restart_and_expect(*state, before);
 }
 
 // Runs in a process forked before any store was opened: LMDB bears no fork.
@@ -424,6 +422,34 @@ static void test_verify_says_not_equal_where_a_byte_differs(void **state) {
     free_broker(broker, true);
 }
 
+// The key is gone, the event that says so comes while verify is at its first try.
+static void test_verify_bears_an_erasure_that_comes_in_between(void **state) {
+    char text[4096];
+    int ends[2], status = 0;
+    pid_t child = fork_verify(*state, ends);
+    struct broker *broker = start(*state);
+    ticks(broker, 60);
+    assert_int_equal(keys_destroy(broker->keys, 3, 1), 0);
+    assert_int_equal(write(ends[1], "!", 1), 1); // it runs
+    size_t n = 0;
+    while (memmem(text, n, "rebuilt", 7) == NULL &&
+           n < sizeof(text)) { // its first try is at its end
+        ssize_t got = read(ends[0], text + n, sizeof(text) - n);
+        assert_true(got > 0);
+        n += (size_t)got;
+    }
+    ticks_erase(broker, 3);
+    FILE *rest = fdopen(ends[0], "r");
+    n = fread(text, 1, sizeof(text) - 1, rest);
+    text[n] = '\0';
+    fclose(rest);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_non_null(strstr(text, "\"equal\": true"));
+    free_broker(broker, true);
+}
+
 static void test_verify_without_a_broker_says_so(void **state) {
     char text[4096];
     int ends[2];
@@ -452,9 +478,10 @@ int main(void) {
         TEST(test_missing_keys_are_refused),
         TEST(test_a_second_broker_is_refused),
         TEST(test_a_damaged_block_is_not_folded),
-        TEST(test_a_destroyed_key_folds_what_is_open),
+        TEST(test_a_destroyed_key_folds_what_is_open_and_the_erasure_makes_views_equal),
         TEST(test_verify_says_equal_beside_a_running_broker),
         TEST(test_verify_says_not_equal_where_a_byte_differs),
+        TEST(test_verify_bears_an_erasure_that_comes_in_between),
         TEST(test_verify_without_a_broker_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

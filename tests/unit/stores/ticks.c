@@ -23,8 +23,32 @@ static void must(int r, int expected, const char *what) {
     }
 }
 
-static void make_event(struct keys_reader *keys, const uint8_t *secret, struct arena *arena,
-                       uint64_t sequence, struct block_record *ret) {
+// Halved and sealed; with a destroyed key nothing is left of the sealed half.
+static void seal_event(struct keys_reader *keys, struct arena *arena, const Touchbus__Event *event,
+                       struct block_record *ret) {
+    const uint8_t *open = NULL, *plain = NULL;
+    size_t open_size = 0, size = 0;
+    must(envelope_pack_open(event, arena, &open, &open_size), 0, "pack");
+    must(envelope_pack_sealed(event, arena, &plain, &size), 0, "pack");
+    uint8_t *sealed = arena_alloc(arena, size + KEYS_SEAL_OVERHEAD);
+    int r = keys_seal(keys, event->erases ? 0 : event->customer, run, event->sequence, plain, size,
+                      sealed);
+    must(r == 1 ? 0 : r, 0, "seal");
+    *ret = (struct block_record){.customer = event->customer,
+                                 .lane = event->customer,
+                                 .received_us = event->received_us,
+                                 .time_us = event->received_us,
+                                 .flags = event->erases ? ENTRY_ERASES : 0,
+                                 .type = event->type,
+                                 .channel = event->channel,
+                                 .open = open,
+                                 .open_size = open_size,
+                                 .sealed = sealed,
+                                 .sealed_size = r == 0 ? size + KEYS_SEAL_OVERHEAD : 0};
+}
+
+static void make_event(struct keys_reader *keys, struct arena *arena, uint64_t sequence,
+                       struct block_record *ret) {
     Touchbus__Event event;
     Touchbus__Identity key, *key_list[1] = {&key};
     touchbus__event__init(&event);
@@ -43,28 +67,28 @@ static void make_event(struct keys_reader *keys, const uint8_t *secret, struct a
     event.n_keys = 1;
     uint8_t lookup[LOOKUP_KEY_BYTES] = {0};
     if (sequence <= TICKS_CUSTOMERS) { // new to its customer
-        lookup_key(secret, key.kind, key.value, lookup);
+        lookup_key(keys_reader_hash_secret(keys), key.kind, key.value, lookup);
         event.key_lookups = (ProtobufCBinaryData){.data = lookup, .len = sizeof(lookup)};
     }
-    const uint8_t *open = NULL, *plain = NULL;
-    size_t open_size = 0, size = 0;
-    must(envelope_pack_open(&event, arena, &open, &open_size), 0, "pack");
-    must(envelope_pack_sealed(&event, arena, &plain, &size), 0, "pack");
-    uint8_t *sealed = arena_alloc(arena, size + KEYS_SEAL_OVERHEAD);
-    must(keys_seal(keys, event.customer, run, sequence, plain, size, sealed), 0, "seal");
-    *ret = (struct block_record){.customer = event.customer,
-                                 .lane = event.customer,
-                                 .received_us = event.received_us,
-                                 .time_us = event.received_us,
-                                 .type = event.type,
-                                 .channel = event.channel,
-                                 .open = open,
-                                 .open_size = open_size,
-                                 .sealed = sealed,
-                                 .sealed_size = size + KEYS_SEAL_OVERHEAD};
+    seal_event(keys, arena, &event, ret);
 }
 
-static void log_block(struct broker *broker, uint64_t first, size_t n) {
+static void make_erasure(struct keys_reader *keys, struct arena *arena, uint64_t sequence,
+                         uint64_t customer, struct block_record *ret) {
+    Touchbus__Event event;
+    touchbus__event__init(&event);
+    event.id = arena_printf(arena, "e-%" PRIu64, sequence);
+    event.source = arena_strdup(arena, "test");
+    event.type = arena_strdup(arena, "privacy.changed");
+    event.sequence = sequence;
+    event.received_us = (int64_t)sequence * 1000;
+    event.customer = customer;
+    event.erases = true;
+    seal_event(keys, arena, &event, ret);
+}
+
+// n events; one that erases a customer where one is given.
+static void log_block(struct broker *broker, uint64_t first, size_t n, uint64_t erased) {
     struct block_record records[TICKS_EVENTS_MAX];
     struct keys_reader *keys = NULL;
     struct arena *arena = arena_new(ARENA_BYTES);
@@ -75,7 +99,8 @@ static void log_block(struct broker *broker, uint64_t first, size_t n) {
     must(keys_reader_new(broker->keys, &keys), 0, "keys");
     must(keys_reader_begin(keys), 0, "keys");
     for (size_t i = 0; i < n; i++) {
-        make_event(keys, keys_hash_secret(broker->keys), arena, first + i, &records[i]);
+        erased != 0 ? make_erasure(keys, arena, first + i, erased, &records[i])
+                    : make_event(keys, arena, first + i, &records[i]);
     }
     keys_reader_free(keys);
     must(block_build(first, run, records, n, &block, &size), 0, "block");
@@ -98,11 +123,19 @@ static void fold(struct broker *broker, struct view *view, uint64_t last) {
     rebuild_free(rebuild);
 }
 
-void ticks_one(struct broker *broker, size_t n) {
+static void tick(struct broker *broker, size_t n, uint64_t erased) {
     uint64_t first = log_next(broker->log);
-    log_block(broker, first, n);
+    log_block(broker, first, n, erased);
     fold(broker, broker->view, first + n - 1);
     atomic_store(&broker->visible, first + n - 1);
+}
+
+void ticks_one(struct broker *broker, size_t n) {
+    tick(broker, n, 0);
+}
+
+void ticks_erase(struct broker *broker, uint64_t customer) {
+    tick(broker, 1, customer);
 }
 
 void ticks_point(struct broker *broker) {
