@@ -9,6 +9,7 @@
 #include "schemas/base/cleanup.h"
 
 #define FORMAT "touchbus.order.v1"
+#define ERASURE_FORMAT "touchbus.erasure.v1"
 
 // Members of order.placed that have a place of their own in the document.
 static const char *const known_members[] = {"order_id", "lines", "currency", "quote_id"};
@@ -183,6 +184,25 @@ char *order_document_text(const json_t *document, size_t *ret_size) {
     return line;
 }
 
+char *order_erasure_text(const struct order_facts *facts, size_t *ret_size) {
+    json_t *document = json_object();
+    if (document == NULL) {
+        return NULL;
+    }
+    set(document, "format", ERASURE_FORMAT);
+    set(document, "customer", facts->customer);
+    set(document, "erased", facts->time);
+    set_facts(document, facts);
+    char *text = order_document_text(document, ret_size);
+    json_decref(document);
+    return text;
+}
+
+void order_document_trim(json_t *document) {
+    json_object_del(document, "keys");
+    json_object_del(document, "extra");
+}
+
 int order_document_read(const void *bytes, size_t size, json_t **ret) {
     json_t *document = size <= ORDER_JSON_BYTES_MAX
                            ? json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
@@ -193,4 +213,15 @@ int order_document_read(const void *bytes, size_t size, json_t **ret) {
     }
     *ret = document;
     return 0;
+}
+
+char *order_document_id(const void *bytes, size_t size) {
+    json_t *document = NULL;
+    if (order_document_read(bytes, size, &document) != 0) {
+        return NULL;
+    }
+    const char *id = get(document, "order_id");
+    char *copy = id[0] != '\0' ? strdup(id) : NULL;
+    json_decref(document);
+    return copy;
 }

@@ -89,6 +89,12 @@ int order_document_changed(const json_t *stored, const struct order_change *chan
 bool order_document_same(const json_t *a, const json_t *b);
 // As it stands in the file, with its newline; malloc'ed. NULL where memory is short.
 char *order_document_text(const json_t *document, size_t *ret_size);
+// What tells the ERP that a customer was erased: a document of its own, without personal data.
+char *order_erasure_text(const struct order_facts *facts, size_t *ret_size);
+// The order's id in a document's bytes, malloc'ed; NULL where it is none of ours.
+char *order_document_id(const void *bytes, size_t size);
+// The document without what only the ERP needs: keys and the event's further members.
+void order_document_trim(json_t *document);
 // A document from its file. 0; 1 where it is none of ours.
 int order_document_read(const void *bytes, size_t size, json_t **ret);
 

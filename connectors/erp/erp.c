@@ -11,17 +11,22 @@
 
 #include "connectors/dialect/order_document.h"
 #include "connectors/dialect/order_event.h"
+#include "connectors/kit/exchange.h"
 #include "connectors/kit/inbox.h"
 #include "connectors/kit/kit.h"
 #include "connectors/kit/outbox.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/clock.h"
 
 struct erp_conf {
     char *inbox, *outbox;
+    int64_t keep_us;
 };
 
 struct erp {
     struct kit *kit;
+    const struct erp_conf *conf;
+    int64_t tend_us;
     struct outbox *outbox;
     struct inbox *inbox;
     struct inbox_options inbox_options;
@@ -29,8 +34,9 @@ struct erp {
     char source[NAME_MAX]; // of what this connector publishes itself
 };
 
-enum erp_counter { ERP_DOCUMENTS, ERP_REPEATS, ERP_STALE, ERP_OWN };
-static const char *const counters[] = {"documents", "repeats", "stale", "own_reports", NULL};
+enum erp_counter { ERP_DOCUMENTS, ERP_REPEATS, ERP_STALE, ERP_OWN, ERP_ERASED, ERP_REDACTED };
+static const char *const counters[] = {"documents", "repeats",  "stale", "own_reports",
+                                       "erased",    "redacted", NULL};
 
 static void erp_close(void *state) {
     struct erp *erp = state;
@@ -54,6 +60,7 @@ static int erp_open(struct kit *kit, const void *conf, void **ret_state) {
         return -ENOMEM;
     }
     erp->kit = kit;
+    erp->conf = erp_conf;
     erp->inbox_options = (struct inbox_options){.folder = erp->inbox_path,
                                                 .file_bytes_max = ORDER_JSON_BYTES_MAX,
                                                 .read = order_reports_read,
@@ -76,7 +83,7 @@ static int erp_open(struct kit *kit, const void *conf, void **ret_state) {
 
 // A document file of its order; what the ERP already took is not handed over again unless it says
 // something new.
-static int hand_over(struct erp *erp, const char *name, const json_t *stored,
+static int hand_over(struct erp *erp, const char *name, const char *owner, const json_t *stored,
                      const json_t *document) {
     size_t size = 0;
     _cleanup_free_ char *text = order_document_text(document, &size);
@@ -88,7 +95,7 @@ static int hand_over(struct erp *erp, const char *name, const json_t *stored,
         r = outbox_put(erp->outbox, name, text, size);
         kit_count(erp->kit, ERP_DOCUMENTS, 1);
     }
-    return r < 0 ? r : outbox_remember(erp->outbox, name, text, size);
+    return r < 0 ? r : outbox_remember(erp->outbox, name, owner, text, size);
 }
 
 static int recall(struct erp *erp, const char *order_id, char name[static NAME_MAX],
@@ -113,7 +120,7 @@ static int place(struct erp *erp, const struct order_event *event, char *why) {
         if (r == ORDER_REPEAT) {
             kit_count(erp->kit, ERP_REPEATS, 1);
         }
-        r = r == 0 ? hand_over(erp, name, stored, document) : r < 0 ? r : 0;
+        r = r == 0 ? hand_over(erp, name, event->facts.customer, stored, document) : r < 0 ? r : 0;
     }
     json_decref(stored);
     json_decref(document);
@@ -131,7 +138,7 @@ static int change(struct erp *erp, const struct order_event *event, char *why) {
         if (r > 0) {
             kit_count(erp->kit, r == ORDER_REPEAT ? ERP_REPEATS : ERP_STALE, 1);
         }
-        r = r == 0 ? hand_over(erp, name, stored, document) : r < 0 ? r : 0;
+        r = r == 0 ? hand_over(erp, name, event->facts.customer, stored, document) : r < 0 ? r : 0;
     }
     json_decref(stored);
     json_decref(document);
@@ -144,8 +151,35 @@ static const struct {
     bool may_be_ours; // this connector publishes such events itself: the ERP knows those
 } handlers[] = {{"order.placed", place, false}, {"order.changed", change, true}};
 
+// What is here of the customer goes; the ERP is told to do likewise, by a document of its own.
+static int erase(struct erp *erp, const touchbus_event *event, char *why) {
+    const char *customer = touchbus_event_get(event, "customer");
+    struct order_event order_event;
+    char name[NAME_MAX];
+    size_t size = 0;
+    int r = exchange_erase(erp->outbox, erp->inbox, customer, order_document_id);
+    r = r == 0 ? order_event_read(event, kit_incarnation(erp->kit), false, &order_event) : r;
+    if (r != 0) {
+        snprintf(why, ORDER_WHY_BYTES, "the event has no data");
+        return r;
+    }
+    _cleanup_free_ char *text = order_erasure_text(&order_event.facts, &size);
+    snprintf(name, sizeof(name), "%s.erasure.json", customer);
+    r = text != NULL ? outbox_put(erp->outbox, name, text, size) : -ENOMEM;
+    order_event_clear(&order_event);
+    kit_count(erp->kit, ERP_ERASED, r == 0);
+    return r;
+}
+
 static int apply(struct erp *erp, const touchbus_event *event, char *why) {
     size_t i = 0;
+    if (touchbus_event_erases(event)) {
+        return erase(erp, event, why);
+    }
+    if (touchbus_event_redacted(event)) { // nothing to hand over, and nobody to name
+        kit_count(erp->kit, ERP_REDACTED, 1);
+        return 0;
+    }
     while (i < sizeof(handlers) / sizeof(handlers[0]) &&
            strcmp(handlers[i].type, touchbus_event_get(event, "type")) != 0) {
         i++;
@@ -190,6 +224,7 @@ static void erp_deliver(void *state, touchbus_event *const *events, size_t n_eve
 
 static int erp_collect(void *state) {
     struct erp *erp = state;
+    exchange_tend(erp->outbox, erp->inbox, erp->conf->keep_us, &erp->tend_us);
     return inbox_collect(erp->inbox);
 }
 
@@ -200,7 +235,7 @@ static void erp_settled(void *state, void *item, const struct kit_ack *ack) {
 
 // ---- the descriptor
 
-static const char *const types[] = {"order.placed", "order.changed", NULL};
+static const char *const types[] = {"order.placed", "order.changed", "privacy.changed", NULL};
 
 static const struct option_row options[] = {
     {.name = "outbox",
@@ -215,6 +250,16 @@ static const struct option_row options[] = {
      .argument = "DIR",
      .help = "Where the ERP renames its reports into; done and failed stand beside it. By default "
              "inbox in the connector's folder of --state."},
+    {.name = "keep",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct erp_conf, keep_us),
+     .default_text = "400d",
+     .min = INT64_C(86400) * CLOCK_US_PER_S,
+     .max = INT64_C(36500) * 86400 * CLOCK_US_PER_S,
+     .argument = "TIME",
+     .help =
+         "How long what was handed over is remembered after its last change, and reports are kept "
+         "in done. An order that comes again later than that is taken for a new one."},
 };
 
 static const struct kit_connector connector = {
@@ -224,7 +269,8 @@ static const struct kit_connector connector = {
         "order.placed writes OUTBOX/<order id>.json, order.changed rewrites it with the new status "
         "and revision; a repeat changes nothing. A file in INBOX reports order.changed and "
         "price.changed, one JSON object or a list of them, and moves to done when the broker has "
-        "all of it, or to failed with the reason beside it.",
+        "all of it, or to failed with the reason beside it. When a customer is erased, what is "
+        "kept here of them goes, and OUTBOX/<customer>.erasure.json says so.",
     .after = "FILES\n"
              "  STATE/erp/outbox   order documents; the ERP may take them away\n"
              "  STATE/erp/inbox    reports; write aside (.NAME or NAME.tmp), then rename\n"

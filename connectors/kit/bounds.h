@@ -33,6 +33,8 @@ enum {
     OUTAGE_MS_MAX = 5000,
     RESUBSCRIBE_MS = 2000,
 
+    EXCHANGE_TEND_MS = 3600 * 1000, // what is too old in records and done goes this often
+
     COLLECT_MS = 1000, // default of collect_every_ms
     COLLECT_FAIL_MS_MAX = 30000,
     LOOP_MS = 250,    // the loop looks around at least this often

@@ -248,3 +248,13 @@ int inbox_collect(struct inbox *inbox) {
     }
     return r < 0 ? r : 0;
 }
+
+// ---- what is kept
+
+int inbox_erase(struct inbox *inbox, const char *const *texts, size_t n_texts) {
+    return inbox_folders_erase(&inbox->folders, texts, n_texts);
+}
+
+int inbox_expire(struct inbox *inbox, int64_t age_us) {
+    return inbox_folders_expire(&inbox->folders, age_us);
+}

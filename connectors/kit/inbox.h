@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "connectors/kit/kit.h"
 
@@ -38,3 +39,9 @@ struct inbox *inbox_close(struct inbox *inbox); // takes NULL; returns NULL
 // The descriptor's collect and settled.
 int inbox_collect(struct inbox *inbox);
 void inbox_settled(struct inbox *inbox, void *item, const struct kit_ack *ack);
+// Removes what done and failed keep and speaks of any of the texts (ids of an erased person's
+// orders): in the file's name or as a word of its content. Reads every file there. 0; negative
+// errno: do it again.
+int inbox_erase(struct inbox *inbox, const char *const *texts, size_t n_texts);
+// Removes files of done that are older. 0; negative errno.
+int inbox_expire(struct inbox *inbox, int64_t age_us);

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     INBOX_NAME_BYTES = NAME_MAX + 1,
@@ -44,3 +45,8 @@ int inbox_folders_done(const struct inbox_folders *folders, const char *name, co
 // The same to failed, with why in NAME.reason.
 int inbox_folders_fail(const struct inbox_folders *folders, const char *name, const char *hash,
                        const char *why);
+
+// As inbox_erase and inbox_expire.
+int inbox_folders_erase(const struct inbox_folders *folders, const char *const *texts,
+                        size_t n_texts);
+int inbox_folders_expire(const struct inbox_folders *folders, int64_t age_us);

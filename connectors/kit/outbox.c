@@ -13,25 +13,12 @@
 #include <xxhash.h>
 
 #include "connectors/kit/files.h"
-#include "connectors/kit/outbox.h"
+#include "connectors/kit/outbox_private.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum { HASH_TEXT_BYTES = 33, DOCUMENT_MODE = 0640 };
-
-struct record {
-    char name[NAME_MAX + 1];
-    void *bytes;
-    size_t size;
-};
-
-struct outbox {
-    int documents_fd, records_fd;
-    bool documents_changed;
-    struct record records[OUTBOX_RECORDS_MAX];
-    size_t n_records;
-};
 
 char *outbox_escape(const char *text, char ret[static OUTBOX_PART_BYTES]) {
     static const char plain[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
@@ -130,8 +117,12 @@ static void *copy_of(const void *bytes, size_t size) {
     return copy;
 }
 
-int outbox_remember(struct outbox *outbox, const char *name, const void *bytes, size_t size) {
+int outbox_remember(struct outbox *outbox, const char *name, const char *owner, const void *bytes,
+                    size_t size) {
     struct record *record = find_record(outbox, name);
+    if (owner != NULL && (strlen(owner) >= OUTBOX_OWNER_BYTES || strpbrk(owner, "@./") != NULL)) {
+        return -EINVAL;
+    }
     if ((record == NULL && outbox->n_records == OUTBOX_RECORDS_MAX) || strlen(name) > NAME_MAX) {
         return -ENOBUFS;
     }
@@ -143,13 +134,16 @@ int outbox_remember(struct outbox *outbox, const char *name, const void *bytes, 
         record = &outbox->records[outbox->n_records++];
         snprintf(record->name, sizeof(record->name), "%s", name);
     }
+    if (owner != NULL) {
+        snprintf(record->owner, sizeof(record->owner), "%s", owner);
+    }
     free(record->bytes);
     record->bytes = copy;
     record->size = size;
     return 0;
 }
 
-static int read_record(const struct outbox *outbox, const char *name, void **ret,
+int outbox_read_record(const struct outbox *outbox, const char *name, void **ret,
                        size_t *ret_size) {
     _cleanup_(cleanup_close) int fd =
         openat(outbox->records_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -173,7 +167,7 @@ static int read_record(const struct outbox *outbox, const char *name, void **ret
 int outbox_recall(struct outbox *outbox, const char *name, void **ret, size_t *ret_size) {
     const struct record *record = find_record(outbox, name);
     if (record == NULL) {
-        return read_record(outbox, name, ret, ret_size);
+        return outbox_read_record(outbox, name, ret, ret_size);
     }
     void *copy = copy_of(record->bytes, record->size);
     if (copy == NULL) {
@@ -184,11 +178,25 @@ int outbox_recall(struct outbox *outbox, const char *name, void **ret, size_t *r
     return 0;
 }
 
+// The link first: a record without one would not be found by its owner.
+static int write_record(const struct outbox *outbox, const struct record *record) {
+    char link[NAME_MAX + 1];
+    if (record->owner[0] != '\0') {
+        int length = snprintf(link, sizeof(link), "@%s@%s", record->owner, record->name);
+        if (length < 0 || (size_t)length >= sizeof(link)) {
+            return -ENAMETOOLONG;
+        }
+        if (symlinkat(record->name, outbox->records_fd, link) != 0 && errno != EEXIST) {
+            return -errno;
+        }
+    }
+    return write_file(outbox->records_fd, record->name, record->bytes, record->size);
+}
+
 int outbox_flush(struct outbox *outbox) {
     int r = outbox->documents_changed && fsync(outbox->documents_fd) != 0 ? -errno : 0;
     for (size_t i = 0; i < outbox->n_records && r == 0; i++) {
-        const struct record *record = &outbox->records[i];
-        r = write_file(outbox->records_fd, record->name, record->bytes, record->size);
+        r = write_record(outbox, &outbox->records[i]);
     }
     if (r == 0 && outbox->n_records > 0 && fsync(outbox->records_fd) != 0) {
         r = -errno;

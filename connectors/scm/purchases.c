@@ -42,10 +42,11 @@ static int recall(struct purchases *purchases, const char *order_id, char name[s
     return r == 0 ? order_document_read(bytes, size, ret) : r;
 }
 
-static int remember(struct purchases *purchases, const char *name, const json_t *document) {
+static int remember(struct purchases *purchases, const char *name, const char *owner,
+                    const json_t *document) {
     size_t size = 0;
     _cleanup_free_ char *text = order_document_text(document, &size);
-    return text != NULL ? outbox_remember(purchases->outbox, name, text, size) : -ENOMEM;
+    return text != NULL ? outbox_remember(purchases->outbox, name, owner, text, size) : -ENOMEM;
 }
 
 static int put(struct purchases *purchases, const char *order_id, const char *supplier_id,
@@ -127,12 +128,13 @@ int purchases_place(struct purchases *purchases, const struct order_event *event
     }
     const struct ubl_party *suppliers[SUPPLIERS_MAX + 1];
     size_t n_suppliers = suppliers_of(purchases, order, suppliers);
+    order_document_trim(document); // suppliers get no personal data: none is remembered
     json_object_set_new(document, "suppliers", suppliers_json(suppliers, n_suppliers));
     bool is_news = stored == NULL || !order_document_same(stored, document);
     for (size_t i = 0; i < n_suppliers && is_news && r == 0; i++) {
         r = write_order(purchases, order, event, suppliers[i]);
     }
-    return r < 0 ? r : remember(purchases, name, document);
+    return r < 0 ? r : remember(purchases, name, event->facts.customer, document);
 }
 
 // ---- changing
@@ -183,5 +185,5 @@ int purchases_change(struct purchases *purchases, const struct order_event *even
     if (is_cancelled(change->status) && !is_cancelled(text_of(stored, "status"))) {
         r = write_cancellations(purchases, document, event);
     }
-    return r < 0 ? r : remember(purchases, name, document);
+    return r < 0 ? r : remember(purchases, name, event->facts.customer, document);
 }

@@ -11,19 +11,24 @@
 
 #include "connectors/dialect/order_event.h"
 #include "connectors/dialect/ubl.h"
+#include "connectors/kit/exchange.h"
 #include "connectors/kit/inbox.h"
 #include "connectors/kit/kit.h"
 #include "connectors/kit/outbox.h"
 #include "connectors/scm/purchases.h"
 #include "connectors/scm/suppliers.h"
+#include "schemas/base/clock.h"
 
 struct scm_conf {
     char *inbox, *outbox, *buyer, *default_supplier;
     struct option_list suppliers;
+    int64_t keep_us;
 };
 
 struct scm {
     struct kit *kit;
+    const struct scm_conf *conf;
+    int64_t tend_us;
     struct outbox *outbox;
     struct inbox *inbox;
     struct inbox_options inbox_options;
@@ -33,9 +38,15 @@ struct scm {
     char *buyer_text;
 };
 
-enum scm_counter { SCM_DOCUMENTS, SCM_LINES_WITHOUT_SUPPLIER, SCM_UNKNOWN_ORDERS };
-static const char *const counters[] = {"documents", "lines_without_supplier", "unknown_orders",
-                                       NULL};
+enum scm_counter {
+    SCM_DOCUMENTS,
+    SCM_LINES_WITHOUT_SUPPLIER,
+    SCM_UNKNOWN_ORDERS,
+    SCM_ERASED,
+    SCM_REDACTED
+};
+static const char *const counters[] = {
+    "documents", "lines_without_supplier", "unknown_orders", "erased", "redacted", NULL};
 
 static void scm_close(void *state) {
     struct scm *scm = state;
@@ -103,6 +114,7 @@ static int scm_open(struct kit *kit, const void *conf, void **ret_state) {
         return -ENOMEM;
     }
     scm->kit = kit;
+    scm->conf = scm_conf;
     scm->inbox_options = (struct inbox_options){.folder = scm->inbox_path,
                                                 .file_bytes_max = UBL_BYTES_MAX,
                                                 .read = ubl_read_supply,
@@ -131,6 +143,16 @@ static const struct {
 
 static int apply(struct scm *scm, struct purchases *purchases, const touchbus_event *event,
                  char *why) {
+    if (touchbus_event_erases(event)) { // suppliers know orders, no persons: they are not told
+        int r = exchange_erase(scm->outbox, scm->inbox, touchbus_event_get(event, "customer"),
+                               order_document_id);
+        kit_count(scm->kit, SCM_ERASED, r == 0);
+        return r;
+    }
+    if (touchbus_event_redacted(event)) {
+        kit_count(scm->kit, SCM_REDACTED, 1);
+        return 0;
+    }
     for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
         if (strcmp(handlers[i].type, touchbus_event_get(event, "type")) != 0) {
             continue;
@@ -175,6 +197,7 @@ static void scm_deliver(void *state, touchbus_event *const *events, size_t n_eve
 
 static int scm_collect(void *state) {
     struct scm *scm = state;
+    exchange_tend(scm->outbox, scm->inbox, scm->conf->keep_us, &scm->tend_us);
     return inbox_collect(scm->inbox);
 }
 
@@ -185,7 +208,7 @@ static void scm_settled(void *state, void *item, const struct kit_ack *ack) {
 
 // ---- the descriptor
 
-static const char *const types[] = {"order.placed", "order.changed", NULL};
+static const char *const types[] = {"order.placed", "order.changed", "privacy.changed", NULL};
 
 static const struct option_row options[] = {
     {.name = "supplier",
@@ -221,6 +244,15 @@ static const struct option_row options[] = {
      .argument = "DIR",
      .help = "Where the suppliers' documents are renamed into; done and failed stand beside it. By "
              "default inbox in the connector's folder of --state."},
+    {.name = "keep",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct scm_conf, keep_us),
+     .default_text = "400d",
+     .min = INT64_C(86400) * CLOCK_US_PER_S,
+     .max = INT64_C(36500) * 86400 * CLOCK_US_PER_S,
+     .argument = "TIME",
+     .help = "How long what was ordered is remembered after its last change, and reports are kept "
+             "in done. An order that comes again later than that is taken for a new one."},
 };
 
 static const struct kit_connector connector = {
@@ -231,7 +263,9 @@ static const struct kit_connector connector = {
         "order.changed to cancelled adds <order id>.<supplier>.cancellation.xml, a UBL "
         "OrderCancellation. A repeat changes nothing. A UBL OrderResponse or DespatchAdvice in "
         "INBOX becomes supply.changed, one an order, and moves to done when the broker has all of "
-        "it, or to failed with the reason beside it.",
+        "it, or to failed with the reason beside it. When a customer is erased, what is kept here "
+        "of "
+        "their orders goes.",
     .after = "FILES\n"
              "  STATE/scm/outbox   documents; the suppliers' mailbox may take them away\n"
              "  STATE/scm/inbox    answers; write aside (.NAME or NAME.tmp), then rename\n"

@@ -30,7 +30,7 @@ def build(folder):
     run("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "notes.c", "-o", "touchbus-notes", *flags, cwd=outside)
     exported = {line.split()[-1] for line in run("nm", "-g", "--defined-only", os.path.join(libraries, "libtouchbus-kit.a")).splitlines()
                 if len(line.split()) == 3}
-    foreign = {name for name in exported if not name.startswith(("kit_", "inbox_", "outbox_", "logging_", "clock_", "options_"))}
+    foreign = {name for name in exported if not name.startswith(("kit_", "exchange_", "inbox_", "outbox_", "logging_", "clock_", "options_"))}
     assert exported and not foreign, f"libtouchbus-kit.a exports {foreign}"
     return os.path.join(outside, "touchbus-notes"), libraries
 

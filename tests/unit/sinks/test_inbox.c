@@ -163,6 +163,48 @@ static void test_failed_has_its_reason_beside_it(void **state) {
     assert_string_equal(text, "it is bad\n");
 }
 
+static size_t n_of(int folder_fd) {
+    size_t n = 0;
+    DIR *folder = fdopendir(openat(folder_fd, ".", O_RDONLY | O_DIRECTORY));
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        n += entry->d_name[0] != '.';
+    }
+    closedir(folder);
+    return n;
+}
+
+static void test_erasing_takes_what_speaks_of_an_order_as_a_word(void **state) {
+    struct fixture *fixture = *state;
+    static const char *const texts[] = {"o-1", "x/2"};
+    static const char *const files[][2] = {{"a.json", "{\"order_id\":\"o-1\"}"},
+                                           {"b.xml", "<ID>x/2</ID>"},
+                                           {"o-1.json", "{}"},
+                                           {"c.json", "{\"order_id\":\"o-10\"}"},
+                                           {"d.json", "{\"order_id\":\"foo-1\"}"},
+                                           {"e.json", ""}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        drop(fixture, files[i][0], files[i][1], true);
+        assert_int_equal(inbox_folders_done(&fixture->folders, files[i][0], "hash"), 0);
+    }
+    drop(fixture, "bad.json", "[{\"order_id\":\"o-1\"},", true);
+    assert_int_equal(inbox_folders_fail(&fixture->folders, "bad.json", "hash", "cut"), 0);
+    assert_int_equal(inbox_folders_erase(&fixture->folders, texts, 0), 0);
+    assert_int_equal(n_of(fixture->folders.done_fd), 6);
+    assert_int_equal(inbox_folders_erase(&fixture->folders, texts, 2), 0);
+    assert_int_equal(n_of(fixture->folders.done_fd), 3);
+    assert_int_equal(n_of(fixture->folders.failed_fd), 1); // the reason
+}
+
+static void test_old_reports_leave_done(void **state) {
+    struct fixture *fixture = *state;
+    drop(fixture, "old.json", "{}", true);
+    drop(fixture, "new.json", "{}", false);
+    assert_int_equal(inbox_folders_done(&fixture->folders, "old.json", "hash"), 0);
+    assert_int_equal(inbox_folders_done(&fixture->folders, "new.json", "hash"), 0);
+    assert_int_equal(inbox_folders_expire(&fixture->folders, INT64_C(86400) * 1000000), 0);
+    assert_int_equal(n_of(fixture->folders.done_fd), 1);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -173,6 +215,8 @@ int main(void) {
         TEST(test_hash_follows_from_name_and_content),
         TEST(test_done_overwrites_no_other_file),
         TEST(test_failed_has_its_reason_beside_it),
+        TEST(test_erasing_takes_what_speaks_of_an_order_as_a_word),
+        TEST(test_old_reports_leave_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,7 @@ static void test_record_is_there_only_after_the_flush(void **state) {
     void *bytes = NULL;
     size_t size = 0;
     assert_int_equal(outbox_put(fixture->outbox, "a.json", "1", 1), 0);
-    assert_int_equal(outbox_remember(fixture->outbox, "a.json", "one", 3), 0);
+    assert_int_equal(outbox_remember(fixture->outbox, "a.json", NULL, "one", 3), 0);
     assert_true(has(fixture, "a.json"));
     assert_int_equal(count(fixture->records), 0);
     assert_int_equal(outbox_recall(fixture->outbox, "a.json", &bytes, &size), 0);
@@ -121,7 +121,7 @@ static void test_record_is_there_only_after_the_flush(void **state) {
     free(bytes);
     outbox_forget(fixture->outbox);
     assert_int_equal(outbox_recall(fixture->outbox, "a.json", &bytes, &size), 1);
-    assert_int_equal(outbox_remember(fixture->outbox, "a.json", "two", 3), 0);
+    assert_int_equal(outbox_remember(fixture->outbox, "a.json", NULL, "two", 3), 0);
     assert_int_equal(outbox_flush(fixture->outbox), 0);
     assert_int_equal(outbox_recall(fixture->outbox, "a.json", &bytes, &size), 0);
     assert_memory_equal(bytes, "two", 3);
@@ -134,6 +134,74 @@ static void test_folder_that_is_gone_is_an_error_not_a_loss(void **state) {
     rmdir(fixture->documents);
     assert_true(outbox_put(fixture->outbox, "a.json", "1", 1) < 0);
     mkdir(fixture->documents, 0700);
+}
+
+// ---- what is no longer kept
+
+static void remember(struct fixture *fixture, const char *name, const char *owner) {
+    assert_int_equal(outbox_remember(fixture->outbox, name, owner, name, strlen(name)), 0);
+    assert_int_equal(outbox_flush(fixture->outbox), 0);
+}
+
+static bool is_remembered(struct fixture *fixture, const char *name) {
+    void *bytes = NULL;
+    size_t size = 0;
+    int r = outbox_recall(fixture->outbox, name, &bytes, &size);
+    free(bytes);
+    return r == 0;
+}
+
+static void take_note(void *user, const void *bytes, size_t size) {
+    (void)bytes;
+    *(size_t *)user += size;
+}
+
+static void test_an_owner_is_erased_with_documents_and_nobody_else(void **state) {
+    struct fixture *fixture = *state;
+    size_t told = 0;
+    static const char *const documents[] = {"o-1.json", "o-1.acme.order.xml", ".o-1.json.new",
+                                            "o-10.json", "o-2.json"};
+    for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++) {
+        assert_int_equal(outbox_put(fixture->outbox, documents[i], "x", 1), 0);
+    }
+    remember(fixture, "o-1.json", "c4");
+    remember(fixture, "o-1.json", "c4"); // changed
+    remember(fixture, "o-2.json", "c42");
+    remember(fixture, "o-10.json", NULL);
+    assert_int_equal(outbox_each(fixture->outbox, "c4", take_note, &told), 0);
+    assert_int_equal(told, strlen("o-1.json"));
+    assert_int_equal(outbox_erase(fixture->outbox, "c4"), 0);
+    assert_false(is_remembered(fixture, "o-1.json"));
+    assert_true(is_remembered(fixture, "o-2.json"));
+    assert_true(is_remembered(fixture, "o-10.json"));
+    assert_int_equal(count(fixture->documents), 2);
+    assert_true(has(fixture, "o-2.json") && has(fixture, "o-10.json"));
+    assert_int_equal(count(fixture->records), 3); // two records, a link
+    assert_int_equal(outbox_erase(fixture->outbox, "c4"), 0);
+    assert_int_equal(outbox_erase(fixture->outbox, "c42"), 0);
+    assert_int_equal(count(fixture->records), 1);
+}
+
+static void test_an_owner_cannot_name_a_path(void **state) {
+    struct fixture *fixture = *state;
+    assert_true(outbox_remember(fixture->outbox, "a.json", "../c4", "x", 1) < 0);
+    assert_true(outbox_remember(fixture->outbox, "a.json", "c4@c5", "x", 1) < 0);
+}
+
+static void test_old_records_are_forgotten_with_their_links(void **state) {
+    struct fixture *fixture = *state;
+    remember(fixture, "old.json", "c4");
+    remember(fixture, "new.json", "c4");
+    char path[512];
+    snprintf(path, sizeof(path), "%s/old.json", fixture->records);
+    const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    const int64_t day_us = INT64_C(86400) * 1000000;
+    assert_int_equal(outbox_expire(fixture->outbox, day_us), 0);
+    assert_int_equal(outbox_expire(fixture->outbox, day_us), 0);
+    assert_false(is_remembered(fixture, "old.json"));
+    assert_true(is_remembered(fixture, "new.json"));
+    assert_int_equal(count(fixture->records), 2);
 }
 
 // ---- suppliers
@@ -217,6 +285,25 @@ static void test_repeat_does_not_order_again_what_was_taken(void **state) {
     assert_int_equal(fixture->purchases.n_documents, 2);
 }
 
+static void test_what_is_remembered_of_an_order_is_its_customers_and_holds_no_keys(void **state) {
+    struct fixture *fixture = *state;
+    struct order_event event =
+        event_at(5, "{\"order_id\":\"o-1\",\"currency\":\"EUR\",\"ship_to\":\"canary\","
+                    "\"lines\":[{\"sku\":\"A-1\",\"quantity\":1,\"price\":\"1.00\"}]}");
+    char why[ORDER_WHY_BYTES];
+    void *bytes = NULL;
+    size_t size = 0;
+    assert_int_equal(purchases_place(&fixture->purchases, &event, why), 0);
+    assert_int_equal(outbox_flush(fixture->outbox), 0);
+    assert_int_equal(outbox_recall(fixture->outbox, "o-1.json", &bytes, &size), 0);
+    assert_null(memmem(bytes, size, "canary", 6));
+    free(bytes);
+    assert_true(has(fixture, "o-1.acme.order.xml"));
+    assert_int_equal(outbox_erase(fixture->outbox, "c1"), 0);
+    assert_int_equal(count(fixture->documents), 0);
+    assert_int_equal(count(fixture->records), 0);
+}
+
 static void test_cancellation_goes_to_each_supplier_once(void **state) {
     struct fixture *fixture = *state;
     place(fixture, 5);
@@ -244,10 +331,14 @@ int main(void) {
         cmocka_unit_test(test_long_names_stay_apart),
         TEST(test_record_is_there_only_after_the_flush),
         TEST(test_folder_that_is_gone_is_an_error_not_a_loss),
+        TEST(test_an_owner_is_erased_with_documents_and_nobody_else),
+        TEST(test_an_owner_cannot_name_a_path),
+        TEST(test_old_records_are_forgotten_with_their_links),
         TEST(test_first_supplier_that_fits_wins),
         cmocka_unit_test(test_bad_supplier_rows_are_named),
         TEST(test_order_is_one_document_a_supplier),
         TEST(test_repeat_does_not_order_again_what_was_taken),
+        TEST(test_what_is_remembered_of_an_order_is_its_customers_and_holds_no_keys),
         TEST(test_cancellation_goes_to_each_supplier_once),
         TEST(test_change_of_an_unknown_order_tells_no_supplier),
     };
