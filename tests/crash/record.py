@@ -53,9 +53,10 @@ def preloaded(state, trace, **settings):
 class Stage:
     """One port, clients that outlive the broker, and the broker's lives."""
 
-    def __init__(self, folder, daemon="touchbusd", settings=SETTINGS):
+    def __init__(self, folder, daemon="touchbusd", settings=SETTINGS, state=None, preload=True):
         os.makedirs(folder, exist_ok=True)
-        self.record, self.daemon, self.settings = Record(folder), daemon, settings
+        self.record, self.daemon, self.settings, self.preload = Record(folder), daemon, settings, preload
+        self.record.state = state or self.record.state
         self.port, self.clients, self.broker = free_ports(), [], None
         open(self.record.trace, "ab").close()
         with open(self.record.at, "wb") as file:
@@ -87,7 +88,7 @@ class Stage:
         with open(self.record.lives, "a", encoding="utf-8") as file:
             file.write(f"{os.path.getsize(self.record.trace)}\n")
         self.broker = Process([program(self.daemon), "--state", self.record.state, "--port", str(self.port), *self.settings],
-                              self.record.log, preloaded(self.record.state, self.record.trace, **settings))
+                              self.record.log, preloaded(self.record.state, self.record.trace, **settings) if self.preload else None)
         return self.broker
 
     def ready(self):

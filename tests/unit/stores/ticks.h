@@ -13,7 +13,7 @@ enum { TICKS_CUSTOMERS = 20, TICKS_EVENTS_MAX = 64 };
 
 void ticks_one(struct broker *broker, size_t n);
 void ticks_erase(struct broker *broker, uint64_t customer); // the event that erases it, folded
-void ticks_point(struct broker *broker); // a restore point
+void ticks_point(struct broker *broker);                    // a restore point
 // Folds into the base and trims, as retention does. Returns the blocks that went.
 unsigned ticks_trim(struct broker *broker, uint64_t floor);
 void ticks_hash(struct view *view, char ret[static 65]);
