@@ -11,13 +11,22 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/stores/rehash.h"
 #include "broker/stores/state_internal.h"
 #include "broker/stores/store.h"
+#include "view.pb-c.h"
 
-enum { TRIES_MAX = 5, EXIT_EQUAL = 0, EXIT_NO = 1, EXIT_NO_BROKER = 3 };
+enum {
+    TRIES_MAX = 5,
+    SETTLE_TRIES_MAX = 300, // 30 s for an erasure that is under way
+    SETTLE_WAIT_MS = 100,
+    EXIT_EQUAL = 0,
+    EXIT_NO = 1,
+    EXIT_NO_BROKER = 3,
+};
 
 struct verify {
     const char *state;
@@ -26,7 +35,7 @@ struct verify {
     char scratch[STATE_PATH_BYTES];
     struct log *log;
     struct keys *keys;
-    uint64_t applied;
+    uint64_t applied, n_destroyed;
     char live[65], rebuilt[65];
 };
 
@@ -49,21 +58,59 @@ static int open_sub(struct verify *verify, const char *name, enum view_kind kind
     return r == 0 ? view_open(path, kind, 0, true, ret) : r;
 }
 
+struct erasures {
+    struct view_txn *txn;
+    uint64_t n;
+    bool pending; // a key is gone, the event that says so is not applied yet
+};
+
+static int look_at_erased(void *user, uint64_t customer, int64_t time_us) {
+    (void)time_us;
+    struct erasures *erasures = user;
+    uint8_t key[8];
+    const void *value;
+    size_t size;
+    store_be64(key, customer);
+    erasures->n++;
+    int r = erasures->txn == NULL
+                ? 1
+                : view_get(erasures->txn, VIEW_CUSTOMERS, key, sizeof(key), &value, &size);
+    if (r == 0) {
+        View__Customer *record = view__customer__unpack(NULL, size, value);
+        r = record == NULL ? -EBADMSG : 0;
+        erasures->pending = erasures->pending || (r == 0 && record->erased_sequence == 0);
+        view__customer__free_unpacked(record, NULL);
+    }
+    return r < 0 ? r : 0;
+}
+
+// -EAGAIN: a customer is being erased. Until that is applied the view holds what was folded with a
+// key that a rebuild does not have.
 static int hash_live(struct verify *verify) {
     struct view *view = NULL;
-    struct view_txn *txn = NULL;
+    struct erasures erasures = {.n = 0};
     tell(verify, "hash the live view", 0, 1);
     int r = open_sub(verify, "view", VIEW_LIVE, &view);
     if (r == 0) {
-        r = view_begin(view, false, &txn);
+        r = view_begin(view, false, &erasures.txn);
     }
     if (r == 0) {
-        verify->applied = view_applied(txn);
-        r = view_hash(txn, verify->live);
-        view_abort(txn);
+        verify->applied = view_applied(erasures.txn);
+        r = keys_each_destroyed(verify->keys, look_at_erased, &erasures);
+        verify->n_destroyed = erasures.n;
+        r = r == 0 && erasures.pending ? -EAGAIN : r;
+        r = r == 0 ? view_hash(erasures.txn, verify->live) : r;
+        view_abort(erasures.txn);
     }
     view_close(view);
     return r;
+}
+
+// Whether a key was destroyed since the live view was hashed: its events could not be read then.
+static bool was_destroyed(struct verify *verify) {
+    struct erasures erasures = {.n = 0};
+    return keys_each_destroyed(verify->keys, look_at_erased, &erasures) == 0 &&
+           erasures.n != verify->n_destroyed;
 }
 
 static void tell_rehash(void *user, const char *phase, uint64_t done, uint64_t total) {
@@ -113,34 +160,26 @@ static int enter(struct verify *verify) {
     return store_is_locked(path) ? 0 : -ESRCH;
 }
 
-static int count_destroyed(void *user, uint64_t customer, int64_t time_us) {
-    (void)customer, (void)time_us;
-    ++*(uint64_t *)user;
-    return 0;
-}
-
-// Whether a key was destroyed that *n_known does not count yet; counts it. The live view holds what
-// was folded with the key until the event that erases is applied; a rebuild beside it does not.
-static bool was_destroyed(struct verify *verify, uint64_t *n_known) {
-    uint64_t n = 0;
-    if (keys_each_destroyed(verify->keys, count_destroyed, &n) != 0 || n == *n_known) {
-        return false;
+static int hash_settled(struct verify *verify) {
+    int r = hash_live(verify);
+    for (int i = 0; r == -EAGAIN && i < SETTLE_TRIES_MAX; i++) {
+        struct timespec wait = {.tv_nsec = SETTLE_WAIT_MS * 1000000L};
+        nanosleep(&wait, NULL);
+        r = hash_live(verify);
     }
-    *n_known = n;
-    return true;
+    return r;
 }
 
 static int compare(struct verify *verify) {
-    uint64_t n_destroyed = 0;
     int r = -ENODATA;
     for (int i = 0; r == -ENODATA && i < TRIES_MAX; i++) {
-        r = hash_live(verify);
+        r = hash_settled(verify);
         if (r == 0) {
             r = rebuild_beside(verify);
         }
-        if (r == 0 && strcmp(verify->live, verify->rebuilt) != 0 &&
-            was_destroyed(verify, &n_destroyed) && i < TRIES_MAX - 1) {
-            r = -ENODATA; // an erasure may have come in between: again
+        if (r == 0 && strcmp(verify->live, verify->rebuilt) != 0 && i < TRIES_MAX - 1 &&
+            was_destroyed(verify)) {
+            r = -ENODATA;
         }
     }
     return r;
@@ -176,7 +215,10 @@ int verify_run(const char *state_dir, FILE *out) {
         r = r == 0 ? compare(&verify) : r;
         status = r == 0 ? conclude(&verify) : EXIT_NO;
         if (r < 0) {
-            fail(&verify, r == -ENODATA ? "retention trims faster than this can read" : "verify",
+            fail(&verify,
+                 r == -ENODATA  ? "retention trims faster than this can read"
+                 : r == -EAGAIN ? "an erasure is under way"
+                                : "verify",
                  r);
         }
     }
