@@ -4,7 +4,8 @@
 //
 // Fold versions: the blocks behind the base are gone, so it cannot be rebuilt. A fold of a newer
 // version therefore must read every record that an older one wrote (add fields, never change their
-// meaning), and goes on from it as it is. A base of a newer version than the program's is refused.
+// meaning), and goes on from it as it is; where what stood readable is to be sealed, base_upgrade
+// writes it anew. A base of a newer version than the program's is refused.
 #pragma once
 
 #include <stddef.h>

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "broker/stores/base.h"
+#include "broker/stores/base_upgrade.h"
 #include "broker/stores/disk.h"
 #include "broker/stores/state_internal.h"
 #include "broker/stores/store.h"
@@ -171,6 +172,7 @@ static int open_base(struct broker *broker) {
     uint64_t applied = 0;
     size_t map = (size_t)broker->configuration.view_map_bytes;
     int r = state_path(broker->configuration.state, "base", path);
+    r = r == 0 ? base_upgrade(path, map, broker->keys) : r;
     r = r == 0 ? base_open(path, map, broker->log, &broker->base, &applied) : r;
     // Of a log that has everything, the base holds nothing that cannot be folded again.
     if (r == -ESTALE && broker->configuration.accept_older_log && log_first(broker->log) == 1) {

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// A base that fold version 1 wrote, with keys, attributes, orders and quotes readable, is written
+// anew with all of that sealed. What the log has trimmed cannot be folded again, so the rows are
+// carried over. Everything else of an older version is rebuilt from base and log.
+#pragma once
+
+#include <stddef.h>
+
+#include "broker/stores/keys.h"
+
+// Before base_open. The new base is built beside dir and takes its place at once. 0, also where
+// there is nothing to do; a negative errno: dir is as it was.
+int base_upgrade(const char *dir, size_t map_bytes, struct keys *keys);
