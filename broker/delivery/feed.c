@@ -227,7 +227,7 @@ int feed_write(struct feed *feed, const struct block_head *block, const struct b
         logging_error("event=damaged-event sequence=%" PRIu64 " what=seal", entry->sequence);
         return r;
     }
-    frame_event_end(frame, entry->open_size, plain_size, r == 0, attempt);
+    frame_event_end(frame, entry->open_size, plain_size, r == 0 ? plain_size : 0, attempt);
     return 0;
 }
 

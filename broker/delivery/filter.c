@@ -99,6 +99,11 @@ int filter_judge(const struct filter *filter, const struct block_head *block,
     return 0;
 }
 
+bool filter_takes(const struct filter *filter, const char *type, uint64_t customer) {
+    return (!filter->customer || filter->customer == customer) &&
+           (name_judge(filter, type) & FILTER_TYPE) && (name_judge(filter, "") & FILTER_CHANNEL);
+}
+
 void filter_names_clear(struct filter_names *names) {
     free(names->passes);
     *names = (struct filter_names){0};

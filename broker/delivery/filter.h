@@ -31,6 +31,8 @@ bool filter_equal(const struct filter *one, const struct filter *other);
 // 0 or -ENOMEM.
 int filter_judge(const struct filter *filter, const struct block_head *block,
                  struct filter_names *names);
+// Whether an event of this type on no channel, of this customer, would pass.
+bool filter_takes(const struct filter *filter, const char *type, uint64_t customer);
 void filter_names_clear(struct filter_names *names);
 // entry is of the block judged last.
 bool filter_passes(const struct filter *filter, const struct filter_names *names,

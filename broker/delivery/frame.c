@@ -168,31 +168,31 @@ bool frame_is_full(const struct frame *frame) {
     return frame->n_events >= DELIVERY_EVENTS_MAX || frame->used >= FRAME_TARGET_BYTES;
 }
 
-uint8_t *frame_event(struct frame *frame, const void *open, size_t open_size, size_t plain_size) {
+uint8_t *frame_event(struct frame *frame, const void *open, size_t open_size, size_t plain_max) {
     assert(frame->n_events < DELIVERY_EVENTS_MAX);
     // What follows the last event is reserved with it, so that finishing cannot fail on memory.
-    if (frame_reserve(frame, open_size + plain_size + FRAME_TAIL_BYTES +
+    if (frame_reserve(frame, open_size + plain_max + FRAME_TAIL_BYTES +
                                  (frame->n_events + 1) * sizeof(uint64_t)) < 0)
         return NULL;
     uint8_t *to = frame->buffer + frame->used;
     to += put_tag(to, DELIVERY_EVENTS, WIRE_BYTES);
-    to += put_varint(to, open_size + plain_size);
+    to += put_varint(to, open_size + plain_max);
     memcpy(to, open, open_size);
     return to + open_size;
 }
 
-void frame_event_end(struct frame *frame, size_t open_size, size_t plain_size, bool with_plain,
+void frame_event_end(struct frame *frame, size_t open_size, size_t plain_max, size_t plain_size,
                      uint32_t attempt) {
+    assert(plain_size <= plain_max);
     uint8_t *start = frame->buffer + frame->used;
-    size_t tag = 1, length = varint_size(open_size + plain_size);
-    if (with_plain) {
-        frame->used += tag + length + open_size + plain_size;
-    } else {
-        size_t shorter = varint_size(open_size);
-        memmove(start + tag + shorter, start + tag + length, open_size);
-        put_varint(start + tag, open_size);
-        frame->used += tag + shorter + open_size;
+    size_t size = open_size + plain_size;
+    size_t tag = 1, length = varint_size(open_size + plain_max), shorter = varint_size(size);
+    if (plain_size < plain_max) {
+        if (shorter < length)
+            memmove(start + tag + shorter, start + tag + length, size);
+        put_varint(start + tag, size);
     }
+    frame->used += tag + shorter + size;
     frame->attempts[frame->n_events++] = attempt;
     frame->tried |= attempt > 1;
 }

@@ -44,10 +44,11 @@ struct frame {
 };
 
 bool frame_is_full(const struct frame *frame);
-// Begins an event and returns where its unsealed half of plain_size bytes goes; NULL: memory.
-uint8_t *frame_event(struct frame *frame, const void *open, size_t open_size, size_t plain_size);
-// Ends it. with_plain false: only the open half is delivered.
-void frame_event_end(struct frame *frame, size_t open_size, size_t plain_size, bool with_plain,
+// Begins an event and returns where its unsealed half of at most plain_max bytes goes; NULL:
+// memory.
+uint8_t *frame_event(struct frame *frame, const void *open, size_t open_size, size_t plain_max);
+// Ends it with the plain_size bytes that were written there.
+void frame_event_end(struct frame *frame, size_t open_size, size_t plain_max, size_t plain_size,
                      uint32_t attempt);
 // The message, ready to be sent; the frame is empty again. 0 or -ENOMEM.
 int frame_finish(struct frame *frame, const uint8_t incarnation[static INCARNATION_BYTES],

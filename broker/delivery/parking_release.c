@@ -122,6 +122,23 @@ bool parking_drop(struct subscription *subscription, uint64_t number, bool all, 
     return true;
 }
 
+bool parking_erase(struct subscription *subscription, uint64_t number, uint64_t sequence) {
+    struct parked *parked = parking_find(subscription, number);
+    if (!parked || parked->state != PARKED_WAITING || parked->first >= sequence)
+        return false;
+    parking_advance(parked, sequence);
+    parking_waive(subscription, number, sequence);
+    if (parked->first > parked->last) {
+        parking_end(subscription, parked);
+        return true;
+    }
+    uint64_t left = parked->last - parked->first + 1;
+    if (parked->waiting > left)
+        parked->waiting = left;
+    parked_release(subscription, parked);
+    return true;
+}
+
 struct parked *parking_wants(struct subscription *subscription) {
     if (!subscription->members || subscription->paused)
         return NULL;

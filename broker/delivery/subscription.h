@@ -200,6 +200,9 @@ bool parking_retry(struct subscription *subscription, uint64_t lane);
 // and under way. *ret_first, *ret_last: what was dropped lies between them, n of them.
 bool parking_drop(struct subscription *subscription, uint64_t lane, bool all, uint64_t *ret_first,
                   uint64_t *ret_last, uint64_t *ret_n);
+// Its person was erased as of `sequence`: what waits below it is given up, so that the erasing
+// event comes through. False: nothing waits below it, or it is under way (and comes out redacted).
+bool parking_erase(struct subscription *subscription, uint64_t lane, uint64_t sequence);
 // A lane under release that wants its next events looked up in (looked, last]; NULL: none.
 struct parked *parking_wants(struct subscription *subscription);
 // The next event of that lane, ascending; lanes as for offer. 0 or -ENOMEM.

@@ -46,7 +46,7 @@ static void add(struct frame *frame, const char *open, const char *plain, bool w
     assert_non_null(to);
     for (size_t i = 0; i < plain_size; i++)
         to[i] = (uint8_t)plain[i];
-    frame_event_end(frame, open_size, plain_size, with_plain, attempt);
+    frame_event_end(frame, open_size, plain_size, with_plain ? plain_size : 0, attempt);
 }
 
 static void finish(struct fixture *fixture, uint64_t head, zmq_msg_t *ret) {

@@ -292,6 +292,36 @@ static void test_dropping_gives_up_the_first_and_releases_the_rest(void **state)
     assert_int_equal(take(fixture, NULL), 4);
 }
 
+static void test_an_erased_person_s_parked_lane_gives_up_what_waits(void **state) {
+    struct fixture *fixture = *state;
+    subscription_join(fixture->subscription, &fixture->one, 10);
+    for (uint64_t i = 1; i <= 3; i++)
+        offer(fixture, i, 7);
+    assert_int_equal(take(fixture, NULL), 1);
+    settle(fixture, &fixture->one, 1, SETTLE_REJECT);
+    assert_false(parking_erase(fixture->subscription, 8, 5)); // another lane
+    assert_false(parking_erase(fixture->subscription, 7, 1)); // nothing waits below it
+    assert_int_equal(fixture->subscription->n_parked, 1);
+    assert_true(parking_erase(fixture->subscription, 7, 5));
+    assert_int_equal(fixture->subscription->n_parked, 0);
+    offer(fixture, 5, 7); // the erasing event
+    assert_int_equal(take(fixture, NULL), 5);
+}
+
+static void test_an_erasing_event_that_waits_in_a_parked_lane_comes_through(void **state) {
+    struct fixture *fixture = *state;
+    subscription_join(fixture->subscription, &fixture->one, 10);
+    for (uint64_t i = 1; i <= 5; i++)
+        offer(fixture, i, 7);
+    assert_int_equal(take(fixture, NULL), 1);
+    settle(fixture, &fixture->one, 1, SETTLE_REJECT);
+    assert_true(parking_erase(fixture->subscription, 7, 5));
+    feed(fixture, 7, 5, 5);
+    assert_int_equal(take(fixture, NULL), 5);
+    settle(fixture, &fixture->one, 5, SETTLE_DELIVERED);
+    assert_int_equal(fixture->subscription->n_parked, 0);
+}
+
 static void test_too_many_parked_lanes_pause_reading(void **state) {
     struct fixture *fixture = *state;
     subscription_join(fixture->subscription, &fixture->one, 10);
@@ -485,6 +515,8 @@ int main(void) {
         RULE(test_a_failure_rests_twice_as_long_each_time_then_parks),
         RULE(test_a_released_lane_comes_in_order_and_then_live),
         RULE(test_dropping_gives_up_the_first_and_releases_the_rest),
+        RULE(test_an_erased_person_s_parked_lane_gives_up_what_waits),
+        RULE(test_an_erasing_event_that_waits_in_a_parked_lane_comes_through),
         RULE(test_too_many_parked_lanes_pause_reading),
         RULE(test_failures_of_many_lanes_are_an_outage),
         RULE(test_one_poison_lane_is_no_outage),
