@@ -32,10 +32,11 @@ struct broker {
     struct keys *keys;
     struct view *view;
     struct view *base;
-    void *zmq;                    // the ZeroMQ context
-    atomic_uint_fast64_t visible; // the last sequence readers may see
-    atomic_bool stop;             // SIGTERM: finish and leave
-    atomic_bool trim_paused;      // a verify or a backup reads what it would take away
+    void *zmq;                     // the ZeroMQ context
+    atomic_uint_fast64_t visible;  // the last sequence readers may see
+    atomic_uint_fast64_t erasures; // persons erased since the start, as far as visible
+    atomic_bool stop;              // SIGTERM: finish and leave
+    atomic_bool trim_paused;       // a verify or a backup reads what it would take away
     atomic_uint_fast64_t copy_done, copy_total; // bytes of the backup under way
     atomic_bool disk_low;           // below the reserve: publishing is answered busy (upkeep.c)
     bool disk_was_low, map_was_low; // state_is_low's own, for what it says on the log

@@ -3,7 +3,8 @@
 // Compiled in only with TOUCHBUS_FAULTPOINTS (the dev and asan presets); a release has none of it.
 //   TOUCHBUS_FAULTPOINT=name:N   SIGKILL at the N-th pass of that point (N from 1)
 // Points: between-commits (log committed, view not), in-restore-point (file synced, restore point
-// not yet renamed), while-trimming (base advanced, blocks not yet removed).
+// not yet renamed), while-trimming (base advanced, blocks not yet removed), in-erasure (a person's
+// key destroyed, the event not yet logged).
 #pragma once
 
 #ifdef TOUCHBUS_FAULTPOINTS

@@ -14,7 +14,7 @@ static bool take_ranks(struct tick *tick) {
     struct broker *broker = tick->broker;
     struct decide *decide;
     if (decide_new(&broker->configuration, broker->catalogue, keys_hash_secret(broker->keys),
-                   &decide) != 0) {
+                   broker->keys, &decide) != 0) {
         return false;
     }
     decide_free(tick->decide);

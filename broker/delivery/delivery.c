@@ -36,6 +36,7 @@ int delivery_new(struct broker *broker, struct delivery **ret) {
     delivery->budget.n_slots_max = SUBSCRIPTION_SLOTS_MAX;
     delivery->budget.n_parked_max = PARKED_ALL_MAX;
     delivery->now_us = clock_monotonic_us();
+    delivery->erasures = UINT64_MAX;  // a start looks in any case
     atomic_init(&delivery->floor, 0); // until the first turn: everything is needed
     delivery->arena = arena_new(DELIVERY_ARENA_BYTES_MAX);
     int r = delivery->arena ? outlets_new(&delivery->outlets) : -ENOMEM;
@@ -193,6 +194,7 @@ static int turn(struct delivery *delivery) {
     if (r < 0)
         return r;
     run_jobs(delivery); // drains the descriptor before visible is read
+    erased_tend(delivery);
     peer_tend(delivery);
     pump_all(delivery);
     for (struct named *named = delivery->named; named; named = named->next)

@@ -118,8 +118,9 @@ struct delivery {
     size_t n_peers;
     struct lane_table peers_by_key;
     atomic_uint_fast64_t floor;
-    int64_t now_us; // monotonic, of this turn
-    bool more;      // somebody has more to do at once
+    uint64_t erasures; // of broker->erasures, that were looked at
+    int64_t now_us;    // monotonic, of this turn
+    bool more;         // somebody has more to do at once
     char detail[DETAIL_BYTES_MAX];
 };
 
@@ -180,6 +181,16 @@ int64_t named_due(const struct delivery *delivery, const struct named *named);
 int subscription_make(struct delivery *delivery, uint64_t cursor,
                       const struct settled_range *ranges, size_t n_ranges,
                       struct subscription **ret);
+
+// ---- erased.c
+// The erasing event of a lane is about to be offered, or is visible.
+void erased_at(struct named *named, uint64_t lane, uint64_t sequence);
+void erased_tend(struct delivery *delivery); // looks at parked lanes where somebody was erased
+// Whether a failed event is of a person who was erased after it: nobody can repair it.
+bool erased_gives_up(struct delivery *delivery, const struct named *named, uint64_t sequence);
+// *ret: {"sequence", "connectors": [{"name", "state", "cursor"}]} of every subscription that takes
+// the erasing event. 0 or a reason code.
+int erased_connectors(struct delivery *delivery, const char *customer, json_t **ret);
 
 // ---- stream.c
 struct stream *stream_free(struct stream *stream);

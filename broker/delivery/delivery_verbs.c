@@ -364,6 +364,10 @@ static int parked_drop(struct command *command) {
     return r;
 }
 
+static int erasure_connectors(struct command *command) {
+    return erased_connectors(command->delivery, argument(command, "customer"), &command->answer);
+}
+
 // ---- the table
 
 static const struct {
@@ -382,6 +386,7 @@ static const struct {
     {"parked.show", parked_show, true},
     {"parked.retry", parked_retry, true},
     {"parked.drop", parked_drop, true},
+    {"erasure.connectors", erasure_connectors, false},
 };
 
 int delivery_command(struct delivery *delivery, const char *verb,

@@ -13,11 +13,17 @@
 #include "broker/stores/keys.h"
 #include "broker/stores/log.h"
 #include "broker/stores/view.h"
+#include "broker/tick/whose.h"
+#include "schemas/base/arena.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
+#include "schemas/envelope.h"
+#include "touchbus.pb-c.h"
 #include "view.pb-c.h"
 
 enum { SHARED_UNKNOWN, SHARED_PLAIN, SHARED_DESTROYED };
+enum { FEED_ARENA_BYTES = 16 << 20 }; // one event, unpacked
 
 // One block's events as they were unsealed, each at the place it has in the block.
 struct shared {
@@ -35,6 +41,7 @@ struct feed {
     struct broker *broker;
     struct log_reader *log;
     struct keys_reader *keys;
+    struct arena *arena; // for names of one event
     uint64_t visible, first;
     struct block_head blocks[FEED_BLOCKS];
     unsigned n_blocks, next_block;
@@ -49,6 +56,8 @@ int feed_new(struct broker *broker, struct feed **ret) {
     int r = log_reader_new(broker->log, &feed->log);
     if (r == 0)
         r = keys_reader_new(broker->keys, &feed->keys);
+    if (r == 0 && !(feed->arena = arena_new(FEED_ARENA_BYTES)))
+        r = -ENOMEM;
     if (r < 0)
         feed_free(feed);
     else
@@ -63,6 +72,7 @@ struct feed *feed_free(struct feed *feed) {
         free(feed->shared[i].plain);
         free(feed->shared[i].states);
     }
+    arena_free(feed->arena);
     keys_reader_free(feed->keys);
     log_reader_free(feed->log);
     free(feed);
@@ -77,6 +87,25 @@ void feed_share(struct feed *feed, bool share, int64_t now_us) {
         if (shared->first && now_us - shared->made_us >= FEED_SHARED_MS * CLOCK_US_PER_MS)
             shared->first = 0;
     }
+}
+
+void feed_forget(struct feed *feed) {
+    for (unsigned i = 0; i < FEED_SHARED_BLOCKS; i++) {
+        struct shared *shared = &feed->shared[i];
+        if (shared->plain)
+            explicit_bzero(shared->plain, shared->capacity);
+        shared->first = 0;
+    }
+}
+
+int feed_erased(const struct feed *feed, uint64_t customer, uint64_t *ret) {
+    struct view_txn *txn;
+    int r = view_begin(feed->broker->view, false, &txn);
+    if (r < 0)
+        return r;
+    r = whose_erased_sequence(txn, customer, ret);
+    view_abort(txn);
+    return r;
 }
 
 int feed_begin(struct feed *feed) {
@@ -164,6 +193,56 @@ int feed_entry(struct feed *feed, uint64_t sequence, const struct block_head **r
     return r;
 }
 
+// ---- reading a serialised half
+
+struct bytes {
+    const uint8_t *at, *end;
+};
+
+static bool take_varint(struct bytes *bytes, uint64_t *ret) {
+    uint64_t value = 0;
+    for (unsigned shift = 0; bytes->at < bytes->end && shift < 64; shift += 7) {
+        uint8_t byte = *bytes->at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80)) {
+            *ret = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool take_bytes(struct bytes *bytes, struct bytes *ret) {
+    uint64_t size;
+    if (!take_varint(bytes, &size) || size > (size_t)(bytes->end - bytes->at))
+        return false;
+    *ret = (struct bytes){bytes->at, bytes->at + size};
+    bytes->at += size;
+    return true;
+}
+
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
+
+// The next field: its number and wire type, its value or bytes. False at the end, or where it makes
+// no sense.
+static bool take_field(struct bytes *bytes, unsigned *ret_field, unsigned *ret_wire,
+                       uint64_t *ret_value, struct bytes *ret_run) {
+    uint64_t tag;
+    if (!take_varint(bytes, &tag))
+        return false;
+    *ret_field = (unsigned)(tag >> 3);
+    *ret_wire = tag & 7;
+    if (*ret_wire == VARINT)
+        return take_varint(bytes, ret_value);
+    if (*ret_wire == BYTES)
+        return take_bytes(bytes, ret_run);
+    size_t size = *ret_wire == FIXED64 ? 8 : 4;
+    if ((*ret_wire != FIXED64 && *ret_wire != FIXED32) || (size_t)(bytes->end - bytes->at) < size)
+        return false;
+    bytes->at += size;
+    return true;
+}
+
 // The block's place among the shared ones, made where it is missing. NULL: nobody else is there to
 // read it.
 static struct shared *shared_of(struct feed *feed, const struct block_head *block) {
@@ -198,6 +277,9 @@ static int unseal(struct feed *feed, const struct block_head *block,
     struct shared *shared = shared_of(feed, block);
     uint8_t *state = shared ? &shared->states[entry->sequence - block->first] : NULL;
     uint8_t *place = shared ? shared->plain + (entry->sealed - block->data) : NULL;
+    // What was unsealed before, and the key in this slice's snapshot, outlive the key.
+    if (GUARD(feed_cache_drop) && whose_is_erased(feed->broker->keys, block_entry_key(entry)))
+        return 1;
     if (state && *state == SHARED_PLAIN) {
         memcpy(plain, place, plain_size);
         return 0;
@@ -213,51 +295,73 @@ static int unseal(struct feed *feed, const struct block_head *block,
     return r;
 }
 
+// Whether the sealed half may name somebody whom its keys do not: a mailbox of several people.
+static bool may_name_erased(const struct feed *feed, const uint8_t *plain, size_t size) {
+    enum { FIELD_IDENTITIES = 17, FIELD_KEYS = 24 };
+    struct bytes bytes = {plain, plain + size}, run;
+    size_t n_identities = 0, n_keys = 0;
+    unsigned field, wire;
+    uint64_t value;
+    if (keys_n_destroyed(feed->broker->keys) == 0)
+        return false;
+    while (take_field(&bytes, &field, &wire, &value, &run)) {
+        n_identities += field == FIELD_IDENTITIES;
+        n_keys += field == FIELD_KEYS;
+    }
+    return whose_may_name_erased(feed->broker->keys, n_identities, n_keys);
+}
+
+// Takes the identities of erased persons out of somebody else's event. 0 or a negative errno.
+static int drop_names(struct feed *feed, uint8_t *plain, size_t *size) {
+    struct whose whose = {.keys = feed->broker->keys, .arena = feed->arena};
+    arena_reset(feed->arena);
+    Touchbus__Event *event = touchbus__event__unpack(arena_allocator(feed->arena), *size, plain);
+    if (!event)
+        return -EBADMSG;
+    size_t n_identities = event->n_identities, packed_size;
+    const uint8_t *packed;
+    int r = view_begin(feed->broker->view, false, &whose.txn);
+    if (r < 0)
+        return r;
+    r = whose_drop_erased(&whose, event);
+    view_abort(whose.txn);
+    if (r == 0 && event->n_identities < n_identities)
+        r = envelope_pack_sealed(event, feed->arena, &packed, &packed_size);
+    if (r < 0 || event->n_identities == n_identities)
+        return r;
+    if (packed_size > *size)
+        return -EBADMSG;
+    memcpy(plain, packed, packed_size);
+    *size = packed_size;
+    return 0;
+}
+
+static const uint8_t redacted[] = {0xe0, 0x02, 0x01}; // Event.redacted = true, serialised
+
 int feed_write(struct feed *feed, const struct block_head *block, const struct block_entry *entry,
                uint32_t attempt, struct frame *frame) {
-    size_t plain_size =
-        entry->sealed_size > KEYS_SEAL_OVERHEAD ? entry->sealed_size - KEYS_SEAL_OVERHEAD : 0;
-    uint8_t *plain = frame_event(frame, entry->open, entry->open_size, plain_size);
+    bool has_plain = entry->sealed_size >= KEYS_SEAL_OVERHEAD;
+    size_t size = has_plain ? entry->sealed_size - KEYS_SEAL_OVERHEAD : 0;
+    size_t plain_max = size > sizeof redacted ? size : sizeof redacted;
+    uint8_t *plain = frame_event(frame, entry->open, entry->open_size, plain_max);
     if (!plain)
         return -ENOMEM;
-    int r = 1;
-    if (plain_size)
-        r = unseal(feed, block, entry, plain, plain_size);
+    int r = has_plain ? unseal(feed, block, entry, plain, size) : 1;
+    if (r == 0 && may_name_erased(feed, plain, size))
+        r = drop_names(feed, plain, &size);
     if (r < 0) {
         logging_error("event=damaged-event sequence=%" PRIu64 " what=seal", entry->sequence);
         return r;
     }
-    frame_event_end(frame, entry->open_size, plain_size, r == 0 ? plain_size : 0, attempt);
+    if (r == 1) {
+        memcpy(plain, redacted, sizeof redacted);
+        size = sizeof redacted;
+    }
+    frame_event_end(frame, entry->open_size, plain_max, size, attempt);
     return 0;
 }
 
 // ---- lanes, from the open half
-
-struct bytes {
-    const uint8_t *at, *end;
-};
-
-static bool take_varint(struct bytes *bytes, uint64_t *ret) {
-    uint64_t value = 0;
-    for (unsigned shift = 0; bytes->at < bytes->end && shift < 64; shift += 7) {
-        uint8_t byte = *bytes->at++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) {
-            *ret = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool take_bytes(struct bytes *bytes, struct bytes *ret) {
-    uint64_t size;
-    if (!take_varint(bytes, &size) || size > (size_t)(bytes->end - bytes->at))
-        return false;
-    *ret = (struct bytes){bytes->at, bytes->at + size};
-    bytes->at += size;
-    return true;
-}
 
 static void lane_add(uint64_t *lanes, unsigned *n, uint64_t lane) {
     for (unsigned i = 0; i < *n; i++)
@@ -268,38 +372,18 @@ static void lane_add(uint64_t *lanes, unsigned *n, uint64_t lane) {
 }
 
 unsigned feed_lanes(const struct block_entry *entry, uint64_t ret[static EVENT_LANES_MAX]) {
-    enum { FIELD_LANES = 14, VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
-    unsigned n = 0;
+    enum { FIELD_LANES = 14 };
+    unsigned n = 0, field, wire;
     lane_add(ret, &n, entry->lane);
     if (!(entry->flags & ENTRY_MANY_LANES))
         return n;
-    struct bytes bytes = {entry->open, entry->open + entry->open_size}, run;
-    uint64_t tag, value;
-    while (take_varint(&bytes, &tag)) {
-        bool lanes = tag >> 3 == FIELD_LANES;
-        switch (tag & 7) {
-        case VARINT:
-            if (!take_varint(&bytes, &value))
-                return n;
-            if (lanes)
-                lane_add(ret, &n, value);
-            break;
-        case BYTES:
-            if (!take_bytes(&bytes, &run))
-                return n;
-            while (lanes && take_varint(&run, &value))
-                lane_add(ret, &n, value);
-            break;
-        case FIXED64:
-        case FIXED32:
-            value = (tag & 7) == FIXED64 ? 8 : 4;
-            if ((size_t)(bytes.end - bytes.at) < value)
-                return n;
-            bytes.at += value;
-            break;
-        default:
-            return n;
-        }
+    struct bytes bytes = {entry->open, entry->open + entry->open_size}, run = {0};
+    uint64_t value;
+    while (take_field(&bytes, &field, &wire, &value, &run)) {
+        if (field == FIELD_LANES && wire == VARINT)
+            lane_add(ret, &n, value);
+        while (field == FIELD_LANES && wire == BYTES && take_varint(&run, &value))
+            lane_add(ret, &n, value);
     }
     return n;
 }
@@ -349,6 +433,8 @@ static int timeline_recent(struct timeline *timeline, struct view_txn *txn, uint
     if (!customer)
         return -EBADMSG;
     timeline_add(timeline, customer->recent_sequence, customer->n_recent_sequence);
+    if (customer->erased_sequence) // all that is left
+        timeline_add(timeline, &customer->erased_sequence, 1);
     view__customer__free_unpacked(customer, NULL);
     return 0;
 }

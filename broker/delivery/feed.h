@@ -25,6 +25,10 @@ struct feed *feed_free(struct feed *feed);
 // A slice: everything below is between begin and end, and what it returns is valid until end. The
 // owner ends it within READ_SLICE_MS_MAX. 0 or a negative errno.
 int feed_begin(struct feed *feed);
+// Somebody was erased: forgets what was unsealed.
+void feed_forget(struct feed *feed);
+// The event that erased the customer, as far as visible; 0: none. 0 or a negative errno.
+int feed_erased(const struct feed *feed, uint64_t customer, uint64_t *ret);
 // Whether there are several readers: those at the same place then share what is unsealed.
 void feed_share(struct feed *feed, bool share, int64_t now_us);
 void feed_end(struct feed *feed);
@@ -37,8 +41,9 @@ int feed_block(struct feed *feed, uint64_t sequence, const struct block_head **r
 // One event by its sequence. 0; 1: it is not there; -EBADMSG.
 int feed_entry(struct feed *feed, uint64_t sequence, const struct block_head **ret_block,
                struct block_entry *ret, bool *ret_read);
-// Appends the event to the frame: open half, and the sealed one unsealed unless its key is
-// destroyed. 0; -ENOMEM; -EBADMSG: it does not unseal (logged).
+// Appends the event to the frame: open half, and the sealed one unsealed, without what names erased
+// persons; where its key is destroyed the event is flagged `redacted` instead. 0; -ENOMEM;
+// -EBADMSG: it does not unseal (logged).
 int feed_write(struct feed *feed, const struct block_head *block, const struct block_entry *entry,
                uint32_t attempt, struct frame *frame);
 // The lanes of an event, its own first. Returns how many, at most EVENT_LANES_MAX.

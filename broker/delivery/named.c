@@ -260,9 +260,11 @@ void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__
                             delivery->now_us);
     for (size_t i = 0; i < settle->n_failures; i++) {
         const Touchbus__Failure *failure = settle->failures[i];
-        subscription_settle(subscription, &peer->member, failure->sequence,
-                            failure->reject ? SETTLE_REJECT : SETTLE_RETRY, failure->detail,
-                            delivery->now_us);
+        enum settle_outcome outcome = failure->reject ? SETTLE_REJECT : SETTLE_RETRY;
+        if (erased_gives_up(delivery, named, failure->sequence))
+            outcome = SETTLE_DELIVERED;
+        subscription_settle(subscription, &peer->member, failure->sequence, outcome,
+                            failure->detail, delivery->now_us);
     }
     atomic_fetch_add(&delivery->broker->counters.retried, settle->n_failures);
     if (subscription->n_parked > n_parked) {

@@ -28,6 +28,8 @@ static uint64_t offer_block(struct delivery *delivery, struct named *named,
         if (!filter_passes(&named->filter, &named->names, &entry))
             continue;
         unsigned n = feed_lanes(&entry, lanes);
+        if (entry.flags & ENTRY_ERASES)
+            erased_at(named, entry.customer, entry.sequence);
         if (subscription_offer(named->subscription, entry.sequence, lanes, n, delivery->now_us) < 0)
             named_memory_short(named);
         n_max--;

@@ -12,6 +12,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/utf8.h"
 #include "schemas/body.h"
+#include "schemas/envelope.h"
 
 enum { ARGUMENT_BYTES_MAX = 2048 };
 
@@ -201,6 +202,16 @@ struct query_reads *call_reads(const struct call *call) {
 
 const struct verb *call_verb(const struct call *call) {
     return call->verb;
+}
+
+void call_name_customer(struct call *call, uint64_t customer) {
+    for (size_t i = 0; i < call->n_arguments; i++) {
+        struct delivery_argument *argument = &call->arguments[i];
+        if (strcmp(argument->name, "key") == 0 || strcmp(argument->name, "reference") == 0) {
+            argument->name = "customer";
+            argument->value = envelope_format_customer(customer, call->customer);
+        }
+    }
 }
 
 json_t *call_body(const struct call *call) {

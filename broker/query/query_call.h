@@ -43,7 +43,8 @@ struct call {
     int64_t deadline_us; // monotonic; WAITING: give up, unsent: give up
     struct delivery_argument arguments[QUERY_ARGUMENTS_MAX];
     size_t n_arguments;
-    char *texts; // the arguments' bytes
+    char *texts;       // the arguments' bytes
+    char customer[24]; // one of them, where it was found by a key
     json_t *body;
     uint32_t code;
     char detail[DETAIL_BYTES_MAX];

@@ -68,6 +68,26 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(ONE_CUSTOMER),
      .run = verb_customer_export},
 
+    // Destroys the person's key first; not to be undone. Erased again: the same answer.
+    {.name = "customer.erase",
+     .place = VERB_TICK,
+     .arguments = ARGUMENTS(ONE_CUSTOMER, ACTOR),
+     .run = verb_customer_erase,
+     .write = verb_customer_erase_write,
+     .then = verb_customer_erase_then,
+     .acts = true},
+    {.name = "customer.receipt",
+     .place = VERB_DELIVERY,
+     .arguments = ARGUMENTS(ONE_CUSTOMER),
+     .run = verb_customer_receipt,
+     .then = verb_customer_receipt_then,
+     .option = "erasure.connectors"},
+    // body: {"identities": [{"kind", "value"}]}
+    {.name = "customer.tombstoned",
+     .place = VERB_READ,
+     .arguments = ARGUMENTS(),
+     .run = verb_customer_tombstoned},
+
     {.name = "subscription.ls",
      .place = VERB_DELIVERY,
      .arguments = ARGUMENTS(),

@@ -111,6 +111,9 @@ const char *call_argument_at(const struct call *call, const char *name, size_t i
 // A whole number argument. False where it is missing, not a number, or beyond max: the call is then
 // refused.
 bool call_number(struct call *call, const char *name, uint64_t max, uint64_t *ret);
+// The customer was found: its number takes the place of the key or reference it was asked by, so
+// that those reach neither another thread nor the log.
+void call_name_customer(struct call *call, uint64_t customer);
 json_t *call_body(const struct call *call); // borrowed, NULL where there was none
 // Ends the call with a reason code. Returns 0, for `return call_refuse(...)`. No personal data.
 int call_refuse(struct call *call, uint32_t code, const char *format, ...)

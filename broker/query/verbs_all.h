@@ -17,6 +17,13 @@ int verb_customer_find(struct call *call);
 int verb_customer_timeline(struct call *call);
 int verb_customer_export(struct call *call);
 
+int verb_customer_erase(struct call *call);
+int verb_customer_erase_write(struct call *call, struct tick *tick);
+int verb_customer_erase_then(struct call *call);
+int verb_customer_receipt(struct call *call);
+int verb_customer_receipt_then(struct call *call); // delivery has said who confirmed
+int verb_customer_tombstoned(struct call *call);
+
 int verb_quarantine_ls(struct call *call);
 int verb_quarantine_show(struct call *call);
 int verb_quarantine_fix(struct call *call);

@@ -128,6 +128,9 @@ static int one_read(struct call *call, struct one *one, json_t **ret_row) {
     struct quarantine_row row;
     r = r == 0 ? quarantine_parse(value, size, &row) : r;
     r = r == 0 ? quarantine_unseal(call_reads(call)->keys, &row, one->arena, &one->event) : r;
+    if (r == 1) {
+        return call_refuse(call, REASON_ERASED, "it goes in a moment");
+    }
     if (r == 0 && ret_row != NULL) {
         *ret_row = row_json(one->key, &row);
     }
@@ -152,6 +155,7 @@ int verb_quarantine_show(struct call *call) {
     json_t *row = NULL;
     int r = one_new(call, &one);
     r = r == 0 ? one_open(call, one, &row) : r;
+    r = r == 0 && one->event != NULL ? read_drop_erased(call, one->arena, one->event) : r;
     if (r != 0 || call_code(call) != REASON_OK) {
         json_decref(row);
         return r;

@@ -5,10 +5,12 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "broker/stores/lookup.h"
 #include "broker/tick/normalise.h"
+#include "broker/tick/whose.h"
 #include "schemas/envelope.h"
 
 // ---- which customer
@@ -155,6 +157,10 @@ bool read_customer_of_call(struct call *call, struct view_txn *txn, uint64_t *re
     int r = read_customer_record(call, txn, *ret_customer, ret);
     if (r > 0) {
         call_refuse(call, REASON_NOT_FOUND, "no such customer");
+    } else if (r == 0 && ((*ret)->erased_sequence != 0 ||
+                          keys_is_destroyed(call_broker(call)->keys, *ret_customer))) {
+        call_refuse(call, REASON_ERASED, "c%" PRIu64, *ret_customer);
+        return false;
     }
     *ret_error = r < 0 ? r : 0;
     return r == 0;
@@ -180,6 +186,19 @@ void read_end(struct call *call) {
     log_reader_end(call_reads(call)->log);
 }
 
+int read_drop_erased(struct call *call, struct arena *arena, Touchbus__Event *event) {
+    struct whose whose = {.keys = call_broker(call)->keys, .arena = arena};
+    if (!whose_may_name_erased(whose.keys, event->n_identities, event->n_keys)) {
+        return 0;
+    }
+    int r = view_begin(call_broker(call)->view, false, &whose.txn);
+    if (r == 0) {
+        r = whose_drop_erased(&whose, event);
+        view_abort(whose.txn);
+    }
+    return r;
+}
+
 int read_event(struct call *call, struct arena *arena, const struct block_head *block,
                uint32_t index, Touchbus__Event **ret) {
     struct block_entry entry;
@@ -201,6 +220,10 @@ int read_event(struct call *call, struct arena *arena, const struct block_head *
     }
     size += sealed == 0 ? entry.sealed_size - KEYS_SEAL_OVERHEAD : 0;
     const char *why;
-    r = envelope_unpack_event(plain, size, false, arena, ret, &why);
-    return r != 0 ? -EBADMSG : sealed;
+    if (envelope_unpack_event(plain, size, false, arena, ret, &why) != 0) {
+        return -EBADMSG;
+    }
+    (*ret)->redacted = (*ret)->redacted || sealed == 1;
+    r = read_drop_erased(call, arena, *ret);
+    return r != 0 ? r : sealed;
 }

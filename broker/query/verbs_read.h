@@ -32,8 +32,10 @@ json_t *read_interaction_json(struct call *call, struct view_txn *txn, uint64_t 
 // Begin and end a slice over log and keys.
 int read_begin(struct call *call);
 void read_end(struct call *call);
-// An event of a block, unsealed, in the arena. 0; 1: its customer's key is destroyed (*ret is what
-// stands open); -EBADMSG, -ENOMEM.
+// Takes what names erased persons out of an event of somebody else. 0 or a negative errno.
+int read_drop_erased(struct call *call, struct arena *arena, Touchbus__Event *event);
+// An event of a block, unsealed, in the arena, without what names erased persons. 0; 1: its
+// customer's key is destroyed (*ret is what stands open, flagged redacted); -EBADMSG, -ENOMEM.
 int read_event(struct call *call, struct arena *arena, const struct block_head *block,
                uint32_t index, Touchbus__Event **ret);
 // RFC 3339 as a new JSON string.

@@ -22,6 +22,7 @@ enum {
     READER_STUCK_S = 60,   // at least; three restore intervals where those are longer
     READER_LAG_MIN = 1000, // commits behind, below which nobody is called stuck
     JOBS_A_TURN_MAX = 64,
+    UPKEEP_ARENA_BYTES = 16 << 20, // one event, unsealed and parsed
 };
 
 // ---- asking the tick
@@ -156,6 +157,7 @@ static const struct duty {
     {.run = duty_disk, .interval_ms = DISK_MS},
     {.run = duty_retention, .interval_ms = DUTY_MS},
     {.run = duty_readers, .interval_ms = READERS_MS},
+    {.run = upkeep_erased, .interval_ms = DUTY_MS},
 };
 enum { N_DUTIES = sizeof(duties) / sizeof(duties[0]) };
 
@@ -198,6 +200,7 @@ void *upkeep_run(void *object) {
             poll(&mail, 1, (int)(wait_us / CLOCK_US_PER_MS) + 1);
         }
         run_jobs(upkeep);
+        upkeep_erased(upkeep); // the tick wakes this thread for it
     }
     run_jobs(upkeep); // whoever waits is told
     return NULL;
@@ -211,8 +214,11 @@ int upkeep_new(struct broker *broker, struct upkeep **ret) {
     upkeep->broker = broker;
     pthread_mutex_init(&upkeep->lock, NULL);
     pthread_cond_init(&upkeep->settled, NULL);
+    upkeep->erasures_done = UINT64_MAX;
     upkeep->point_due_us = clock_monotonic_us() + broker->configuration.restore_interval_us;
-    int r = log_reader_new(broker->log, &upkeep->log);
+    upkeep->arena = arena_new(UPKEEP_ARENA_BYTES);
+    int r = upkeep->arena == NULL ? -ENOMEM : log_reader_new(broker->log, &upkeep->log);
+    r = r == 0 ? keys_reader_new(broker->keys, &upkeep->keys) : r;
     r = r == 0 ? rebuild_new(broker->log, broker->keys, broker->base, &upkeep->base) : r;
     if (r < 0) {
         upkeep_free(upkeep);
@@ -225,7 +231,9 @@ int upkeep_new(struct broker *broker, struct upkeep **ret) {
 struct upkeep *upkeep_free(struct upkeep *upkeep) {
     if (upkeep != NULL) {
         rebuild_free(upkeep->base);
+        keys_reader_free(upkeep->keys);
         log_reader_free(upkeep->log);
+        arena_free(upkeep->arena);
         pthread_cond_destroy(&upkeep->settled);
         pthread_mutex_destroy(&upkeep->lock);
         free(upkeep);

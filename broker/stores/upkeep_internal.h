@@ -9,6 +9,7 @@
 #include "broker/stores/retention.h"
 #include "broker/stores/upkeep.h"
 #include "broker/tick/tick.h"
+#include "schemas/base/arena.h"
 
 // One thing asked of the tick, waited for.
 struct upkeep_request {
@@ -19,7 +20,7 @@ struct upkeep_request {
     bool done;
     int result;
     // arguments and results, by request
-    uint64_t floor, lost_first, lost_last;
+    uint64_t floor, lost_first, lost_last, erasures;
     unsigned n_trimmed;
     struct view_snapshot *snapshot;
 };
@@ -29,7 +30,11 @@ struct upkeep {
     pthread_mutex_t lock;
     pthread_cond_t settled;
     struct log_reader *log;
-    struct rebuild *base; // folds into broker->base
+    struct keys_reader *keys;
+    struct arena *arena;     // for one event
+    uint64_t erasures_done;  // of broker->erasures; at first none, whatever that says
+    int64_t erased_again_us; // monotonic; something was in the way, look again then
+    struct rebuild *base;    // folds into broker->base
     struct retention_pace pace;
     uint64_t announced;      // losses up to here stand in the log
     int64_t point_due_us;    // monotonic
@@ -43,5 +48,7 @@ struct upkeep {
 int upkeep_ask(struct upkeep *upkeep, struct upkeep_request *request);
 // Takes a restore point where one is due.
 void upkeep_point(struct upkeep *upkeep, bool now);
+// Does what an erasure leaves to be done, where there was one or a start finds one unfinished.
+void upkeep_erased(struct upkeep *upkeep);
 // One look at retention, bounded in time. Returns whether there is more to do at once.
 bool upkeep_retain(struct upkeep *upkeep);

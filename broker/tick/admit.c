@@ -124,12 +124,13 @@ static int append_follow_ups(struct tick *tick, const struct decision *decision)
     return 0;
 }
 
-static int put_aside(struct tick *tick, const uint8_t *id_hash, const Touchbus__Event *event,
-                     const char *producer, struct outcome *ret) {
+static int put_aside(struct tick *tick, const uint8_t *id_hash, uint64_t owner,
+                     const Touchbus__Event *event, const char *producer, struct outcome *ret) {
     const uint8_t *bytes;
     size_t size;
     int r = envelope_pack(&event->base, tick->arena, &bytes, &size);
-    r = r != 0 ? r : quarantine_put(tick, id_hash, bytes, size, event, producer, ret->detail);
+    r = r != 0 ? r
+               : quarantine_put(tick, id_hash, owner, bytes, size, event, producer, ret->detail);
     if (r > 0) {
         *ret = (struct outcome){.code = (uint32_t)r, .detail = "the quarantine is full"};
     } else if (r == 0) {
@@ -159,7 +160,8 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
         return r;
     }
     if (decision.code == REASON_QUARANTINED) {
-        return producer == NULL ? 0 : put_aside(tick, id_hash, event, producer, ret);
+        return producer == NULL ? 0
+                                : put_aside(tick, id_hash, decision.owner, event, producer, ret);
     }
     r = admit_append(tick, event, id_hash, body_hash);
     ret->sequence = event->sequence;

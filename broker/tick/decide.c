@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// In order: schema, direction, rank, customer, references, lanes. Nothing refuses after the
-// customer was resolved, so that a customer number is never given for an event that is not logged.
+// In order: whose it is (an erased person's is redacted, whatever its schema), schema, direction,
+// rank, customer, lanes. Nothing refuses after the customer was stamped, so that a customer number
+// is never given for an event that is not logged.
 #include "broker/tick/decide.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct rank_row {
 struct decide {
     const struct catalogue *catalogue;
     const uint8_t *secret;
+    struct keys *keys; // NULL: nobody was erased
     struct rank_row *ranks;
     size_t n_ranks;
 };
@@ -46,13 +48,14 @@ static int rank_parse(const char *text, struct rank_row *ret) {
 }
 
 int decide_new(const struct configuration *configuration, const struct catalogue *catalogue,
-               const uint8_t *secret, struct decide **ret) {
+               const uint8_t *secret, struct keys *keys, struct decide **ret) {
     struct decide *decide = calloc(1, sizeof(*decide));
     if (decide == NULL) {
         return -ENOMEM;
     }
     decide->catalogue = catalogue;
     decide->secret = secret;
+    decide->keys = keys;
     decide->ranks = calloc(configuration->ranks.n_values + 1, sizeof(*decide->ranks));
     int r = decide->ranks == NULL ? -ENOMEM : 0;
     for (size_t i = 0; r == 0 && i < configuration->ranks.n_values; i++) {
@@ -142,21 +145,32 @@ int decide_event(const struct decide *decide, struct fold *fold, struct view_txn
                  struct arena *arena, Touchbus__Event *event, uint64_t sequence,
                  uint64_t *customers_last, struct decision *ret) {
     *ret = (struct decision){.detail = ""};
-    int r = decide_check(decide, arena, event, &ret->detail);
-    if (r != 0) {
-        ret->code = r > 0 ? (uint32_t)r : 0;
-        return r < 0 ? r : 0;
-    }
     const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
+    struct resolution resolution;
+    int r = resolve_references(type, arena, event);
+    r = r != 0 ? r
+               : resolve_find(decide->secret, decide->keys, fold, txn, arena, event, &resolution);
+    if (r != 0) {
+        return r;
+    }
+    ret->owner = resolution.customer;
+    if (!resolution.erased) {
+        r = decide_check(decide, arena, event, &ret->detail);
+        if (r != 0) {
+            event->n_references = 0; // put aside as it was published
+            ret->code = r > 0 ? (uint32_t)r : 0;
+            return r < 0 ? r : 0;
+        }
+    } else {
+        resolve_redact(event);
+    }
     if (event->direction == TOUCHBUS__DIRECTION__DIRECTION_UNSET) {
         event->direction = direction_of(type);
     }
     event->rank = rank_of(decide, event->source);
-    struct resolution resolution = {0};
-    r = resolve_references(type, arena, event);
-    r = r != 0 ? r
-               : resolve_customer(fold, txn, decide->secret, arena, event, customers_last,
-                                  &resolution);
+    if (!resolution.erased) {
+        r = resolve_stamp(decide->keys, fold, txn, arena, event, customers_last, &resolution);
+    }
     r = r != 0 ? r : stamp_lane(decide, arena, event);
     if (r == 0 && resolution.n_owners > 1) {
         r = resolve_refusal(arena, event, sequence, &resolution, &ret->follow_ups[0]);

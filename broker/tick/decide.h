@@ -9,6 +9,7 @@
 #include "broker/bounds.h"
 #include "broker/configuration.h"
 #include "broker/fold/fold.h"
+#include "broker/stores/keys.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
 #include "schemas/catalogue.h"
@@ -20,15 +21,15 @@ struct decide;
 struct decision {
     uint32_t code;      // 0 accepted; REASON_QUARANTINED: detail says why, nothing was stamped
     const char *detail; // in the arena
+    uint64_t owner;     // the customer that it leads to, also where it is put aside; 0: none
     size_t n_follow_ups;
     Touchbus__Event *follow_ups[FOLLOW_UPS_MAX]; // stamped but for sequence, receipt and cause
 };
 
-// Borrows configuration, catalogue and secret (of keys/, 16 bytes, for lookups and lanes) for its
-// life. -EINVAL after one
-// log line where a --rank is malformed.
+// Borrows configuration, catalogue, secret (16 bytes, for lookups and lanes) and keys (asked who
+// was erased; NULL: nobody) for its life. -EINVAL after one log line where a --rank is malformed.
 int decide_new(const struct configuration *configuration, const struct catalogue *catalogue,
-               const uint8_t *secret, struct decide **ret);
+               const uint8_t *secret, struct keys *keys, struct decide **ret);
 struct decide *decide_free(struct decide *decide); // takes NULL; returns NULL
 
 // event is as published, in the arena, and is changed in place. fold: asked what it holds, never

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A row's value, little endian: received_us i64, run (16 bytes), then type, source, producer and
-// detail, each with its terminator, then the sealed event. The run is new for each row, so the
-// nonce's sequence is 0. Customer 0's key seals: an event that broke its schema belongs to nobody.
+// A row's value, little endian: received_us i64, customer u64, run (16 bytes), then type, source,
+// producer and detail, each with its terminator, then the sealed event. The run is new for each
+// row, so the nonce's sequence is 0.
 #include "broker/tick/quarantine.h"
 
 #include <endian.h>
@@ -13,19 +13,21 @@
 #include "schemas/envelope.h"
 #include "schemas/reasons.h"
 
-enum { HEAD_BYTES = 8 + BLOCK_RUN_BYTES, NOBODY = 0, NO_SEQUENCE = 0, N_TEXTS = 4 };
+enum { HEAD_BYTES = 8 + 8 + BLOCK_RUN_BYTES, NO_SEQUENCE = 0, N_TEXTS = 4 };
 
 int quarantine_parse(const void *value, size_t size, struct quarantine_row *ret) {
     const uint8_t *at = value;
     struct quarantine_row row = {0};
     const char **texts[N_TEXTS] = {&row.type, &row.source, &row.producer, &row.detail};
-    uint64_t received;
+    uint64_t received, customer;
     if (size < HEAD_BYTES) {
         return -EBADMSG;
     }
     memcpy(&received, at, sizeof(received));
+    memcpy(&customer, at + sizeof(received), sizeof(customer));
     row.received_us = (int64_t)le64toh(received);
-    row.run = at + sizeof(received);
+    row.customer = le64toh(customer);
+    row.run = at + sizeof(received) + sizeof(customer);
     const uint8_t *end = at + size;
     at += HEAD_BYTES;
     for (size_t i = 0; i < N_TEXTS; i++) {
@@ -53,12 +55,29 @@ int quarantine_unseal(struct keys_reader *reader, const struct quarantine_row *r
     if (plain == NULL) {
         return -ENOMEM;
     }
-    int r =
-        keys_unseal(reader, NOBODY, row->run, NO_SEQUENCE, row->sealed, row->sealed_size, plain);
+    int r = keys_unseal(reader, row->customer, row->run, NO_SEQUENCE, row->sealed, row->sealed_size,
+                        plain);
     if (r != 0) {
-        return -EBADMSG;
+        return r;
     }
     return envelope_unpack_event(plain, size, true, arena, ret, &why) == 0 ? 0 : -EBADMSG;
+}
+
+int quarantine_is_erased(const struct whose *whose, const struct catalogue *catalogue,
+                         struct keys_reader *reader, const struct quarantine_row *row, bool *ret) {
+    *ret = whose_is_erased(whose->keys, row->customer);
+    if (row->customer != 0) {
+        return 0;
+    }
+    Touchbus__Event *event = NULL;
+    uint64_t owner;
+    int r = quarantine_unseal(reader, row, whose->arena, &event);
+    if (r == -EBADMSG) {
+        return 0; // nobody can read it; an operator drops it
+    }
+    r = r != 0 ? r : whose_event(whose, catalogue, event, &owner, ret);
+    *ret = r == 0 && *ret && owner == 0;
+    return r;
 }
 
 char *quarantine_format_key(const uint8_t key[static QUARANTINE_KEY_BYTES],
@@ -108,8 +127,8 @@ static uint8_t *put_text(uint8_t *at, const char *text) {
     return at + size;
 }
 
-static int write_row(struct tick *tick, const uint8_t *key, const uint8_t *event, size_t size,
-                     const char *const texts[static N_TEXTS]) {
+static int write_row(struct tick *tick, const uint8_t *key, uint64_t customer, const uint8_t *event,
+                     size_t size, const char *const texts[static N_TEXTS]) {
     size_t total = HEAD_BYTES + size + KEYS_SEAL_OVERHEAD;
     for (size_t i = 0; i < N_TEXTS; i++) {
         total += strlen(texts[i]) + 1;
@@ -118,24 +137,24 @@ static int write_row(struct tick *tick, const uint8_t *key, const uint8_t *event
     if (row == NULL) {
         return -ENOMEM;
     }
-    uint64_t received = htole64((uint64_t)tick->now_us);
-    memcpy(row, &received, sizeof(received));
-    uint8_t *run = row + sizeof(received);
+    uint64_t received = htole64((uint64_t)tick->now_us), sealer = htole64(customer);
+    uint8_t *run = mempcpy(mempcpy(row, &received, sizeof(received)), &sealer, sizeof(sealer));
     randombytes_buf(run, BLOCK_RUN_BYTES);
     uint8_t *at = row + HEAD_BYTES;
     for (size_t i = 0; i < N_TEXTS; i++) {
         at = put_text(at, texts[i]);
     }
-    int r = keys_reader_begin(tick->keys_reader);
-    r = r != 0 ? r : keys_seal(tick->keys_reader, NOBODY, run, NO_SEQUENCE, event, size, at);
+    int r = keys_ensure(tick->broker->keys, customer); // it may be of this very tick
+    r = r != 0 ? r : keys_reader_begin(tick->keys_reader);
+    r = r != 0 ? r : keys_seal(tick->keys_reader, customer, run, NO_SEQUENCE, event, size, at);
     keys_reader_end(tick->keys_reader);
     return r != 0 ? (r < 0 ? r : -EBADMSG)
                   : log_put(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES, row, total);
 }
 
 int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYTES],
-                   const uint8_t *event, size_t size, const Touchbus__Event *open,
-                   const char *producer, const char *detail) {
+                   uint64_t customer, const uint8_t *event, size_t size,
+                   const Touchbus__Event *open, const char *producer, const char *detail) {
     atomic_uint_fast64_t *n_rows = &tick->broker->counters.quarantine_rows;
     int r = log_delete(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES);
     if (r < 0) {
@@ -146,7 +165,7 @@ int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYT
         return REASON_BUSY;
     }
     const char *const texts[N_TEXTS] = {open->type, open->source, producer, detail};
-    r = write_row(tick, key, event, size, texts);
+    r = write_row(tick, key, customer, event, size, texts);
     atomic_fetch_add(n_rows, r == 0 && is_new);
     return r;
 }

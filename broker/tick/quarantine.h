@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Quarantine: events that broke their schema, kept with their reason until someone repairs or drops
 // them. One row of LOG_QUARANTINE an (source, id): the same one again takes its place. The event is
-// sealed with key 0; reason, type and source are readable. Reading is for any thread; fix and drop
+// sealed with the key of the customer it leads to, else with nobody's; reason, type and source are
+// readable. Reading is for any thread; fix and drop
 // run in a tick job's `write`.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include "broker/stores/keys.h"
 #include "broker/stores/log.h"
 #include "broker/tick/tick.h"
+#include "broker/tick/whose.h"
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
 
@@ -20,6 +22,7 @@ enum { QUARANTINE_KEY_BYTES = BLOCK_ID_HASH_BYTES, QUARANTINE_KEY_TEXT_BYTES = 3
 // One row as read: pointers into the row's value.
 struct quarantine_row {
     int64_t received_us;
+    uint64_t customer;                             // whose key seals it; 0 nobody's
     const char *type, *source, *producer, *detail; // producer "" where unnumbered
     const uint8_t *run;                            // BLOCK_RUN_BYTES
     const uint8_t *sealed;
@@ -28,8 +31,8 @@ struct quarantine_row {
 
 // 0, or -EBADMSG.
 int quarantine_parse(const void *value, size_t size, struct quarantine_row *ret);
-// The event as it was published, in the arena. 0, -EBADMSG or -ENOMEM. reader is between begin and
-// end.
+// The event as it was published, in the arena. 0; 1: its key is destroyed; -EBADMSG or -ENOMEM.
+// reader is between begin and end.
 int quarantine_unseal(struct keys_reader *reader, const struct quarantine_row *row,
                       struct arena *arena, Touchbus__Event **ret);
 // A key as operators write it: 32 hex digits. parse: 0 or -EINVAL.
@@ -44,5 +47,9 @@ int quarantine_fix(struct tick *tick, const uint8_t key[static QUARANTINE_KEY_BY
                    const Touchbus__Event *event, uint64_t *ret_sequence, const char **ret_detail);
 // 0, or REASON_NOT_FOUND.
 int quarantine_drop(struct tick *tick, const uint8_t key[static QUARANTINE_KEY_BYTES]);
+// Whether the row is an erased person's: sealed with a destroyed key, or leading to one and to
+// nobody living. 0 and *ret, or a negative errno. reader is between begin and end; any thread.
+int quarantine_is_erased(const struct whose *whose, const struct catalogue *catalogue,
+                         struct keys_reader *reader, const struct quarantine_row *row, bool *ret);
 // Rows held now. Any thread.
 uint64_t quarantine_count(const struct broker *broker);

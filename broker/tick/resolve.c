@@ -1,35 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The customer of an event: by its keys (exact, normalised), else by what it refers to. No owner: a
 // new customer. One: its new keys attach. Several: nothing is merged; the event goes to the owner
-// of its strongest key, foreign keys are left where they are, and identity.changed says so.
+// of its strongest key, foreign keys are left where they are, and identity.changed says so. Keys
+// and references of erased persons lead to nobody; where nothing leads to somebody living, the
+// event is redacted.
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/stores/lookup.h"
 #include "broker/tick/decide_internal.h"
-#include "broker/tick/normalise.h"
+#include "broker/tick/whose.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/body.h"
 #include "schemas/envelope.h"
 #include "schemas/reasons.h"
-
-// An identity that is a key, with its owner.
-struct candidate {
-    const Touchbus__Identity *identity;
-    const char *value; // normalised
-    enum key_class class;
-    uint64_t owner; // 0: nobody's yet
-    uint8_t lookup[LOOKUP_BYTES];
-};
-
-// What an event refers to, with its customer.
-struct referred {
-    uint64_t owner; // 0: nobody's yet
-    uint8_t lookup[LOOKUP_BYTES];
-};
 
 static int find_owner(struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
                       uint64_t *ret) {
@@ -110,80 +97,13 @@ static uint64_t strongest_owner(const struct candidate *candidates, size_t n) {
     const struct candidate *best = NULL;
     for (size_t i = 0; i < n; i++) {
         const struct candidate *candidate = &candidates[i];
-        if (candidate->owner != 0 &&
+        if (candidate->owner != 0 && !candidate->erased &&
             (best == NULL || candidate->class < best->class ||
              (candidate->class == best->class && candidate->owner < best->owner))) {
             best = candidate;
         }
     }
     return best == NULL ? 0 : best->owner;
-}
-
-static void add_owner(struct resolution *resolution, uint64_t owner) {
-    for (size_t i = 0; i < resolution->n_owners; i++) {
-        if (resolution->owners[i] == owner) {
-            return;
-        }
-    }
-    resolution->owners[resolution->n_owners++] = owner;
-}
-
-// Whether the fold has to be told of the key: it is new to the customer, or newly verified.
-static int is_new(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event,
-                  const struct candidate *candidate) {
-    if (candidate->owner == 0) {
-        return 1;
-    }
-    int r = fold_holds_key(fold, txn, event->customer, candidate->lookup);
-    return r < 0 ? r : r == FOLD_HOLDS_NOT || (r == FOLD_HOLDS && candidate->identity->verified);
-}
-
-static int stamp_lookup(struct arena *arena, Touchbus__Event *event,
-                        const struct candidate *candidate) {
-    ProtobufCBinaryData *lookups = &event->key_lookups;
-    if (lookups->data == NULL) {
-        lookups->data = arena_alloc(arena, (size_t)EVENT_IDENTITIES_MAX * LOOKUP_KEY_BYTES);
-        if (lookups->data == NULL) {
-            return -ENOMEM;
-        }
-    }
-    memcpy(lookups->data + lookups->len, candidate->lookup, LOOKUP_BYTES);
-    lookups->data[lookups->len + LOOKUP_BYTES] = candidate->identity->verified ? 1 : 0;
-    lookups->len += LOOKUP_KEY_BYTES;
-    return 0;
-}
-
-// Stamps the keys that are the customer's, or become so.
-static int stamp_keys(struct fold *fold, struct view_txn *txn, struct arena *arena,
-                      Touchbus__Event *event, const struct candidate *candidates, size_t n) {
-    Touchbus__Identity **keys = arena_alloc(arena, n * sizeof(*keys));
-    Touchbus__Identity *rows = arena_alloc(arena, n * sizeof(*rows));
-    if (keys == NULL || rows == NULL) {
-        return -ENOMEM;
-    }
-    size_t n_keys = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (candidates[i].owner != 0 && candidates[i].owner != event->customer) {
-            continue;
-        }
-        Touchbus__Identity *key = &rows[n_keys];
-        touchbus__identity__init(key);
-        key->kind = candidates[i].identity->kind;
-        key->value = arena_strdup(arena, candidates[i].value);
-        key->verified = candidates[i].identity->verified;
-        if (key->value == NULL) {
-            return -ENOMEM;
-        }
-        keys[n_keys++] = key;
-        int r = is_new(fold, txn, event, &candidates[i]);
-        r = r == 1 ? stamp_lookup(arena, event, &candidates[i]) : r;
-        if (r < 0) {
-            return r;
-        }
-    }
-    event->keys = keys;
-    event->n_keys = n_keys;
-    return 0;
 }
 
 // The owners of what the event refers to.
@@ -206,68 +126,95 @@ static int find_referred(struct view_txn *txn, const uint8_t *secret, const Touc
     return 0;
 }
 
-// Those that are nobody's yet lead to the customer from here on.
-static int stamp_references(struct arena *arena, Touchbus__Event *event,
-                            const struct referred *referred, size_t n) {
-    size_t n_new = 0;
-    for (size_t i = 0; i < n; i++) {
-        n_new += referred[i].owner == 0;
+// ---- whose it is
+
+static bool is_erased(const struct keys *keys, uint64_t customer) {
+    return keys != NULL && whose_is_erased(keys, customer);
+}
+
+// The latest of the erasures whose keys and references the event carries.
+struct erasures {
+    uint64_t customers[EVENT_IDENTITIES_MAX + EVENT_REFERENCES_MAX];
+    size_t n;
+};
+
+static void note_erased(struct erasures *erasures, uint64_t customer) {
+    erasures->customers[erasures->n++] = customer;
+}
+
+// References lead to a customer where no key does.
+static void by_reference(const struct keys *keys, struct resolution *resolution,
+                         struct erasures *erasures) {
+    for (size_t i = 0; i < resolution->n_referred && resolution->customer == 0; i++) {
+        uint64_t owner = resolution->referred[i].owner;
+        if (GUARD(redact_by_reference) && is_erased(keys, owner)) {
+            note_erased(erasures, owner);
+        } else if (resolution->n_candidates == 0) {
+            resolution->customer = owner;
+        }
     }
-    if (n_new == 0 || event->customer == 0) {
+}
+
+struct search {
+    const struct erasures *erasures;
+    int64_t latest_us;
+};
+
+static int note_time(void *user, uint64_t customer, int64_t time_us) {
+    struct search *search = user;
+    for (size_t i = 0; i < search->erasures->n; i++) {
+        if (search->erasures->customers[i] == customer && time_us > search->latest_us) {
+            search->latest_us = time_us;
+        }
+    }
+    return 0;
+}
+
+// Who registers after the erasure, by the event's own time, is a new person. Rare: it may cost a
+// look at every erasure there was.
+static int registers_anew(struct keys *keys, const Touchbus__Event *event, size_t n_keys,
+                          const struct erasures *erasures, bool *ret) {
+    struct search search = {.erasures = erasures, .latest_us = INT64_MIN};
+    *ret = false;
+    if (n_keys == 0 || !event->has_time || strcmp(event->type, "customer.registered") != 0) {
         return 0;
     }
-    uint8_t *lookups = arena_alloc(arena, n_new * LOOKUP_BYTES);
-    if (lookups == NULL) {
-        return -ENOMEM;
-    }
-    event->reference_lookups = (ProtobufCBinaryData){.data = lookups};
-    for (size_t i = 0; i < n; i++) {
-        if (referred[i].owner == 0) {
-            memcpy(lookups + event->reference_lookups.len, referred[i].lookup, LOOKUP_BYTES);
-            event->reference_lookups.len += LOOKUP_BYTES;
-        }
-    }
-    return 0;
+    int r = keys_each_destroyed(keys, note_time, &search);
+    *ret = event->time_us > search.latest_us;
+    return r;
 }
 
-static uint64_t first_owner(const struct referred *referred, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (referred[i].owner != 0) {
-            return referred[i].owner;
-        }
-    }
-    return 0;
-}
-
-int resolve_customer(struct fold *fold, struct view_txn *txn, const uint8_t secret[static 16],
-                     struct arena *arena, Touchbus__Event *event, uint64_t *customers_last,
-                     struct resolution *ret) {
-    struct candidate candidates[EVENT_IDENTITIES_MAX];
-    struct referred referred[EVENT_REFERENCES_MAX];
-    size_t n, n_referred = 0;
-    collect(arena, secret, event, candidates, &n);
-    int r = find_referred(txn, secret, event, referred, &n_referred);
-    r = r != 0 ? r : find_owners(fold, txn, candidates, n);
-    if (r < 0) {
+int resolve_find(const uint8_t secret[static 16], struct keys *keys, struct fold *fold,
+                 struct view_txn *txn, struct arena *arena, const Touchbus__Event *event,
+                 struct resolution *ret) {
+    struct erasures erasures = {.n = 0};
+    struct candidate *candidates = ret->candidates;
+    ret->n_owners = 0;
+    ret->erased = false;
+    collect(arena, secret, event, candidates, &ret->n_candidates);
+    int r = find_referred(txn, secret, event, ret->referred, &ret->n_referred);
+    r = r != 0 ? r : find_owners(fold, txn, candidates, ret->n_candidates);
+    if (r != 0) {
         return r;
     }
-    if (n == 0) {
-        event->customer = first_owner(referred, n_referred);
-        return stamp_references(arena, event, referred, n_referred);
-    }
-    event->customer = strongest_owner(candidates, n);
-    if (event->customer == 0) {
-        event->customer = ++*customers_last;
-        event->created = true;
-    }
-    add_owner(ret, event->customer);
-    for (size_t i = 0; i < n; i++) {
-        if (candidates[i].owner != 0) {
-            add_owner(ret, candidates[i].owner);
+    for (size_t i = 0; i < ret->n_candidates; i++) {
+        candidates[i].erased = GUARD(redact_by_key) && is_erased(keys, candidates[i].owner);
+        if (candidates[i].erased) {
+            note_erased(&erasures, candidates[i].owner);
         }
     }
-    r = stamp_keys(fold, txn, arena, event, candidates, n);
-    return r != 0 ? r : stamp_references(arena, event, referred, n_referred);
+    ret->customer = strongest_owner(candidates, ret->n_candidates);
+    by_reference(keys, ret, &erasures);
+    bool anew = false;
+    if (ret->customer == 0 && erasures.n > 0) {
+        r = registers_anew(keys, event, ret->n_candidates, &erasures, &anew);
+        ret->erased = !anew;
+    }
+    for (size_t i = 0; anew && i < ret->n_candidates; i++) { // they lead to the new one from now on
+        candidates[i].erased = false;
+        candidates[i].owner = 0;
+    }
+    return r;
 }
 
 // ---- references

@@ -86,10 +86,14 @@ static int receive_jobs(struct tick *tick) {
 
 static void show(struct tick *tick) {
     struct broker *broker = tick->broker;
+    atomic_fetch_add(&broker->erasures, tick->n_erased); // known before its events are
     atomic_store(&broker->visible, tick->first + tick->n_records - 1);
     atomic_fetch_add(&broker->counters.ticks, 1);
     if (broker->to_delivery != NULL) {
         mailbox_wake(broker->to_delivery);
+    }
+    if (tick->n_erased > 0 && broker->to_upkeep != NULL) {
+        mailbox_wake(broker->to_upkeep);
     }
 }
 
@@ -107,7 +111,7 @@ static void tick_close(struct tick *tick) {
     view_abort(tick->view);
     tick->log = NULL;
     tick->view = NULL;
-    tick->n_records = tick->n_events = tick->n_bytes = tick->n_jobs = 0;
+    tick->n_records = tick->n_events = tick->n_bytes = tick->n_jobs = tick->n_erased = 0;
     tick->requests = NULL;
     tick->open = tick->log_touched = false;
     fold_count_anew(tick->fold);
@@ -116,9 +120,10 @@ static void tick_close(struct tick *tick) {
 
 // What waits now, all of it through to its answers.
 static void tick_once(struct tick *tick, bool with_requests) {
-    int r = tick->reload ? tick_open(tick) : 0;
+    int r = tick->reload || tick->n_unsaid > 0 ? tick_open(tick) : 0;
     r = r == 0 && tick->reload ? reload_configuration(tick) : r;
     tick->reload = false;
+    r = r == 0 && tick->n_unsaid > 0 ? erase_go_on(tick) : r;
     r = r != 0 ? r : receive_jobs(tick);
     r = r != 0 || !with_requests ? r : receive_requests(tick);
     if (tick->reading) {
@@ -165,7 +170,7 @@ void tick_run(struct tick *tick) {
         {.fd = tick->signals, .events = ZMQ_POLLIN},
     };
     while (!atomic_load(&tick->broker->stop)) {
-        bool waits = publish_waits(tick->publish);
+        bool waits = publish_waits(tick->publish) || tick->n_unsaid > 0;
         int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), waits ? 0 : -1);
         if (r < 0 && errno != EINTR) {
             broker_fatal("poll", -errno);
@@ -252,7 +257,8 @@ static int load(struct tick *tick) {
     r = r != 0 ? r : load_fold(tick);
     r = r != 0 ? r
                : decide_new(&broker->configuration, broker->catalogue,
-                            keys_hash_secret(broker->keys), &tick->decide);
+                            keys_hash_secret(broker->keys), broker->keys, &tick->decide);
+    r = r != 0 ? r : erase_load(tick);
     return r;
 }
 
@@ -292,6 +298,7 @@ struct tick *tick_free(struct tick *tick) {
     if (tick->signals >= 0) {
         close(tick->signals);
     }
+    free(tick->unsaid);
     free(tick->records);
     arena_free(tick->arena);
     free(tick);

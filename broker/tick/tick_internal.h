@@ -44,8 +44,10 @@ struct tick {
     struct keys_reader *keys_reader; // seals blocks, at the tick's end
     struct keys_reader *view_keys;   // of the open view
     struct arena *arena;
-    int signals; // signalfd
-    bool reload; // SIGHUP came
+    int signals;      // signalfd
+    bool reload;      // SIGHUP came
+    uint64_t *unsaid; // customers whose erasure the log does not know, found at the start
+    size_t n_unsaid;
 
     // the open tick
     bool open, reading;
@@ -60,6 +62,7 @@ struct tick {
     size_t n_records;
     size_t n_events, n_bytes; // taken in
     struct request *requests, **requests_end;
+    size_t n_erased; // persons, by its events
     struct tick_job *jobs[TICK_JOBS_MAX];
     int job_results[TICK_JOBS_MAX];
     size_t n_jobs;
@@ -75,6 +78,15 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
                  const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash);
 bool tick_has_room(const struct tick *tick);
 
+// ---- tick_jobs.c
+// As tick_append. erases: the event erases its customer.
+int tick_append_own(struct tick *tick, const char *type, json_t *data, const char *actor,
+                    uint64_t customer, bool erases, uint64_t *ret_sequence);
+
+// ---- erase.c. 0, or a negative errno (fatal).
+int erase_load(struct tick *tick);  // finds erasures that the log does not know, at a start
+int erase_go_on(struct tick *tick); // says some of them, inside an open tick
+
 // ---- tick_commit.c
 // Makes the tick's events durable, then visible. Nothing is answered where it does not return 0.
 int tick_commit(struct tick *tick);
@@ -85,8 +97,9 @@ int tick_commit(struct tick *tick);
 int reload_configuration(struct tick *tick);
 
 // ---- quarantine.c
-// 0; REASON_BUSY where QUARANTINE_MAX rows are held; negative errno.
+// Sealed with that customer's key (0 nobody's). 0; REASON_BUSY where QUARANTINE_MAX rows are held;
+// negative errno.
 int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYTES],
-                   const uint8_t *event, size_t size, const Touchbus__Event *open,
-                   const char *producer, const char *detail);
+                   uint64_t customer, const uint8_t *event, size_t size,
+                   const Touchbus__Event *open, const char *producer, const char *detail);
 int quarantine_load(struct tick *tick); // counts the rows, at start

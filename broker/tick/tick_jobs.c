@@ -62,8 +62,8 @@ static int own_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret)
     return ret->data == NULL ? -ENOMEM : 0;
 }
 
-int tick_append(struct tick *tick, const char *type, json_t *data, const char *actor,
-                uint64_t customer, uint64_t *ret_sequence) {
+int tick_append_own(struct tick *tick, const char *type, json_t *data, const char *actor,
+                    uint64_t customer, bool erases, uint64_t *ret_sequence) {
     struct arena *arena = tick->arena;
     Touchbus__Event *event = arena_alloc(arena, sizeof(*event));
     if (event == NULL || !tick_has_room(tick)) {
@@ -89,6 +89,7 @@ int tick_append(struct tick *tick, const char *type, json_t *data, const char *a
         return REASON_BAD_ARGUMENT; // once in the log, nobody could read it
     }
     event->customer = customer;
+    event->erases = erases;
     const uint8_t *secret = keys_hash_secret(tick->broker->keys);
     uint8_t id_hash[BLOCK_ID_HASH_BYTES];
     uint64_t body_hash = 0;
@@ -100,6 +101,11 @@ int tick_append(struct tick *tick, const char *type, json_t *data, const char *a
         *ret_sequence = event->sequence;
     }
     return r;
+}
+
+int tick_append(struct tick *tick, const char *type, json_t *data, const char *actor,
+                uint64_t customer, uint64_t *ret_sequence) {
+    return tick_append_own(tick, type, data, actor, customer, false, ret_sequence);
 }
 
 int tick_publish(struct tick *tick, const Touchbus__Event *event, uint64_t *ret_sequence,

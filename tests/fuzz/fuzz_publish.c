@@ -57,7 +57,7 @@ static void world_open(void) {
     remove_file(path, "lock.mdb");
     REQUIRE(rmdir(path) == 0 && rmdir(dir) == 0);
     secret = keys_hash_secret(world.keys);
-    REQUIRE(decide_new(&configuration, world.catalogue, secret, &world.decide) == 0);
+    REQUIRE(decide_new(&configuration, world.catalogue, secret, NULL, &world.decide) == 0);
 }
 
 static void view_anew(void) {

@@ -29,6 +29,8 @@ static const struct command *const rows[] = {
     &command_customer_show,
     &command_customer_timeline,
     &command_customer_export,
+    &command_customer_erase,
+    &command_customer_receipt,
     &command_view_verify,
     &command_view_rebuild,
     &command_connector_ls,

@@ -497,6 +497,15 @@ def test_trim(house):
     assert house.ask("log", "verify")["sound"] is True and house.ask("view", "verify")["equal"] is True
 
 
+def test_erasing_a_customer(house):
+    exits(house, 2, "customer", "erase", "user_id=u-3", text="")
+    exits(house, 1, "customer", "receipt", "user_id=u-3")
+    for command in ("erase", "receipt"):
+        check_form("customer erase, customer receipt", house.ask("customer", command, "user_id=u-3", *["--yes"][command != "erase":]))
+    assert json.loads(exits(house, 1, "-j", "customer", "show", "user_id=u-3").stderr)["error"] == "erased"
+    assert "key" in house.touchbus("customer", "receipt", "user_id=u-3").stdout
+
+
 def test_rebuild_at_the_next_start(house):
     before = house.ask("view", "verify")["live_hash"]
     assert house.broker.stop() == 0

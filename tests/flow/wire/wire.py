@@ -79,11 +79,12 @@ class Publisher(Line):
 class Subscriber(Line):
     """Subscribes at once; `subscribed` is the answer."""
 
-    def __init__(self, port, name="", credit=1000, types=(), until=0, keys=None, **start):
+    def __init__(self, port, name="", credit=1000, types=(), until=0, keys=None, customer=0, **start):
         super().__init__(port + 1, pb.BrokerMessage, keys)
         self.named = bool(name)
         subscribe = pb.Subscribe(name=name, member="python", credit=credit, until_sequence=until, start=pb.Start(**start))
         subscribe.filter.types.extend(types)
+        subscribe.filter.customer = customer
         self.send(pb.SubscriberMessage(subscribe=subscribe))
         message = self.await_body()
         assert message.WhichOneof("body") == "subscribed", message

@@ -34,7 +34,9 @@ static void scene_open(void **state, struct scene *ret) {
     support_begin(ret->fixture, ret->fixture->view, &ret->fixture->txn);
     const uint8_t *secret = keys_hash_secret(ret->fixture->keys);
     assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
-    assert_int_equal(decide_new(&ret->configuration, ret->catalogue, secret, &ret->decide), 0);
+    assert_int_equal(
+        decide_new(&ret->configuration, ret->catalogue, secret, ret->fixture->keys, &ret->decide),
+        0);
     assert_int_equal(fold_new(ret->fixture->txn, &ret->fold), 0);
 }
 
@@ -304,7 +306,7 @@ static void test_a_malformed_rank_is_refused(void **state) {
         char *values[] = {bad[i]};
         struct configuration configuration = {.ranks = {values, 1}};
         struct decide *decide = NULL;
-        assert_int_equal(decide_new(&configuration, NULL, NULL, &decide), -EINVAL);
+        assert_int_equal(decide_new(&configuration, NULL, NULL, NULL, &decide), -EINVAL);
     }
 }
 
@@ -321,6 +323,153 @@ static void test_events_of_nobody_share_a_lane_by_subject(void **state) {
         lanes[i] = event->lanes[0];
     }
     assert_true(lanes[0] == lanes[1] && lanes[0] != lanes[2]);
+    scene_close(&scene);
+}
+
+// ---- erased persons. Keys stay destroyed from scene to scene: these come last.
+
+enum { ERASED_US = 5000000 };
+
+static void erase(struct scene *scene, uint64_t customer) {
+    assert_int_equal(keys_ensure(scene->fixture->keys, customer), 0);
+    assert_int_equal(keys_destroy(scene->fixture->keys, customer, ERASED_US), 0);
+    Touchbus__Event *event = support_event(scene->fixture->arena, "privacy.changed", "e", NULL);
+    event->customer = customer;
+    event->erases = true;
+    event->sequence = ++scene->sequence;
+    assert_int_equal(fold_apply(scene->fold, scene->fixture->txn, event), 0);
+}
+
+static void assert_redacted(const struct scene *scene, const Touchbus__Event *event) {
+    assert_int_equal(scene->decision.code, 0);
+    assert_true(event->redacted);
+    assert_int_equal(event->customer, 0);
+    assert_true(event->lanes[0] >> 63);
+    assert_int_equal(event->n_identities + event->n_keys + event->n_references, 0);
+    assert_int_equal(event->data.len + event->key_lookups.len + event->reference_lookups.len, 0);
+    assert_string_equal(event->subject, "");
+}
+
+static void test_an_erased_person_s_key_redacts_whatever_the_schema(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    uint64_t customer = view_by(&scene, "user_id", "u-1", "email", "ana@klant.example")->customer;
+    erase(&scene, customer);
+    uint64_t last = scene.customers_last;
+    Touchbus__Event *event = view_by(&scene, "email", "Ana@Klant.Example", "cookie", "never-seen");
+    assert_redacted(&scene, event);
+    assert_string_equal(event->type, "page.viewed");
+    event = support_event(arena, "order.placed", "2", "{\"order_id\": \"o-1\"}"); // no lines
+    event->subject = arena_strdup(arena, "ana");
+    support_identify(arena, event, "user_id", "u-1");
+    play(&scene, event);
+    assert_redacted(&scene, event);
+    assert_int_equal(scene.customers_last, last);
+    scene_close(&scene);
+}
+
+static Touchbus__Event *order_changed(struct scene *scene, const char *order) {
+    struct arena *arena = scene->fixture->arena;
+    char *data = arena_printf(
+        arena, "{\"order_id\": \"%s\", \"status\": \"shipped\", \"revision\": 1}", order);
+    return support_event(arena, "order.changed", "1", data);
+}
+
+static void test_an_erased_person_s_reference_redacts(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    Touchbus__Event *event = order_changed(&scene, "o-7");
+    support_identify(arena, event, "user_id", "u-1");
+    play(&scene, event);
+    uint64_t customer = event->customer;
+    assert_true(customer > 0);
+    erase(&scene, customer);
+    event = order_changed(&scene, "o-7");
+    play(&scene, event);
+    assert_redacted(&scene, event);
+    event = order_changed(&scene, "o-7"); // with a key that nobody has had
+    support_identify(arena, event, "phone", "+31612345678");
+    play(&scene, event);
+    assert_redacted(&scene, event);
+    event = order_changed(&scene, "o-8");
+    play(&scene, event);
+    assert_false(event->redacted);
+    scene_close(&scene);
+}
+
+static void test_an_event_of_somebody_living_loses_what_names_the_erased(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    uint64_t ana = view_by(&scene, "email", "ana@klant.example", NULL, NULL)->customer;
+    uint64_t bob = view_by(&scene, "user_id", "u-2", NULL, NULL)->customer;
+    erase(&scene, ana);
+    struct arena *arena = scene.fixture->arena;
+    Touchbus__Event *event = support_event(arena, "page.viewed", "1", "{\"url\": \"/\"}");
+    event->subject = arena_strdup(arena, "email:ANA@klant.example");
+    support_identify(arena, event, "email", "ANA@klant.example");
+    support_identify(arena, event, "user_id", "u-2");
+    play(&scene, event);
+    assert_int_equal(event->customer, bob);
+    assert_false(event->redacted);
+    assert_int_equal(event->n_identities, 1);
+    assert_string_equal(event->identities[0]->kind, "user_id");
+    assert_string_equal(event->subject, "");
+    assert_int_equal(event->n_keys, 1);
+    assert_int_equal(scene.decision.n_follow_ups, 0); // no merge to refuse
+    scene_close(&scene);
+}
+
+static Touchbus__Event *registered(struct scene *scene, int64_t time_us) {
+    struct arena *arena = scene->fixture->arena;
+    Touchbus__Event *event =
+        support_event(arena, "customer.registered", "1", "{\"user_id\": \"u-1\"}");
+    support_identify(arena, event, "user_id", "u-1");
+    support_identify(arena, event, "email", "ana@klant.example");
+    event->has_time = time_us != 0;
+    event->time_us = time_us;
+    play(scene, event);
+    return event;
+}
+
+static void test_who_registers_after_the_erasure_is_a_new_customer(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    uint64_t ana = view_by(&scene, "user_id", "u-1", "email", "ana@klant.example")->customer;
+    erase(&scene, ana);
+    assert_redacted(&scene, registered(&scene, 0)); // when, nobody knows
+    assert_redacted(&scene, registered(&scene, ERASED_US));
+    Touchbus__Event *event = registered(&scene, ERASED_US + 1);
+    assert_false(event->redacted);
+    assert_true(event->created && event->customer > ana);
+    assert_int_equal(event->key_lookups.len, 2 * LOOKUP_KEY_BYTES);
+    uint64_t anew = event->customer;
+    assert_int_equal(view_by(&scene, "email", "ana@klant.example", NULL, NULL)->customer, anew);
+    scene_close(&scene);
+}
+
+static void test_a_number_whose_key_is_destroyed_is_given_to_nobody(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    uint64_t next = view_by(&scene, "user_id", "u-1", NULL, NULL)->customer + 1;
+    assert_int_equal(keys_ensure(scene.fixture->keys, next), 0);
+    keys_destroy(scene.fixture->keys, next, ERASED_US); // of a later log than this one
+    assert_true(view_by(&scene, "user_id", "u-2", NULL, NULL)->customer > next);
+    scene_close(&scene);
+}
+
+static void test_what_is_put_aside_says_whose_it_is(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    uint64_t customer = view_by(&scene, "user_id", "u-1", NULL, NULL)->customer;
+    Touchbus__Event *event = support_event(arena, "order.placed", "1", "{\"order_id\": \"o-1\"}");
+    support_identify(arena, event, "user_id", "u-1");
+    play(&scene, event);
+    assert_int_equal(scene.decision.code, REASON_QUARANTINED);
+    assert_int_equal(scene.decision.owner, customer);
+    assert_int_equal(event->n_references + event->n_keys + event->customer, 0); // as published
     scene_close(&scene);
 }
 
@@ -341,6 +490,12 @@ int main(void) {
         cmocka_unit_test(test_rank_and_direction_are_stamped),
         cmocka_unit_test(test_a_malformed_rank_is_refused),
         cmocka_unit_test(test_events_of_nobody_share_a_lane_by_subject),
+        cmocka_unit_test(test_what_is_put_aside_says_whose_it_is),
+        cmocka_unit_test(test_an_erased_person_s_key_redacts_whatever_the_schema),
+        cmocka_unit_test(test_an_erased_person_s_reference_redacts),
+        cmocka_unit_test(test_an_event_of_somebody_living_loses_what_names_the_erased),
+        cmocka_unit_test(test_who_registers_after_the_erasure_is_a_new_customer),
+        cmocka_unit_test(test_a_number_whose_key_is_destroyed_is_given_to_nobody),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
