@@ -199,7 +199,7 @@ bool tool_customer_argument(const char *text, touchbus_argument *ret) {
         *ret = (touchbus_argument){"key", text};
         return true;
     }
-    tool_complain("'%s' is neither a customer such as c42 nor KIND=VALUE", text);
+    tool_complain("CUSTOMER: wants a number such as c42, or KIND=VALUE");
     return false;
 }
 

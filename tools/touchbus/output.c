@@ -28,6 +28,14 @@ void tool_complain(const char *format, ...) {
     fputc('\n', stderr);
 }
 
+void tool_complain_json(const char *what, bool unreadable, const json_error_t *error) {
+    if (unreadable) {
+        tool_complain("%s: no JSON from line %d, column %d on", what, error->line, error->column);
+    } else {
+        tool_complain("%s: wants a JSON object", what);
+    }
+}
+
 int tool_refused(const struct tool *tool, const char *reason, const char *detail,
                  const char *hint) {
     if (tool->json) {

@@ -79,7 +79,8 @@ static const struct option_row rows[] = {
 static bool split(char *text, const char *what, char **ret_value) {
     char *equals = strchr(text, '=');
     if (equals == NULL || equals == text) {
-        tool_complain("%s: '%s' is not NAME=VALUE", what, text);
+        // What was typed may be somebody's address: complaints end in logs, so none quotes a value.
+        tool_complain("%s: wants NAME=VALUE", what);
         return false;
     }
     *equals = '\0';
@@ -97,7 +98,7 @@ static bool add_identity(touchbus_event *event, const char *text) {
     bool verified = kind[length - 1] == '!';
     kind[length - verified] = '\0';
     if (touchbus_event_add_identity(event, kind, value, verified) != 0) {
-        tool_complain("--identity: '%s' is not acceptable", text);
+        tool_complain("--identity: this %s is not acceptable", kind);
         return false;
     }
     return true;
@@ -143,7 +144,7 @@ static bool add_attribute(touchbus_event *event, json_t *data, const char *text)
         return add_member(data, name, value);
     }
     if (touchbus_event_set(event, name, value) != 0) {
-        tool_complain("--attr: %s: '%s' is not acceptable", name, value);
+        tool_complain("--attr: the value of %s is not acceptable", name);
         return false;
     }
     return true;
@@ -160,7 +161,7 @@ static json_t *load_data(const char *text) {
         json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
     }
     if (!json_is_object(json)) {
-        tool_complain("--data: %s", json == NULL ? error.text : "expected a JSON object");
+        tool_complain_json("--data", json == NULL, &error);
         json_decref(json);
         return NULL;
     }

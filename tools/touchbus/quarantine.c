@@ -61,7 +61,7 @@ static json_t *load_file(const char *path) {
     json_t *json = is_stdin ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
                             : json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(json)) {
-        tool_complain("%s: %s", path, json == NULL ? error.text : "expected a JSON object");
+        tool_complain_json(path, json == NULL, &error);
         json_decref(json);
         return NULL;
     }
@@ -72,7 +72,7 @@ static json_t *load_data(const char *text) {
     json_error_t error;
     json_t *data = json_loads(text, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(data)) {
-        tool_complain("--data: %s", data == NULL ? error.text : "expected a JSON object");
+        tool_complain_json("--data", data == NULL, &error);
         json_decref(data);
         return NULL;
     }

@@ -91,6 +91,8 @@ int tool_check_keys(const struct tool *tool);
 // ---- output.c
 // One line on stderr: "touchbus: ...".
 void tool_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// What is wrong with a JSON text, by its place: jansson's own words quote it.
+void tool_complain_json(const char *what, bool unreadable, const json_error_t *error);
 // A refusal: with -j one JSON object on stderr. Returns TOOL_NO, or TOOL_AWAY where the broker
 // could not be asked.
 int tool_refused(const struct tool *tool, const char *reason, const char *detail, const char *hint);
