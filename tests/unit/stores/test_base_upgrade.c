@@ -49,10 +49,7 @@ static void put_both(struct scene *scene, unsigned old, enum view_table table, c
 static const char *text_key(struct scene *scene, const char *kind, const char *value,
                             size_t *ret_size) {
     *ret_size = strlen(kind) + 1 + strlen(value);
-    char *key = arena_calloc(scene->arena, 1, *ret_size + 1);
-    memcpy(key, kind, strlen(kind));
-    memcpy(key + strlen(kind) + 1, value, strlen(value));
-    return key;
+    return arena_printf(scene->arena, "%s%c%s", kind, 0, value);
 }
 
 static void add_customer(struct scene *scene, uint64_t number) {
@@ -105,8 +102,7 @@ static void add_row(struct scene *scene, unsigned old, enum view_table table, co
     uint64_t be = htobe64(customer), open = htobe64(changed);
     size_t n = 0;
     char *old_key = arena_alloc(scene->arena, 8 + strlen(id));
-    memcpy(old_key, &be, 8);
-    memcpy(old_key + 8, id, strlen(id));
+    mempcpy(mempcpy(old_key, &be, 8), id, strlen(id));
     put_old(scene, old, old_key, 8 + strlen(id), row, size);
     memcpy(key, &be, 8);
     memcpy(value, &open, 8);

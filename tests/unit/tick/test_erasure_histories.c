@@ -287,14 +287,13 @@ static void close_history(struct history *history) {
 static void test_every_way_leads_to_the_same_view(void **state) {
     (void)state;
     unsigned n_erased = 0;
-    uint64_t first = 1;
-    if (getenv("TOUCHBUS_SEED") != NULL) {
-        first = strtoull(getenv("TOUCHBUS_SEED"), NULL, 10);
-    }
+    const char *seed_text = getenv("TOUCHBUS_SEED");
+    uint64_t first = seed_text != NULL ? strtoull(seed_text, NULL, 10) : 1;
     for (uint64_t seed = first; seed < first + HISTORIES; seed++) {
-        struct fixture *fixture = NULL;
+        void *scene = NULL;
         struct history history;
-        assert_int_equal(support_setup((void **)&fixture), 0);
+        assert_int_equal(support_setup(&scene), 0);
+        struct fixture *fixture = scene;
         open_history(&history, fixture, seed);
         for (int i = 0; i < TICKS; i++) {
             tick(&history);
@@ -316,7 +315,7 @@ static void test_every_way_leads_to_the_same_view(void **state) {
         n_erased += history.n_erased;
         view_close(anew);
         close_history(&history);
-        assert_int_equal(support_teardown((void **)&fixture), 0);
+        assert_int_equal(support_teardown(&scene), 0);
     }
     assert_true(n_erased > HISTORIES);
 }
