@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two ends of the kill campaign, through libtouchbus as any connector would: `load publish`
-// publishes numbered events until SIGTERM and writes a line for each ack; `load collect` settles a
-// named subscription and writes a line for each event. A line is written before the event counts:
-// an ack without its line, or a settlement without it, cannot happen.
+// publishes numbered events until SIGTERM (200, then a pause) and writes a line for each ack; `load
+// collect` settles a named subscription and writes a line for each event. A line is written before
+// the event counts: an ack without its line, or a settlement without it, cannot happen.
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +19,7 @@
 enum { FLUSH_MS_MAX = 60000, CUSTOMERS = 500, IDLE_MS = 100 };
 
 static atomic_bool stopping;
+static long pause_ms = 5;
 
 static void stop(int signal_number) {
     (void)signal_number;
@@ -78,7 +79,7 @@ static int publish(const char *broker, const char *name) {
             fail("publish", r);
         if (number % 200 == 0) {
             touchbus_publisher_run(publisher, 0);
-            nanosleep(&(struct timespec){.tv_nsec = 5L * 1000 * 1000}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = pause_ms * 1000 * 1000}, NULL);
         }
     }
     r = touchbus_publisher_flush(publisher, FLUSH_MS_MAX);
@@ -133,9 +134,11 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (size_t i = 0; argc == 4 && i < sizeof(ROLES) / sizeof(ROLES[0]); i++)
+    if (argc == 5)
+        pause_ms = strtol(argv[4], NULL, 10) % 1000;
+    for (size_t i = 0; (argc == 4 || argc == 5) && i < sizeof(ROLES) / sizeof(ROLES[0]); i++)
         if (strcmp(argv[1], ROLES[i].name) == 0)
             return ROLES[i].run(argv[2], argv[3]);
-    fprintf(stderr, "usage: load publish|collect HOST:PORT NAME\n");
+    fprintf(stderr, "usage: load publish|collect HOST:PORT NAME [PAUSE-MS]\n");
     return 2;
 }
