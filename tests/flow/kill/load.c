@@ -16,10 +16,10 @@
 
 #include "connectors/client/touchbus.h"
 
-enum { FLUSH_MS_MAX = 60000, CUSTOMERS = 500, IDLE_MS = 100 };
+enum { FLUSH_MS_MAX = 60000, IDLE_MS = 100 };
 
 static atomic_bool stopping;
-static long pause_ms = 5;
+static long pause_ms = 5, customers = 500;
 
 static void stop(int signal_number) {
     (void)signal_number;
@@ -43,7 +43,7 @@ static void on_ack(const touchbus_ack *ack, void *user) {
 static touchbus_event *make(const char *name, uint64_t number) {
     char id[96], user[32], data[96];
     snprintf(id, sizeof(id), "%s-%" PRIu64, name, number);
-    snprintf(user, sizeof(user), "u-%" PRIu64, (number * 7919) % CUSTOMERS);
+    snprintf(user, sizeof(user), "u-%" PRIu64, (number * 7919) % (uint64_t)customers);
     int size =
         snprintf(data, sizeof(data), "{\"url\":\"https://shop.example/%" PRIu64 "\"}", number);
     touchbus_event *event = touchbus_event_new("page.viewed", name, id);
@@ -134,11 +134,13 @@ int main(int argc, char **argv) {
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc == 5)
+    if (argc > 4)
         pause_ms = strtol(argv[4], NULL, 10) % 1000;
-    for (size_t i = 0; (argc == 4 || argc == 5) && i < sizeof(ROLES) / sizeof(ROLES[0]); i++)
+    if (argc > 5)
+        customers = strtol(argv[5], NULL, 10);
+    for (size_t i = 0; argc >= 4 && customers > 0 && i < sizeof(ROLES) / sizeof(ROLES[0]); i++)
         if (strcmp(argv[1], ROLES[i].name) == 0)
             return ROLES[i].run(argv[2], argv[3]);
-    fprintf(stderr, "usage: load publish|collect HOST:PORT NAME [PAUSE-MS]\n");
+    fprintf(stderr, "usage: load publish|collect HOST:PORT NAME [PAUSE-MS [CUSTOMERS]]\n");
     return 2;
 }
