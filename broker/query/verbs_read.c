@@ -38,9 +38,13 @@ static bool split(struct call *call, const char *text, const char **ret_kind,
     if (equals == NULL || equals == text || equals[1] == '\0') {
         return false;
     }
-    *ret_kind = arena_printf(call_reads(call)->arena, "%.*s", (int)(equals - text), text);
+    const char *kind = arena_printf(call_reads(call)->arena, "%.*s", (int)(equals - text), text);
+    if (kind == NULL) {
+        return false;
+    }
+    *ret_kind = kind;
     *ret_value = equals + 1;
-    return *ret_kind != NULL;
+    return true;
 }
 
 static int by_key(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
