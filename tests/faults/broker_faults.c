@@ -138,7 +138,6 @@ static void say_query(struct house *house, unsigned run) {
                 {"log.get", "sequence", "1"},
                 {"customer.export", "key", "user_id=u-0"},
                 {"status", NULL, NULL},
-                {"quarantine.ls", NULL, NULL},
                 {"subscription.ls", NULL, NULL}};
     struct arena *arena = arena_new(1 << 20);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
