@@ -10,7 +10,11 @@
 
 #include "broker/stores/store.h"
 
-enum { PIECE_BYTES = 4 << 20, ROW_BYTES_ABOUT = 32 };
+enum {
+    PIECE_BYTES = 4 << 20,
+    ROW_BYTES_ABOUT = 32,
+    WASH_PAGES = 2 * PIECE_BYTES / 4096, // more than a piece dirties
+};
 #define MAP_BYTES_MORE (UINT64_C(64) << 20)
 
 struct copy {
@@ -28,6 +32,8 @@ static int end_piece(struct copy *copy) {
     copy->piece_bytes = 0;
     int r = store_commit(txn);
     r = r == 0 ? store_sync(copy->to) : r;
+    // They may be secrets: none shall lie in the unused rest of the next piece's pages.
+    r = r == 0 ? store_wash(copy->to, 0, WASH_PAGES) : r;
     return r == 0 && copy->piece != NULL ? copy->piece(copy->user, copy->bytes) : r;
 }
 

@@ -443,6 +443,32 @@ static void test_an_ordinary_event_opens_and_seals_nothing(void **state) {
     view_close(view);
 }
 
+static void test_what_a_destroyed_key_sealed_reads_and_is_written_as_empty(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    play(&scene, "page.viewed", "{}"); // customer 1 stays whole
+    for (int i = 0; i < 2; i++) {
+        Touchbus__Event *event = support_event(scene.arena, "order.placed", "1",
+                                               "{\"order_id\": \"o\", \"currency\": \"EUR\"}");
+        event->customer = 900;
+        support_attach(scene.fixture, event, "email", "ana@klant.example", i == 1);
+        apply(&scene, event);
+        const View__Customer *record = customer(&scene, 900);
+        assert_int_equal(record->person.len == 0, i == 1);
+        assert_int_equal(support_person(scene.txn, scene.arena, 900)->n_keys, i == 0);
+        const View__Order *row = support_row(scene.txn, scene.arena, VIEW_ORDERS, 900, "o");
+        assert_string_equal(row->currency, i == 0 ? "EUR" : "");
+        assert_int_equal(record->key_lookups.data[LOOKUP_BYTES], i); // open, goes on
+        if (i == 0) {
+            // The keys' slice ends, so that the next one sees what follows.
+            assert_int_equal(keys_destroy(scene.fixture->keys, 900, 1), 0);
+            keys_reader_end(scene.fixture->secrets);
+            assert_int_equal(keys_reader_begin(scene.fixture->secrets), 0);
+        }
+    }
+    scene_close(&scene);
+}
+
 static int count_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
     (void)key, (void)key_size, (void)value, (void)size;
     ++*(unsigned *)user;
@@ -617,6 +643,7 @@ int main(void) {
         cmocka_unit_test(test_a_quote_keeps_its_highest_revision),
         cmocka_unit_test(test_nothing_personal_stands_readable_in_the_view),
         cmocka_unit_test(test_an_ordinary_event_opens_and_seals_nothing),
+        cmocka_unit_test(test_what_a_destroyed_key_sealed_reads_and_is_written_as_empty),
         cmocka_unit_test(
             test_an_erased_customer_leaves_its_number_and_lookups_and_nothing_changes_that),
         cmocka_unit_test(test_a_key_of_an_erased_customer_may_become_anothers),
