@@ -253,6 +253,9 @@ int touchbus_client_query(touchbus_client *client, const char *verb,
     r = r != 0 ? r : fill_body(&query, body);
     if (r == 0) {
         _cleanup_free_ char *own_verb = strdup(verb);
+        if (handshake_anew(&client->handshake)) { // each question is another try
+            endpoint_connect_again(client->socket, client->endpoint);
+        }
         query.version = WIRE_VERSION;
         query.request = ++client->request;
         query.verb = own_verb;

@@ -186,6 +186,14 @@ int endpoint_connect(const char *endpoint, const struct endpoint_options *option
     return 0;
 }
 
+int endpoint_connect_again(void *socket, const char *endpoint) {
+    // The one that was refused is still listed, and would make this one a double.
+    if (zmq_disconnect(socket, endpoint) != 0 && errno != ENOENT) {
+        return -errno;
+    }
+    return zmq_connect(socket, endpoint) != 0 ? -errno : 0;
+}
+
 void *endpoint_close(void *socket, struct handshake *handshake) {
     if (socket != NULL) {
         handshake_unwatch(handshake);

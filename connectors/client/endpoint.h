@@ -32,6 +32,8 @@ struct endpoint_options {
 // negative errno.
 int endpoint_connect(const char *endpoint, const struct endpoint_options *options,
                      void **ret_socket);
+// For a socket whose handshake was refused: ZeroMQ makes no further try by itself. The same socket.
+int endpoint_connect_again(void *socket, const char *endpoint);
 // Takes NULL; returns NULL.
 void *endpoint_close(void *socket, struct handshake *handshake);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "schemas/base/clock.h"
 #include "schemas/reasons.h"
 
 enum {
@@ -52,6 +53,7 @@ static void take_events(struct handshake *handshake) {
             handshake->n_silent++;
         } else {
             handshake->refused = event;
+            handshake->over = true;
         }
     }
 }
@@ -73,6 +75,7 @@ void handshake_watch(struct handshake *handshake, void *context, void *socket, b
     static atomic_uint next_name;
     char name[NAME_BYTES];
     handshake->with_keys = with_keys;
+    handshake->over = false;
     snprintf(name, sizeof(name), "inproc://touchbus-handshake-%u", atomic_fetch_add(&next_name, 1));
     if (zmq_socket_monitor(socket, name, EVENTS) != 0) {
         return;
@@ -122,6 +125,32 @@ struct handshake_refusal handshake_look(struct handshake *handshake) {
                            : "give --key and --broker-key (TOUCHBUS_KEY, TOUCHBUS_BROKER_KEY)";
     }
     return refusal;
+}
+
+bool handshake_again(struct handshake *handshake, int64_t now_us) {
+    if (!handshake->over) {
+        handshake->again_us = 0;
+        return false;
+    }
+    if (handshake->again_us == 0) {
+        handshake->again_us = now_us + HANDSHAKE_AGAIN_MS * CLOCK_US_PER_MS;
+    }
+    if (now_us < handshake->again_us) {
+        return false;
+    }
+    handshake->over = false;
+    handshake->again_us = 0;
+    return true;
+}
+
+bool handshake_anew(struct handshake *handshake) {
+    if (handshake->monitor != NULL) {
+        take_events(handshake);
+    }
+    bool was_over = handshake->over;
+    handshake->over = false;
+    handshake->refused = 0;
+    return was_over;
 }
 
 void handshake_tell(const struct handshake_refusal *refusal, const char **ret_reason,

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { HANDSHAKE_AGAIN_MS = 2000 };
+
 struct handshake_refusal {
     uint32_t code;             // reason code; 0: nothing is wrong, or nothing is known
     const char *detail, *hint; // static
@@ -17,6 +19,8 @@ struct handshake {
     bool with_keys;         // the socket speaks CURVE
     uint16_t refused;       // ZeroMQ's event that told why, since one succeeded; 0: none
     unsigned n_silent;      // ends without a word since then
+    bool over;              // the socket tries no more
+    int64_t again_us;       // monotonic; 0: not known yet
 };
 
 // Listens to a socket of this context that is not connected yet. Where it cannot, handshakes are
@@ -28,6 +32,11 @@ void handshake_unwatch(struct handshake *handshake);
 // REASON_UNAVAILABLE where it ended several handshakes in a row without a word, as a broker with
 // another key does. Over with the first handshake that succeeds.
 struct handshake_refusal handshake_look(struct handshake *handshake);
+// Whether ZeroMQ has given up, as it does where the broker said no, and another try is due, one
+// each HANDSHAKE_AGAIN_MS: true once, then the caller connects again.
+bool handshake_again(struct handshake *handshake, int64_t now_us);
+// The same at once, and what was refused before is forgotten.
+bool handshake_anew(struct handshake *handshake);
 // Its parts as touchbus.h gives them out; each ret may be NULL.
 void handshake_tell(const struct handshake_refusal *refusal, const char **ret_reason,
                     const char **ret_detail, const char **ret_hint);

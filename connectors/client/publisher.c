@@ -280,6 +280,9 @@ int touchbus_publisher_run(touchbus_publisher *publisher, int timeout_ms) {
         if (!writable) {
             window_lost(publisher->window);
             publisher->refusal = handshake_look(&publisher->handshake);
+            if (handshake_again(&publisher->handshake, clock_monotonic_us())) {
+                endpoint_connect_again(publisher->socket, publisher->endpoint);
+            }
         }
         send_due(publisher);
         int64_t now_us = clock_monotonic_us();
@@ -304,8 +307,10 @@ int touchbus_publisher_flush(touchbus_publisher *publisher, int timeout_ms) {
         if (left_us < 0) {
             return -ETIMEDOUT;
         }
-        touchbus_publisher_run(publisher, (int)(left_us / CLOCK_US_PER_MS));
-        if (publisher->refusal.code != 0) {
+        int64_t left_ms = left_us / CLOCK_US_PER_MS;
+        touchbus_publisher_run(publisher, (int)(left_ms < LOOK_MS ? left_ms : LOOK_MS));
+        uint32_t code = touchbus_publisher_refusal(publisher, NULL, NULL, NULL);
+        if (publisher->refusal.code != 0 || code == REASON_FORBIDDEN) {
             return -EACCES;
         }
     }

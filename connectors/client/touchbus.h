@@ -150,7 +150,7 @@ TOUCHBUS_EXPORT bool touchbus_publisher_connected(const touchbus_publisher *publ
 // Why events wait although the broker answers: the reason code of its last passing refusal (busy)
 // since something was acked, 0 where there is none; texts as in an ack, each may be NULL. They are
 // sent again by themselves. Or why there is no connection: forbidden, where the broker refuses the
-// key; unavailable, where it ends each handshake.
+// key, or the producer's name with this key; unavailable, where it ends each handshake.
 TOUCHBUS_EXPORT uint32_t touchbus_publisher_refusal(const touchbus_publisher *publisher,
                                                     const char **ret_reason,
                                                     const char **ret_detail, const char **ret_hint);

@@ -178,6 +178,13 @@ static void flights_drop_through(struct window *window, uint64_t request) {
     }
 }
 
+// Refusals of a request that say nothing about its events: they wait. That a key is unknown (any
+// more) or may not use this producer's name is for an operator to mend; a single event that its
+// role may not publish is refused by an outcome.
+static bool is_passing(uint32_t code) {
+    return code == REASON_FORBIDDEN || reason_find(code)->retryable;
+}
+
 void window_reply(struct window *window, const Touchbus__PublishReply *reply, int64_t now_us,
                   window_settle settle, void *user) {
     struct flight *found = flight_find(window, reply->request);
@@ -199,13 +206,14 @@ void window_reply(struct window *window, const Touchbus__PublishReply *reply, in
     window->answered_since_send = true;
     window->n_silent = 0;
     window->silence_us = now_us + WINDOW_SILENCE_MS_MIN * CLOCK_US_PER_MS;
-    if (reply->code != 0 && reason_find(reply->code)->retryable) {
+    if (reply->code != 0 && is_passing(reply->code)) {
         state.busy = reply->code != REASON_NUMBER_GAP;
         state.gap = true;
         note_refusal(window, reply->code, reply->detail);
     } else if (flight.n_events == 0) {
         take_hello(window, reply->expected);
         window->greeted = true;
+        window->refusal = window->refusal == REASON_FORBIDDEN ? 0 : window->refusal;
         return;
     } else if (reply->code != 0) {
         if (flight.live && !skipped) {

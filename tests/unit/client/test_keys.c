@@ -331,6 +331,38 @@ static void test_a_known_key_is_let_in_and_nothing_is_refused(void **state) {
     door_close(&door);
 }
 
+static void test_each_question_is_another_try(void **state) {
+    (void)state;
+    struct door door;
+    touchbus_client *client;
+    touchbus_answer *answer;
+    char known[KEY_TEXT];
+    door_open(&door, ENDPOINT_QUERY, true);
+    memcpy(known, known_public, sizeof(known));
+    memset(known_public, '0', KEY_TEXT - 1); // nobody's
+    const touchbus_client_options options = {.broker = door.broker,
+                                             .key = path_of("known.key_secret"),
+                                             .broker_key = path_of("broker.key")};
+    assert_int_equal(touchbus_client_new(&options, &client), 0);
+    for (int i = 0; i < 2; i++) { // ZeroMQ itself gives up at the first
+        assert_int_equal(touchbus_client_query(client, "status", NULL, 0, NULL, 0,
+                                               PEER_WAIT_MS * TRIES_MAX, NULL, NULL, &answer),
+                         -EACCES);
+    }
+    memcpy(known_public, known, sizeof(known));
+    int timeout_ms = PEER_WAIT_MS;
+    int r = -1;
+    for (int i = 0; r < 0 && i < TRIES_MAX; i++) {
+        touchbus_client_query(client, "status", NULL, 0, NULL, 0, 10 * timeout_ms, NULL, NULL,
+                              &answer);
+        r = zmq_recv(door.socket, known, sizeof(known), ZMQ_DONTWAIT);
+    }
+    assert_true(r > 0); // it came in
+    assert_int_equal(touchbus_client_refusal(client, NULL, NULL, NULL), 0);
+    touchbus_client_free(client);
+    door_close(&door);
+}
+
 static void test_a_broker_with_another_key_is_named(void **state) {
     (void)state;
     struct door door;
@@ -369,6 +401,7 @@ int main(void) {
         cmocka_unit_test(test_a_reload_takes_other_keys_and_keeps_the_old_ones_where_it_cannot),
         cmocka_unit_test(test_an_unknown_key_is_forbidden_for_all_three),
         cmocka_unit_test(test_a_known_key_is_let_in_and_nothing_is_refused),
+        cmocka_unit_test(test_each_question_is_another_try),
         cmocka_unit_test(test_a_broker_with_another_key_is_named),
         cmocka_unit_test(test_one_side_with_keys_and_one_without_is_named),
     };

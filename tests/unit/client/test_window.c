@@ -337,6 +337,58 @@ static void test_busy_backs_off_and_keeps_the_order(void **state) {
     window_free(window);
 }
 
+static void test_a_key_that_may_not_publish_here_loses_nothing(void **state) {
+    (void)state;
+    const char *detail;
+    struct answer answer;
+    struct seen seen = {0};
+    struct window *window = window_new(64, true, EPOCH);
+    assert_non_null(window);
+    push_many(window, 2);
+    struct window_request hello = send_next(window, 0);
+    answer_init(&answer, &hello);
+    answer.reply.code = REASON_FORBIDDEN;
+    answer.reply.expected = 0;
+    window_reply(window, &answer.reply, 0, on_settled, &seen);
+    assert_int_equal(window_refusal(window, &detail), REASON_FORBIDDEN);
+    assert_nothing_due(window, 0);
+    hello = send_next(window, WINDOW_BUSY_MS_MIN * MS_US); // asks again, and sends no event before
+    assert_int_equal(hello.n_events, 0);
+    answer_init(&answer, &hello);
+    answer.reply.expected = 1;
+    window_reply(window, &answer.reply, SECOND_US, on_settled, &seen);
+    assert_int_equal(window_refusal(window, &detail), 0);
+    struct window_request request = send_next(window, SECOND_US);
+    assert_int_equal(request.n_events, 2);
+    answer_init(&answer, &request); // the key is taken away in between
+    answer.reply.code = REASON_FORBIDDEN;
+    answer.reply.n_sequences = 0;
+    answer.reply.expected = 0;
+    window_reply(window, &answer.reply, SECOND_US, on_settled, &seen);
+    assert_int_equal(seen.n, 0);
+    assert_int_equal(window_pending(window), 2);
+    struct window_request again = send_next(window, 2 * SECOND_US);
+    assert_int_equal(again.number, 1);
+    assert_int_equal(accept_all(window, &again, 2 * SECOND_US).n, 2);
+    window_free(window);
+}
+
+static void test_an_event_that_a_role_may_not_publish_is_settled(void **state) {
+    (void)state;
+    struct window *window = greeted(1);
+    push_many(window, 2);
+    struct window_request request = send_next(window, 0);
+    struct answer answer;
+    struct seen seen = {0};
+    answer_init(&answer, &request);
+    answer_outcome(&answer, 0, REASON_FORBIDDEN);
+    window_reply(window, &answer.reply, 0, on_settled, &seen);
+    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.settled[0].code, REASON_FORBIDDEN);
+    assert_int_equal(seen.settled[1].code, REASON_OK);
+    window_free(window);
+}
+
 static void test_a_refused_event_uses_its_number(void **state) {
     (void)state;
     struct window *window = greeted(1);
@@ -478,6 +530,8 @@ int main(void) {
         cmocka_unit_test(test_a_gap_sends_again_at_once_under_the_same_numbers),
         cmocka_unit_test(test_a_broker_that_forgot_gets_a_new_epoch),
         cmocka_unit_test(test_busy_backs_off_and_keeps_the_order),
+        cmocka_unit_test(test_a_key_that_may_not_publish_here_loses_nothing),
+        cmocka_unit_test(test_an_event_that_a_role_may_not_publish_is_settled),
         cmocka_unit_test(test_a_refused_event_uses_its_number),
         cmocka_unit_test(test_a_refused_request_uses_no_number),
         cmocka_unit_test(test_a_fenced_publisher_tells_every_event),
