@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "schemas/base/cleanup.h"
+#include "schemas/reasons.h"
 #include "tools/touchbus/tool.h"
 
-enum { LONG_MS = INT_MAX / 2, REFUSAL_AWAY = 204, WHY_BYTES = 512 };
+enum { LONG_MS = INT_MAX / 2, WHY_BYTES = 512 };
 
 int tool_timeout_ms(const struct tool *tool) {
     int64_t ms = tool->globals->timeout_us / 1000;
@@ -100,6 +101,10 @@ static int judge(struct tool *tool, const struct ask *ask, const touchbus_answer
     json_t *json = json_loads(touchbus_answer_json(answer), 0, NULL);
     bool has_body = json_object_size(json) > 0;
     json_object_set_new(json, "as_of", json_integer((json_int_t)touchbus_answer_as_of(answer)));
+    if (code == REASON_FORBIDDEN && ask->may_be_forbidden) {
+        json_decref(json);
+        return TOOL_DONE;
+    }
     if (code == 0 && json != NULL) {
         *ret = json;
         return TOOL_DONE;
@@ -111,14 +116,13 @@ static int judge(struct tool *tool, const struct ask *ask, const touchbus_answer
     } else {
         json_decref(json);
     }
-    return code == REFUSAL_AWAY ? TOOL_AWAY : TOOL_NO;
+    return code == REASON_UNAVAILABLE ? TOOL_AWAY : TOOL_NO;
 }
 
 int tool_ask(struct tool *tool, const struct ask *ask, json_t **ret) {
     int status = open_client(tool);
-    uint64_t head;
     if (status == TOOL_DONE && ask->is_long) {
-        status = tool_head(tool, &head);
+        status = tool_there(tool);
     }
     if (status != TOOL_DONE) {
         return status;
@@ -179,6 +183,14 @@ int tool_list(struct tool *tool, const struct ask *ask, const char *const *colum
 }
 
 // ---- what several commands ask first
+
+int tool_there(struct tool *tool) {
+    json_t *answer = NULL;
+    int status =
+        tool_ask(tool, &(struct ask){.verb = "log.info", .may_be_forbidden = true}, &answer);
+    json_decref(answer);
+    return status;
+}
 
 int tool_head(struct tool *tool, uint64_t *ret) {
     json_t *answer = NULL;

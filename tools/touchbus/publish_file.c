@@ -137,8 +137,7 @@ static int publish_open(struct publishing *publishing, FILE *file) {
     if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode)) {
         publishing->size = (uint64_t)status.st_size;
     }
-    uint64_t head;
-    int result = tool_head(publishing->tool, &head); // says at once where the broker is away
+    int result = tool_there(publishing->tool); // says at once where the broker is away
     if (result != TOOL_DONE) {
         return result;
     }

@@ -59,8 +59,7 @@ static int run(struct tool *tool, const void *conf_data, int argc, char **argv) 
         tool_complain("--until is for a sub without a name; a named one has a cursor");
         return TOOL_USAGE;
     }
-    uint64_t head;
-    status = tool_head(tool, &head); // says at once where the broker is not there
+    status = tool_there(tool); // says at once where the broker is not there
     status = status == TOOL_DONE ? stream_run(&stream) : status;
     if (status == TOOL_DONE && conf->stats) {
         stream_stats(&stream);

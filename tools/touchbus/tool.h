@@ -65,7 +65,8 @@ struct ask {
     // Each part ahead of the answer, borrowed; NULL: parts are progress of long work.
     void (*on_part)(struct tool *tool, const json_t *part, void *user);
     void *user;
-    bool with_refusal; // an answer that carries both a refusal and a body is the caller's
+    bool may_be_forbidden; // TOOL_DONE without an answer, where the key's role has not the right
+    bool with_refusal;     // an answer that carries both a refusal and a body is the caller's
 };
 // TOOL_DONE and the answer with `as_of` in it (*ret, the caller's); or, said on stderr, TOOL_NO,
 // TOOL_USAGE or TOOL_AWAY. With with_refusal also TOOL_NO and *ret.
@@ -82,6 +83,8 @@ int tool_list(struct tool *tool, const struct ask *ask, const char *const *colum
 bool tool_customer_argument(const char *text, touchbus_argument *ret);
 // The customer's number. TOOL_DONE, or said on stderr.
 int tool_find_customer(struct tool *tool, const char *text, uint64_t *ret);
+// That the broker is there and takes this key, whatever its role.
+int tool_there(struct tool *tool);
 // The last sequence, and that the broker is there.
 int tool_head(struct tool *tool, uint64_t *ret);
 int tool_timeout_ms(const struct tool *tool);
