@@ -156,3 +156,51 @@ class House:
     def ask(self, *arguments, **options):
         """The one JSON object that `touchbus -j ...` prints."""
         return json.loads(self.touchbus("-j", *arguments, **options).stdout)
+
+
+class KeyedHouse(House):
+    """A house whose broker has keys, all made with `touchbus keygen`. `touchbus` and `ask` go as `admin` unless told otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys, self.clients = os.path.join(self.folder, "keys"), os.path.join(self.folder, "clients")
+        for folder in (self.keys, self.clients):
+            os.mkdir(folder)
+        self.keygen("broker", "broker")
+        self.admit("admin", "admin")
+
+    def keygen(self, name, role, folder=None):
+        """The path of the secret certificate; the public one lies beside it."""
+        done = subprocess.run([program("touchbus"), "-j", "keygen", name, "--role", role, "--dir", folder or self.keys], text=True,
+                              capture_output=True, timeout=START_S, check=True)
+        return json.loads(done.stdout)["secret"]
+
+    def admit(self, name, role, file=None, folder=None):
+        """A key that the broker knows at its next start or reload, by that file in --clients."""
+        secret = self.keygen(name, role, folder)
+        shutil.copy(secret.removesuffix("_secret"), os.path.join(self.clients, f"{file or name}.key"))
+        return secret
+
+    def revoke(self, file):
+        os.unlink(os.path.join(self.clients, f"{file}.key"))
+
+    def secret(self, name):
+        return os.path.join(self.keys, f"{name}.key_secret")
+
+    def key_options(self, name):
+        return "--key", self.secret(name), "--broker-key", os.path.join(self.keys, "broker.key")
+
+    def start_broker(self, *arguments, **options):
+        return super().start_broker("--key", self.secret("broker"), "--clients", self.clients, *arguments, **options)
+
+    def reload_broker(self):
+        """SIGHUP, until the broker's log says that it was done."""
+        def reloads():
+            with open(self.broker.log, encoding="utf-8") as file:
+                return file.read().count("event=reloaded")
+        before = reloads()
+        os.kill(self.broker.pid, signal.SIGHUP)
+        wait_for("touchbusd reloads", lambda: reloads() > before)
+
+    def touchbus(self, *arguments, key="admin", **options):
+        return super().touchbus(*(self.key_options(key) if key else ()), *arguments, **options)
