@@ -86,7 +86,8 @@ static const struct verb rows[] = {
     {.name = "customer.tombstoned",
      .place = VERB_READ,
      .arguments = ARGUMENTS(),
-     .run = verb_customer_tombstoned},
+     .run = verb_customer_tombstoned,
+     .right = VERB_FOR_ANY_KEY}, // a connector asks it of what it keeps itself
 
     {.name = "subscription.ls",
      .place = VERB_DELIVERY,

@@ -1,70 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verb customer.export: the record, then every event of the customer that the log still has,
-// found by the timeline's index, in slices and parts.
+// The verb customer.export: all that is held about a person. The record first, with a word on what
+// follows; then, in slices and parts, orders, quotes, every event that the log still has (found by
+// the timeline's index), the interactions whose events are gone, quarantined events that lead to
+// the person, and parked lanes.
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "broker/query/verbs_all.h"
-#include "broker/query/verbs_read.h"
+#include "broker/query/verbs_export.h"
 #include "schemas/base/clock.h"
 #include "schemas/cloudevents.h"
 #include "schemas/envelope.h"
 
 enum {
-    EXPORT_EVENTS_MAX = 50,           // in one part
+    EXPORT_ITEMS_MAX = 50,            // in one part
     EXPORT_PART_BYTES_MAX = 64 << 10, // as JSON text, before the part ends
-    EXPORT_ARENA_BYTES = 4 << 20,     // one event, unsealed and parsed
-};
-
-struct export {
-    uint64_t customer;
-    uint64_t *sequences; // ascending
-    size_t n_sequences, at, n_allocated;
-    uint64_t n_events, n_blocks, n_trimmed, n_unreadable, n_damaged;
-    uint64_t block_first; // of the block read last
-    struct arena *arena;
+    EXPORT_ARENA_BYTES = 8 << 20,     // one event, unsealed and parsed
 };
 
 static void export_free(void *progress) {
     struct export *export = progress;
-    free(export->sequences);
+    free(export->rows);
     arena_free(export->arena);
     free(export);
 }
 
-static int export_add(struct export *export, const uint64_t *sequences, size_t n) {
-    if (export->n_sequences + n > export->n_allocated) {
+// ---- the timeline's rows, all of them at first
+
+static int export_reserve(struct export *export, size_t n) {
+    if (export->n_rows + n > export->n_allocated) {
         size_t n_allocated = 2 * export->n_allocated + n + 256;
-        uint64_t *grown = reallocarray(export->sequences, n_allocated, sizeof(*grown));
+        struct export_row *grown = reallocarray(export->rows, n_allocated, sizeof(*grown));
         if (grown == NULL) {
             return -ENOMEM;
         }
-        export->sequences = grown;
+        export->rows = grown;
         export->n_allocated = n_allocated;
     }
-    if (n > 0) {
-        memcpy(export->sequences + export->n_sequences, sequences, n * sizeof(*sequences));
-    }
-    export->n_sequences += n;
     return 0;
 }
-
-struct export_scan {
-    struct call *call;
-    struct export *export;
-};
 
 static int export_run(void *user, const void *key, size_t key_size, const void *value,
                       size_t size) {
     (void)key;
     (void)key_size;
-    struct export_scan *scan = user;
-    struct arena *arena = scan->export->arena;
-    arena_reset(arena);
-    const View__Run *run = view__run__unpack(arena_allocator(arena), size, value);
-    return run != NULL ? export_add(scan->export, run->sequence, run->n_sequence) : -EBADMSG;
+    struct export *export = user;
+    arena_reset(export->arena);
+    const View__Run *run = view__run__unpack(arena_allocator(export->arena), size, value);
+    int r = run != NULL ? export_reserve(export, run->n_sequence) : -EBADMSG;
+    for (size_t i = 0; r == 0 && i < run->n_sequence; i++) {
+        export->rows[export->n_rows++] = (struct export_row){run->sequence[i], run->time_us[i],
+                                                             run->type[i], run->channel[i], false};
+    }
+    return r;
+}
+
+static int export_recent(struct export *export, const View__Customer *record) {
+    int r = export_reserve(export, record->n_recent_sequence);
+    for (size_t i = 0; r == 0 && i < record->n_recent_sequence; i++) {
+        export->rows[export->n_rows++] =
+            (struct export_row){record->recent_sequence[i], record->recent_time_us[i],
+                                record->recent_type[i], record->recent_channel[i], false};
+    }
+    return r;
+}
+
+static json_t *about_json(void) {
+    return json_pack(
+        "{s:s, s:o, s:s, s:s, s:s, s:s, s:s, s:s}", "what",
+        "Everything that touchbus holds about one person. Each piece of the profile names the "
+        "event that brought it by its sequence; the events say who sent them, when, and on which "
+        "channel.",
+        "made", read_time_json(clock_now_us()), "profile",
+        "keys by which the person is known, attributes, counters a channel and kind, the last "
+        "interactions",
+        "orders and quotes", "their last known state", "events",
+        "what happened, whole, as far as the log still has it", "interactions",
+        "what happened earlier: of it only time, kind and channel are kept", "quarantined",
+        "events about the person that were malformed and wait for repair", "parked",
+        "systems that could not take an event about the person yet");
 }
 
 static int export_begin(struct call *call, struct view_txn *txn) {
@@ -82,23 +98,28 @@ static int export_begin(struct call *call, struct view_txn *txn) {
     export->customer = customer;
     export->arena = arena_new(EXPORT_ARENA_BYTES);
     uint64_t prefix = htobe64(customer);
-    struct export_scan scan = {.call = call, .export = export};
     r = export->arena == NULL
             ? -ENOMEM
-            : view_scan(txn, VIEW_TIMELINE, &prefix, sizeof(prefix), false, export_run, &scan);
-    r = r == 0 ? export_add(export, record->recent_sequence, record->n_recent_sequence) : r;
+            : view_scan(txn, VIEW_TIMELINE, &prefix, sizeof(prefix), false, export_run, export);
+    r = r == 0 ? export_recent(export, record) : r;
     json_t *profile = r == 0 ? read_customer_json(call, txn, customer, record) : NULL;
+    json_object_del(profile, "orders"); // all of them follow
+    json_object_del(profile, "quotes");
+    json_object_set_new(profile, "about", profile != NULL ? about_json() : NULL);
     return r == 0 ? call_part(call, json_pack("{s:o?}", "profile", profile)) : r;
 }
 
-// Appends the event at the export's place to list. 0 or a negative errno.
+// ---- events, and what is left of those that are gone
+
 static int export_event(struct call *call, struct export *export, json_t *list) {
-    uint64_t sequence = export->sequences[export->at++];
+    struct export_row *row = &export->rows[export->at++];
+    uint64_t sequence = row->sequence;
     struct block_head block;
     int r = log_reader_block(call_reads(call)->log, sequence, &block);
     if (r != 0 || block.first > sequence) {
-        r == -EBADMSG ? export->n_damaged++ : export->n_trimmed++;
-        return 0;
+        row->trimmed = r != -EBADMSG;
+        row->trimmed ? export->n_trimmed++ : export->n_damaged++;
+        return r < 0 && r != -EBADMSG ? r : 0;
     }
     if (block.first != export->block_first) {
         export->block_first = block.first;
@@ -117,28 +138,80 @@ static int export_event(struct call *call, struct export *export, json_t *list) 
     return json != NULL && json_array_append_new(list, json) == 0 ? 0 : -ENOMEM;
 }
 
-static int export_slice(struct call *call, struct export *export) {
+static int export_events(struct call *call, struct export *export, json_t *list) {
+    int r = export->at < export->n_rows ? export_event(call, export, list) : 0;
+    if (r != 0 || export->at < export->n_rows) {
+        return r != 0 ? r : VERB_AGAIN;
+    }
+    export->at = 0;
+    return 0;
+}
+
+static int export_interactions(struct call *call, struct export *export, json_t *list) {
+    if (export->at == export->n_rows || export->n_trimmed == 0) {
+        return 0;
+    }
+    const struct export_row *row = &export->rows[export->at++];
+    return !row->trimmed ||
+                   json_array_append_new(list, read_interaction_json(call, export->txn,
+                                                                     row->sequence, row->time_us,
+                                                                     row->type, row->channel)) == 0
+               ? VERB_AGAIN
+               : -ENOMEM;
+}
+
+// ---- all of it
+
+static const struct {
+    const char *name; // of the parts' lists
+    int (*run)(struct call *call, struct export *export, json_t *list);
+} phases[] = {
+    {"orders", export_orders},           {"quotes", export_quotes},
+    {"events", export_events},           {"interactions", export_interactions},
+    {"quarantined", export_quarantined}, {"parked", export_parked},
+};
+enum { N_PHASES = sizeof(phases) / sizeof(phases[0]) };
+
+static int fill(struct call *call, struct export *export, json_t *list) {
     int64_t began_us = clock_monotonic_us();
+    size_t bytes = 0, n = 0;
+    int r = VERB_AGAIN;
+    while (r == VERB_AGAIN && n < EXPORT_ITEMS_MAX && bytes < EXPORT_PART_BYTES_MAX &&
+           !call_slice_over(began_us)) {
+        r = phases[export->phase].run(call, export, list);
+        for (; n < json_array_size(list); n++) {
+            bytes += json_dumpb(json_array_get(list, n), NULL, 0, JSON_COMPACT);
+        }
+    }
+    return r;
+}
+
+// As much of one phase as a slice takes. VERB_AGAIN, 0 where everything is through, or negative.
+static int export_slice(struct call *call, struct export *export) {
     json_t *list = json_array();
-    size_t bytes = 0;
     int r = list != NULL ? read_begin(call) : -ENOMEM;
     if (r != 0) {
         json_decref(list);
         return r;
     }
-    while (r == 0 && export->at < export->n_sequences &&
-           json_array_size(list) < EXPORT_EVENTS_MAX && bytes < EXPORT_PART_BYTES_MAX &&
-           !call_slice_over(began_us)) {
-        r = export_event(call, export, list);
-        size_t n = json_array_size(list);
-        bytes += n > 0 ? json_dumpb(json_array_get(list, n - 1), NULL, 0, JSON_COMPACT) : 0;
+    r = view_begin(call_broker(call)->view, false, &export->txn);
+    if (r == 0) {
+        view_use_keys(export->txn, call_reads(call)->keys);
+        r = fill(call, export, list);
+        view_abort(export->txn);
+        export->txn = NULL;
     }
     read_end(call);
-    if (r != 0 || json_array_size(list) == 0) {
+    const char *name = phases[export->phase].name;
+    export->phase += r == 0;
+    bool more = r == VERB_AGAIN || export->phase < N_PHASES;
+    if (r < 0 || json_array_size(list) == 0) {
         json_decref(list);
-        return r;
+    } else {
+        int sent = call_part(call, json_pack("{s:o}", name, list));
+        r = sent < 0 ? sent : r;
     }
-    return call_part(call, json_pack("{s:o}", "events", list));
+    return r < 0 ? r : more ? VERB_AGAIN : 0;
 }
 
 int verb_customer_export(struct call *call) {
@@ -148,15 +221,17 @@ int verb_customer_export(struct call *call) {
         return r == 0 && call_code(call) == REASON_OK ? VERB_AGAIN : r;
     }
     int r = export_slice(call, export);
-    if (r != 0 || export->at < export->n_sequences) {
-        return r != 0 ? r : VERB_AGAIN;
+    if (r != 0) {
+        return r;
     }
     char number[24];
-    return call_answer(call, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "customer",
+    return call_answer(call, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "customer",
                                        envelope_format_customer(export->customer, number), "events",
                                        (json_int_t) export->n_events, "blocks_read",
                                        (json_int_t) export->n_blocks, "trimmed",
                                        (json_int_t) export->n_trimmed, "unreadable",
                                        (json_int_t) export->n_unreadable, "damaged",
-                                       (json_int_t) export->n_damaged));
+                                       (json_int_t) export->n_damaged, "quarantined",
+                                       (json_int_t) export->n_quarantined, "parked",
+                                       (json_int_t) export->n_parked));
 }

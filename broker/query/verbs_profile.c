@@ -233,6 +233,44 @@ static json_t *rows_json(struct call *call, struct view_txn *txn, enum view_tabl
     return list;
 }
 
+// Keys of one page, which is bounded by a table's evenness: a 256th of the customer's rows.
+struct page {
+    uint8_t (*keys)[ROW_KEY_BYTES]; // ROWS_SCANNED_MAX
+    size_t n;
+};
+
+static int page_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    (void)value;
+    (void)size;
+    struct page *page = user;
+    if (key_size != ROW_KEY_BYTES) {
+        return -EBADMSG;
+    }
+    memcpy(page->keys[page->n++], key, key_size);
+    return page->n == ROWS_SCANNED_MAX;
+}
+
+int read_rows(struct call *call, struct view_txn *txn, enum view_table table, uint64_t customer,
+              uint8_t first, struct arena *arena, json_t *list) {
+    uint8_t prefix[sizeof(customer) + 1];
+    struct page page = {.keys = arena_alloc(arena, (size_t)ROWS_SCANNED_MAX * ROW_KEY_BYTES)};
+    customer = htobe64(customer);
+    memcpy(prefix, &customer, sizeof(customer));
+    prefix[sizeof(customer)] = first;
+    int r = page.keys == NULL
+                ? -ENOMEM
+                : view_scan(txn, table, prefix, sizeof(prefix), false, page_row, &page);
+    for (size_t i = 0; r >= 0 && i < page.n; i++) {
+        json_t *json = NULL;
+        r = row_json(call, txn, table, page.keys[i], table == VIEW_ORDERS ? order_json : quote_json,
+                     &json);
+        if (json != NULL) {
+            json_array_append_new(list, json);
+        }
+    }
+    return r < 0 ? r : 0;
+}
+
 json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t customer,
                            const View__Customer *record) {
     char number[24];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// touchbus customer: what the view knows of one customer, and erasing one.
+// touchbus customer: what the view knows of one customer.
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/touchbus/groups.h"
@@ -85,19 +86,82 @@ const struct command command_customer_timeline = {
     .run = run_timeline,
 };
 
-// ---- export: the profile, then the events, one JSON object a line
+// ---- export: with -j a JSON object a line; else one JSON document for a person, as it comes
+
+// What a part's list holds, and how an item of it stands alone on a line (NULL: as it is).
+static const struct {
+    const char *list, *alone;
+} lists[] = {{"orders", "order"},
+             {"quotes", "quote"},
+             {"events", NULL},
+             {"interactions", "interaction"},
+             {"quarantined", "quarantined"},
+             {"parked", "parked"}};
+
+struct export {
+    const char *open; // the list that is being printed
+    bool first;       // its first item is still to come
+};
+
+static void print_document(const json_t *value, int depth) {
+    enum { INDENT = 2 };
+    char *text = json_dumps(value, JSON_INDENT(INDENT) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+    for (char *line = text, *next; line != NULL; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL) {
+            *next++ = '\0';
+        }
+        printf("%s%*s%s", line == text ? "" : "\n", line == text ? 0 : depth * INDENT, "", line);
+    }
+    free(text);
+}
+
+static void close_list(struct export *export) {
+    if (export->open != NULL) {
+        printf(export->first ? "]" : "\n  ]");
+        export->open = NULL;
+    }
+}
+
+static void print_item(struct tool *tool, struct export *export, size_t list, json_t *item) {
+    if (tool->json) {
+        json_t *line = lists[list].alone != NULL ? json_pack("{s:O}", lists[list].alone, item)
+                                                 : json_incref(item);
+        output_line(line);
+        json_decref(line);
+        return;
+    }
+    if (export->open != lists[list].list) {
+        close_list(export);
+        printf(",\n  \"%s\": [", lists[list].list);
+        export->open = lists[list].list;
+        export->first = true;
+    }
+    printf("%s\n    ", export->first ? "" : ",");
+    export->first = false;
+    print_document(item, 2);
+}
 
 static void print_part(struct tool *tool, const json_t *part, void *user) {
-    (void)tool;
-    (void)user;
-    const json_t *profile = json_object_get(part, "profile");
-    if (profile != NULL) {
+    struct export *export = user;
+    json_t *profile = json_object_get(part, "profile");
+    if (profile != NULL && tool->json) {
         output_line(profile);
+    } else if (profile != NULL) {
+        json_t *about = json_incref(json_object_get(profile, "about"));
+        json_object_del(profile, "about");
+        printf("{\n  \"about\": ");
+        print_document(about, 1);
+        printf(",\n  \"profile\": ");
+        print_document(profile, 1);
+        json_decref(about);
     }
-    size_t i;
-    const json_t *event;
-    json_array_foreach(json_object_get(part, "events"), i, event) {
-        output_line(event);
+    for (size_t list = 0; list < sizeof(lists) / sizeof(lists[0]); list++) {
+        size_t i;
+        json_t *item;
+        json_array_foreach(json_object_get(part, lists[list].list), i, item) {
+            print_item(tool, export, list, item);
+        }
     }
 }
 
@@ -105,6 +169,7 @@ static int run_export(struct tool *tool, const void *conf, int argc, char **argv
     (void)conf;
     (void)argc;
     touchbus_argument argument;
+    struct export export = {.open = NULL};
     if (!tool_customer_argument(argv[0], &argument)) {
         return TOOL_USAGE;
     }
@@ -114,10 +179,16 @@ static int run_export(struct tool *tool, const void *conf, int argc, char **argv
                                         .arguments = &argument,
                                         .n_arguments = 1,
                                         .is_long = true,
-                                        .on_part = print_part},
+                                        .on_part = print_part,
+                                        .user = &export},
                           &answer);
-    if (status == TOOL_DONE) {
+    if (status == TOOL_DONE && tool->json) {
         output_line(answer);
+    } else if (status == TOOL_DONE) {
+        close_list(&export);
+        printf(",\n  \"counts\": ");
+        print_document(answer, 1);
+        printf("\n}\n");
     }
     json_decref(answer);
     return status;
@@ -126,123 +197,14 @@ static int run_export(struct tool *tool, const void *conf, int argc, char **argv
 const struct command command_customer_export = {
     .name = "customer export",
     .synopsis = "KIND=VALUE | CUSTOMER",
-    .description = "Print everything about a customer as JSON lines: the profile as 'customer "
-                   "show' gives it, then each event the log still has as CloudEvents, then a line "
-                   "that counts them.",
+    .description =
+        "Print everything held about a customer, as one JSON document that a person can read: what "
+        "it is, profile, orders, quotes, every event the log still has, older interactions, "
+        "malformed events in quarantine, parked lanes. With -j a line each: the profile, events as "
+        "CloudEvents, the others named by what they are, at the end a line that counts them.",
     .after = "EXAMPLES\n"
-             "       touchbus customer export email=ana@klant.example >ana.jsonl\n",
+             "       touchbus customer export email=ana@klant.example >ana.json\n",
     .n_operands_min = 1,
     .n_operands_max = 1,
     .run = run_export,
-};
-
-// ---- erase, and its receipt
-
-static void print_states(const json_t *receipt) {
-    size_t i;
-    const json_t *row;
-    json_array_foreach(json_object_get(receipt, "waiting"), i, row) {
-        printf("  %-24s pending: the broker is at it\n", json_string_value(row));
-    }
-    json_array_foreach(json_object_get(receipt, "connectors"), i, row) {
-        const char *state = json_string_value(json_object_get(row, "state"));
-        output_text(stdout, "  ");
-        output_text(stdout, json_string_value(json_object_get(row, "name")));
-        printf(" %s%s\n", state,
-               strcmp(state, "pending") == 0 ? ": start it, or see 'touchbus parked ls'" : "");
-    }
-}
-
-static void print_receipt(const struct tool *tool, const json_t *receipt) {
-    if (tool->json) {
-        output_line(receipt);
-        return;
-    }
-    const char *customer = json_string_value(json_object_get(receipt, "customer"));
-    const char *state = json_string_value(json_object_get(receipt, "state"));
-    printf("%s was erased at %s (sequence %lld): %s\n", customer,
-           json_string_value(json_object_get(receipt, "time")),
-           (long long)json_integer_value(json_object_get(receipt, "sequence")), state);
-    size_t i;
-    const json_t *what;
-    json_array_foreach(json_object_get(receipt, "done"), i, what) {
-        printf("  %-24s done\n", json_string_value(what));
-    }
-    print_states(receipt);
-    if (strcmp(state, "pending") == 0) {
-        printf("Ask again with 'touchbus customer receipt %s'.\n", customer);
-    }
-}
-
-static int show_receipt(struct tool *tool, const touchbus_argument *argument) {
-    json_t *receipt = NULL;
-    int status = tool_ask(
-        tool, &(struct ask){.verb = "customer.receipt", .arguments = argument, .n_arguments = 1},
-        &receipt);
-    if (status == TOOL_DONE) {
-        print_receipt(tool, receipt);
-    }
-    json_decref(receipt);
-    return status;
-}
-
-static int run_erase(struct tool *tool, const void *conf, int argc, char **argv) {
-    (void)conf;
-    (void)argc;
-    touchbus_argument argument;
-    int status = TOOL_USAGE;
-    if (!tool_customer_argument(argv[0], &argument) ||
-        !tool_confirm(
-            tool, &status,
-            "Erase this customer? The key to everything known of the person is destroyed; "
-            "nothing brings it back.")) {
-        return status;
-    }
-    json_t *answer = NULL;
-    status = tool_ask(
-        tool, &(struct ask){.verb = "customer.erase", .arguments = &argument, .n_arguments = 1},
-        &answer);
-    if (status == TOOL_DONE) {
-        const char *customer = json_string_value(json_object_get(answer, "customer"));
-        status = show_receipt(tool, &(touchbus_argument){"customer", customer});
-    }
-    json_decref(answer);
-    return status;
-}
-
-static int run_receipt(struct tool *tool, const void *conf, int argc, char **argv) {
-    (void)conf;
-    (void)argc;
-    touchbus_argument argument;
-    return tool_customer_argument(argv[0], &argument) ? show_receipt(tool, &argument) : TOOL_USAGE;
-}
-
-const struct command command_customer_erase = {
-    .name = "customer erase",
-    .synopsis = "KIND=VALUE | CUSTOMER [--yes]",
-    .description =
-        "Erase a person and print the receipt. The customer's key is destroyed first, so that "
-        "nothing in log, view, backups and restore points can be read again; CRM, ERP, SCM and "
-        "connectors are told by a privacy.changed and confirm by taking it. What still comes for "
-        "the person's keys is logged redacted. The exit status is 0 while confirmations are "
-        "pending, too: the receipt's state says done or pending.",
-    .after = "EXAMPLES\n"
-             "       touchbus customer export c42 >c42.jsonl; touchbus customer erase c42\n"
-             "       touchbus -j customer erase email=ana@klant.example --yes\n",
-    .n_operands_min = 1,
-    .n_operands_max = 1,
-    .run = run_erase,
-};
-
-const struct command command_customer_receipt = {
-    .name = "customer receipt",
-    .synopsis = "KIND=VALUE | CUSTOMER",
-    .description =
-        "Print what an erasure has done so far: the broker's own steps, and each durable "
-        "subscription that takes privacy.changed, confirmed or pending.",
-    .after = "EXAMPLES\n"
-             "       touchbus -j customer receipt c42\n",
-    .n_operands_min = 1,
-    .n_operands_max = 1,
-    .run = run_receipt,
 };

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person is erased: nothing hands them out any more, what still comes is redacted, who registers anew is somebody new, the receipt
 waits for every sink, and the rebuilt view is the live one, also after retention has trimmed past all of it."""
+import json
 import threading
 
 from common import (House, Subscriber, broker_is_done, event, lines, log, order, page, publish, receipt, refused, shipped, view_is_equal,
@@ -49,6 +50,22 @@ def fill(house):
     assert [key["kind"] for key in shown["keys"]] == ["user_id", "email", "phone"], shown
     assert len(lines(house, "quarantine", "ls")) == 3
     return shown["customer"]
+
+
+def test_export_is_everything(house, ana):
+    def export():
+        document = json.loads(house.touchbus("customer", "export", "user_id=u-ana").stdout)
+        return document if "parked" in document else None
+    document = wait_for("the parked lane is on disk", export)
+    assert [key["value"] for key in document["profile"]["keys"]] == ["u-ana", "ana@klant.example", "+31612345678"], document["profile"]
+    assert [row["order_id"] for row in document["orders"]] == ["o-1"], document["orders"]
+    assert [row["id"] for row in document["events"]] == ["ana-1", POISON, "ana-2", "ana-phone"], document["events"]
+    assert {row["event"]["id"] for row in document["quarantined"]} == {"ana-broken", "early-broken"}, document["quarantined"]
+    assert [(row["subscription"], row["detail"]) for row in document["parked"]] == [("crm", "cannot book it")], document["parked"]
+    counts = document["counts"]
+    assert (counts["customer"], counts["events"], counts["quarantined"], counts["parked"]) == (ana, 4, 2, 1), counts
+    rows = lines(house, "customer", "export", ana)
+    assert [name for row in rows for name in row if name in ("order", "quarantined", "parked")].count("quarantined") == 3  # and the count
 
 
 def test_erase_asks_first(house, ana):
@@ -144,6 +161,8 @@ def test_trimmed_past_it_the_view_is_the_same(house, ana):
         house.touchbus("subscription", "rm", name, "--yes")
     assert house.ask("log", "trim", "--before", str(head), "--yes")["first"] == head
     assert view_is_equal(house)
+    document = json.loads(house.touchbus("customer", "export", "user_id=u-bob").stdout)
+    assert len(document["events"]) == 20 and len(document["interactions"]) == document["counts"]["trimmed"] > 0, document["counts"]
     assert receipt(house, ana)["state"] == "done"
     assert house.broker.stop() == 0
     house.start_broker()
@@ -157,6 +176,7 @@ def main():
         Subscriber(house.port, "away", beginning=True).leave()
         ana = fill(house)
         wait_for("her lane is parked", lambda: lines(house, "parked", "ls"))
+        test_export_is_everything(house, ana)
         test_erase_asks_first(house, ana)
         sequence = test_erasing(house, ana)
         test_nothing_hands_the_person_out(house, ana, sequence)

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// customer.export on its way through what is held: between verbs_export.c (the verb, the timeline
+// and its events) and verbs_export_rest.c (orders, quotes, quarantine, parked lanes).
+#pragma once
+
+#include "broker/query/verbs_read.h"
+#include "broker/stores/log.h"
+#include "schemas/limits.h"
+
+enum { EXPORT_KEY_BYTES = NAME_BYTES_MAX + 1 + 8 };
+
+// One interaction of the timeline.
+struct export_row {
+    uint64_t sequence;
+    int64_t time_us;
+    uint32_t type, channel;
+    bool trimmed; // its event is no longer in the log
+};
+
+struct export {
+    uint64_t customer;
+    unsigned phase;
+    struct export_row *rows; // ascending
+    size_t n_rows, n_allocated, at;
+    uint64_t n_events, n_blocks, n_trimmed, n_unreadable, n_damaged, n_quarantined, n_parked;
+    uint64_t block_first;           // of the block read last
+    struct arena *arena;            // for one item
+    unsigned page;                  // orders, quotes
+    uint8_t last[EXPORT_KEY_BYTES]; // quarantine, parked: the row looked at last
+    size_t last_size;               // 0: none yet
+    struct view_txn *txn;           // of a slice
+};
+
+// Each appends the next few items to list, between read_begin and read_end and with a transaction
+// of the view. VERB_AGAIN; 0 where it is done; a negative errno.
+int export_orders(struct call *call, struct export *export, json_t *list);
+int export_quotes(struct call *call, struct export *export, json_t *list);
+int export_quarantined(struct call *call, struct export *export, json_t *list);
+int export_parked(struct call *call, struct export *export, json_t *list);
