@@ -14,6 +14,7 @@
 #include "broker/stores/state.h"
 #include "broker/stores/store.h"
 #include "broker/tick/quarantine.h"
+#include "broker/tick/whose.h"
 #include "schemas/base/arena.h"
 
 enum { MAP_BYTES = 1 << 28, GO_ON_TICKS = 3, GO_ON_EVENTS = 3, ARENA_BYTES = 8 << 20, LIVES = 2 };
@@ -41,18 +42,24 @@ static size_t index_of(const struct judge *judge, unsigned name, uint64_t number
 
 // ---- what is there
 
-// The event's sealed half, readable; NULL where it is not what was sealed.
-static const uint8_t *unseal(struct judge *judge, const struct block_head *block,
-                             const struct block_entry *entry, size_t *ret_size) {
+// The event's sealed half, readable. 0; 1: its customer was erased; -EBADMSG: it is not what was
+// sealed.
+static int unseal(struct judge *judge, const struct block_head *block,
+                  const struct block_entry *entry, const uint8_t **ret, size_t *ret_size) {
+    uint64_t key = block_entry_key(entry);
+    if (keys_is_destroyed(judge->broker->keys, key)) {
+        return 1;
+    }
     if (entry->sealed_size < KEYS_SEAL_OVERHEAD) {
-        return NULL;
+        return -EBADMSG;
     }
     *ret_size = entry->sealed_size - KEYS_SEAL_OVERHEAD;
     uint8_t *plain = arena_alloc(judge->arena, *ret_size + 1);
     int r = plain == NULL ? -ENOMEM
-                          : keys_unseal(judge->keys, entry->customer, block->run, entry->sequence,
+                          : keys_unseal(judge->keys, key, block->run, entry->sequence,
                                         entry->sealed, entry->sealed_size, plain);
-    return r == 0 ? plain : NULL;
+    *ret = plain;
+    return r == 0 ? 0 : -EBADMSG;
 }
 
 // One event: whole, and where it is a publisher's, with the body that its id says.
@@ -65,14 +72,15 @@ static int read_entry(struct judge *judge, const struct block_head *block,
     }
     unsigned name = 0;
     uint64_t number = 0;
-    const uint8_t *plain = unseal(judge, block, entry, &size);
-    int r = 0;
-    if (plain == NULL) {
+    const uint8_t *plain = NULL;
+    int sealed = unseal(judge, block, entry, &plain, &size), r = 0;
+    bool bodiless = sealed == 1 || event->redacted;
+    if (sealed < 0) {
         r = wrong(judge, "an event cannot be unsealed", entry->sequence);
     } else if (account_parse_id(judge->account, event->id, &name, &number) &&
                number <= judge->account->number_max) {
         uint64_t *sequence = &judge->sequences[index_of(judge, name, number)];
-        if (memmem(plain, size, event->id, strlen(event->id)) == NULL) {
+        if (!bodiless && memmem(plain, size, event->id, strlen(event->id)) == NULL) {
             r = wrong(judge, "an event has another's body", entry->sequence);
         } else if (*sequence != 0) {
             r = wrong(judge, "an event is in the log twice", entry->sequence);
@@ -125,6 +133,21 @@ static int read_quarantined(void *user, const void *key, size_t key_size, const 
 
 // ---- what must be there
 
+// Nothing of the person can be read again, and the log and the view say so.
+static int check_erased(struct judge *judge, uint64_t customer) {
+    struct view_txn *txn = NULL;
+    uint64_t sequence = 0;
+    if (!keys_is_destroyed(judge->broker->keys, customer)) {
+        return wrong(judge, "an erased customer has a key again", customer);
+    }
+    if (view_begin(judge->broker->view, false, &txn) != 0) {
+        abort();
+    }
+    int r = whose_erased_sequence(txn, customer, &sequence);
+    view_abort(txn);
+    return r == 0 && sequence != 0 ? 0 : wrong(judge, "an erased customer is there", customer);
+}
+
 static int check_line(struct judge *judge, const struct account_line *line) {
     const char *name = judge->account->names[line->name];
     size_t index = index_of(judge, line->name, line->number);
@@ -148,6 +171,7 @@ static int check_line(struct judge *judge, const struct account_line *line) {
         }
         break;
     case ACCOUNT_ERASED:
+        return check_erased(judge, line->sequence);
     case ACCOUNT_OTHER:
         break;
     }

@@ -25,6 +25,8 @@
 
 enum {
     CUSTOMERS = 150,
+    MORE_CUSTOMERS = 40, // of whom record.py has some erased; their events go on coming
+    NEW_EVERY = 11,
     WAIT_MS = 50,
     BATCH_MAX = 24,
     PAUSE_MS_MAX = 6,
@@ -92,9 +94,12 @@ static int body(const char *id, uint64_t number, char *ret, size_t room) {
 static touchbus_event *make(const char *name, uint64_t number) {
     char id[96], user[32], data[BODY_BYTES_MAX + 400];
     snprintf(id, sizeof(id), "%s-%" PRIu64, name, number);
-    // Now and then a new customer beside those that come again.
-    snprintf(user, sizeof(user), "u-%" PRIu64,
-             number % 11 == 0 ? CUSTOMERS + number : number * 7919 % CUSTOMERS);
+    uint64_t customer = number % NEW_EVERY == 0 ? CUSTOMERS + number / NEW_EVERY % MORE_CUSTOMERS
+                                                : number * 7919 % CUSTOMERS;
+    if (number % QUARANTINED_EVERY == 0) {
+        customer %= CUSTOMERS; // an erasure would take it out of the quarantine
+    }
+    snprintf(user, sizeof(user), "u-%" PRIu64, customer);
     bool order = number % QUARANTINED_EVERY == 0 || number % ORDER_EVERY == 0;
     int size = body(id, number, data, sizeof(data));
     touchbus_event *event = touchbus_event_new(order ? "order.placed" : "page.viewed", name, id);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lives of the real touchbusd under the recorder, with clients: what they saw, and a trace of what it did to its files."""
 import glob
+import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -18,6 +20,9 @@ SYNC_US = 700           # what a sync takes, so that others can come in between
 PUBLISHERS = ("crash-a", "crash-b")
 COLLECTOR = "audit"
 LIFE_S_MAX = 20
+# Persons to erase: of load.c's MORE_CUSTOMERS those whose number is beyond the ones that the judge goes on with (ticks.h).
+ERASED = [f"user_id=u-{150 + number}" for number in range(24, 40)]
+ERASE_PAUSE_S = 0.15
 LIFE_BYTES_MAX = 40 << 20  # of its trace
 CLEAN_S = 1.2
 DSYNC_RUN = (6, 60)
@@ -58,6 +63,7 @@ class Stage:
         self.record, self.daemon, self.settings, self.preload = Record(folder), daemon, settings, preload
         self.record.state = state or self.record.state
         self.port, self.clients, self.broker = free_ports(), [], None
+        self.to_erase, self.erasing, self.erase_due = [], None, 0
         open(self.record.trace, "ab").close()
         with open(self.record.at, "wb") as file:
             file.write(bytes(8))
@@ -66,6 +72,9 @@ class Stage:
         return self
 
     def __exit__(self, kind, value, trace):
+        if self.erasing and self.erasing.poll() is None:
+            self.erasing.kill()
+            self.erasing.wait()
         for process in [*self.clients, *([self.broker] if self.broker else [])]:
             if process.alive():
                 process.popen.kill()
@@ -98,13 +107,31 @@ class Stage:
         """Whether the condition came true while the broker lived."""
         limit = time.monotonic() + seconds
         while self.broker.alive() and time.monotonic() < limit:
+            self.erase_some()
             if condition():
                 return True
             time.sleep(0.005)
         return False
 
+    def erase_some(self):
+        """Has the next person erased; a line of the account where that was answered, as later than it was."""
+        if self.erasing and self.erasing.poll() is not None:
+            if self.erasing.returncode == 0:
+                customer = json.loads(self.erasing.stdout.read())["customer"]
+                with open(self.record.at, "rb") as at, open(os.path.join(self.record.folder, "erased.account"), "a", encoding="utf-8") as out:
+                    out.write(f"{struct.unpack('<Q', at.read(8))[0]}\terased\terased-{customer[1:]}\t{customer[1:]}\n")
+                self.to_erase.pop(0)
+            self.erasing = None
+            self.erase_due = time.monotonic() + ERASE_PAUSE_S
+        elif not self.erasing and self.to_erase and time.monotonic() > self.erase_due:
+            self.erasing = subprocess.Popen([program("touchbus"), "--broker", self.address, "-j", "customer", "erase", self.to_erase[0],
+                                             "--yes"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
     def end(self, allowed=(0, -9)):
         status = self.broker.stop()
+        if self.erasing and self.erasing.poll() is None:
+            self.erasing.kill()   # nobody is there to answer it
+            self.erasing.wait()
         assert status in allowed, f"the recorded broker ended with {status}:\n{self.broker.tail()}"
         dead = [client for client in self.clients if not client.alive() and client.popen.returncode]
         assert not dead, f"a client ended:\n{dead[0].tail()}"
@@ -145,6 +172,7 @@ def record(folder, rng, lives, daemon="touchbusd", plan=None, calm=False):
             stage.client("publish", name, *([str(1 << 18), "1"] if calm else []))
         if not calm:
             stage.client("collect", COLLECTOR)
+            stage.to_erase = list(ERASED)
         for _, settings in zip(range(lives), plan or plans(rng)):
             stage.live(**settings)
         for client in stage.clients:

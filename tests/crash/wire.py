@@ -7,6 +7,7 @@ import subprocess
 from record import BIN, COLLECTOR, PUBLISHERS, SETTINGS, START_S, Process, free_ports, listens, program, wait_for
 
 AGAIN = 30          # events published once more
+ERASED_LOOKED_AT = 2
 SETTLE_S = 60
 CALM = (*SETTINGS, "--retention-bytes", "0")   # what is looked at stays
 
@@ -43,9 +44,12 @@ class Wire:
         wait_for("touchbusd", lambda: not self.broker.alive() or listens(self.port + 2), START_S, 0.005)
         assert self.broker.alive(), f"touchbusd refused: {self.broker.tail(5)}"
 
-    def ask(self, *arguments):
-        done = subprocess.run([program("touchbus"), "--broker", self.address, "-j", *arguments], capture_output=True, text=True,
+    def run(self, *arguments):
+        return subprocess.run([program("touchbus"), "--broker", self.address, "-j", *arguments], capture_output=True, text=True,
                               timeout=120, check=False)
+
+    def ask(self, *arguments):
+        done = self.run(*arguments)
         assert done.returncode == 0, f"touchbus {' '.join(arguments)}: {done.returncode}: {done.stdout}{done.stderr}"
         return json.loads(done.stdout)
 
@@ -102,6 +106,13 @@ def check_collector(wire, seen, first, following, folder):
     assert not passed, f"{COLLECTOR} never receives {passed[:5]} of {first} to {following - 1}"
 
 
+def check_erased(wire, seen):
+    """Who was erased stays so."""
+    for customer in [sequence for _, kind, _, sequence in seen if kind == "erased"][-ERASED_LOOKED_AT:]:
+        done = wire.run("customer", "show", f"c{customer}")
+        assert done.returncode != 0 and "erased" in done.stdout + done.stderr, f"c{customer} was erased, and is there: {done.stdout}"
+
+
 def judge(record, state, offset):
     """None, or what is wrong."""
     folder = os.path.dirname(state)
@@ -113,6 +124,7 @@ def judge(record, state, offset):
             by_id = check_log(wire, seen, info["first"], info["next"])
             check_collector(wire, seen, info["first"], info["next"], folder)
             check_again(wire, seen, by_id)
+            check_erased(wire, seen)
             verdict = wire.ask("view", "verify")
             assert verdict["equal"], f"the view is not the fold of base and log: {verdict}"
             status = wire.broker.stop()
