@@ -103,6 +103,27 @@ static int judge_keys(struct restore *restore) {
     return 0;
 }
 
+// What is replaced may know of erasures, or of customers, that these keys do not.
+static int judge_replaced_keys(struct restore *restore) {
+    char path[PATH_MAX], id[65], ours[65];
+    struct keys *keys = NULL;
+    if (restore->task->force || join(restore->task->state, "keys", path) != 0 ||
+        keys_open(path, true, &keys) < 0) {
+        return 0; // lost, or not to be had: then these are the newest
+    }
+    cut_keys_id(keys, id);
+    cut_keys_id(restore->keys, ours);
+    bool newer =
+        strcmp(id, ours) == 0 && (keys_n_destroyed(keys) > keys_n_destroyed(restore->keys) ||
+                                  keys_made(keys) > keys_made(restore->keys));
+    keys_close(keys);
+    if (GUARD(restore_newest_keys) && newer) {
+        return refuse(restore, "%s has newer keys than these: take them, or lose them with --force",
+                      path);
+    }
+    return 0;
+}
+
 static int judge_state(struct restore *restore) {
     const char *state = restore->task->state;
     if (access(state, F_OK) != 0) {
@@ -119,7 +140,7 @@ static int judge_state(struct restore *restore) {
         return refuse(restore, "%s: %s", state, r == -EBUSY ? "a broker runs on it" : strerror(-r));
     }
     close(lock);
-    return 0;
+    return judge_replaced_keys(restore);
 }
 
 // ---- copying
