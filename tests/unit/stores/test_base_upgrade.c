@@ -58,9 +58,11 @@ static void add_customer(struct scene *scene, uint64_t number) {
     uint8_t lookup[LOOKUP_KEY_BYTES], packed[PACKED_BYTES], sealed[PACKED_BYTES], nil = 0xc0;
     View__Customer record = VIEW__CUSTOMER__INIT;
     View__Person person = VIEW__PERSON__INIT;
-    View__Key key = VIEW__KEY__INIT, *keys[] = {&key};
-    View__Attribute attribute = VIEW__ATTRIBUTE__INIT, *attributes[] = {&attribute};
+    View__Key key, *keys[] = {&key};
+    View__Attribute attribute, *attributes[] = {&attribute};
     uint64_t recent[] = {number, number + 7};
+    view__key__init(&key);
+    view__attribute__init(&attribute);
     record.first_sequence = number;
     record.events = 2;
     record.recent_sequence = recent;
@@ -117,8 +119,10 @@ static void add_order_and_quote(struct scene *scene) {
     char id[] = "order-17", quote_id[] = "quote-4";
     uint64_t three = htobe64(3);
     size_t key_size;
-    View__Order order = VIEW__ORDER__INIT;
-    View__Quote quote = VIEW__QUOTE__INIT;
+    View__Order order;
+    View__Quote quote;
+    view__order__init(&order);
+    view__quote__init(&quote);
     order.order_id = id;
     order.changed_sequence = 99;
     add_row(scene, 5, VIEW_ORDERS, "order", 3, id, 99, packed, view__order__pack(&order, packed));
