@@ -423,6 +423,13 @@ static int timeline_run(void *user, const void *key, size_t key_size, const void
     return timeline->full;
 }
 
+// The run that `after` may lie in.
+static int timeline_first_run(void *user, const void *key, size_t key_size, const void *value,
+                              size_t size) {
+    timeline_run(user, key, key_size, value, size);
+    return 1;
+}
+
 static int timeline_recent(struct timeline *timeline, struct view_txn *txn, uint64_t key) {
     const void *value;
     size_t size;
@@ -447,7 +454,13 @@ int feed_customer(struct feed *feed, uint64_t customer, uint64_t after, uint64_t
         return r;
     struct timeline timeline = {.after = after, .sequences = ret, .n_max = n_max};
     uint64_t key = htobe64(customer);
-    r = view_scan(txn, VIEW_TIMELINE, &key, sizeof key, false, timeline_run, &timeline);
+    // A run is found by its first sequence: what was read before is not read again.
+    uint64_t from[2] = {key, htobe64(after + 1)};
+    r = view_scan_from(txn, VIEW_TIMELINE, &key, sizeof key, from, sizeof from, true,
+                       timeline_first_run, &timeline);
+    if (r >= 0 && !timeline.error && !timeline.full)
+        r = view_scan_from(txn, VIEW_TIMELINE, &key, sizeof key, from, sizeof from, false,
+                           timeline_run, &timeline);
     if (r >= 0)
         r = timeline.error;
     if (r == 0 && !timeline.full)

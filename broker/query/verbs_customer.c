@@ -99,8 +99,9 @@ static int timeline_fill(struct timeline *timeline, uint64_t customer,
         }
     }
     uint64_t prefix = htobe64(customer);
-    int r = view_scan(timeline->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), true, timeline_run,
-                      timeline);
+    uint64_t from[2] = {prefix, htobe64(timeline->before)};
+    int r = view_scan_from(timeline->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), from,
+                           sizeof(from), true, timeline_run, timeline);
     return r < 0 ? r : 0;
 }
 

@@ -101,7 +101,15 @@ int view_scan(struct view_txn *txn, enum view_table table, const void *prefix, s
               int (*row)(void *user, const void *key, size_t key_size, const void *value,
                          size_t size),
               void *user) {
-    return store_scan(txn->txn, table, prefix, prefix_size, NULL, 0, reverse, row, user);
+    return view_scan_from(txn, table, prefix, prefix_size, NULL, 0, reverse, row, user);
+}
+
+int view_scan_from(struct view_txn *txn, enum view_table table, const void *prefix,
+                   size_t prefix_size, const void *from, size_t from_size, bool reverse,
+                   int (*row)(void *user, const void *key, size_t key_size, const void *value,
+                              size_t size),
+                   void *user) {
+    return store_scan(txn->txn, table, prefix, prefix_size, from, from_size, reverse, row, user);
 }
 
 uint64_t view_applied(struct view_txn *txn) {

@@ -50,6 +50,13 @@ int view_scan(struct view_txn *txn, enum view_table table, const void *prefix, s
               int (*row)(void *user, const void *key, size_t key_size, const void *value,
                          size_t size),
               void *user);
+// The same from within the prefix: forward from the first key that is not below `from`, in reverse
+// from the last one that is.
+int view_scan_from(struct view_txn *txn, enum view_table table, const void *prefix,
+                   size_t prefix_size, const void *from, size_t from_size, bool reverse,
+                   int (*row)(void *user, const void *key, size_t key_size, const void *value,
+                              size_t size),
+                   void *user);
 
 // ---- sealed content (view_seal.c). The first eight bytes of a row's key are its customer
 // in all of them; a row whose key is destroyed reads as empty and is written as empty.
