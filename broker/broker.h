@@ -20,7 +20,7 @@ struct guard;
 
 struct broker_counters {
     atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, ticks, bad_frames,
-        quarantine_rows, delivered, retried, parked, lost;
+        quarantine_rows, delivered, retried, parked, lost, handshakes_failed;
 };
 
 struct broker {

@@ -19,25 +19,35 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/access.h"
+#include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum {
     DESCRIPTORS_MAX = 1 << 16,
     FRAME_SHORT_MAX = 255, // ZMTP: a frame has 2 bytes before it, a longer one 9
+    CURVE_BYTES = 33,      // and CURVE puts so many around what was sent
+    JUDGED_MAX = 64,       // connections in one look that are new to their key
+    CUTS_TOLD = 4,         // one by one, a second
     // Given up at each look: more than heartbeats and greetings, which nobody takes, add up to.
     DRIFT_BYTES = 16,
     TRIM_LOOKS = 8, // ZeroMQ takes a while to free what a connection held
 };
 
+#define HANDSHAKES_FAILED                                                                          \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |                  \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
 struct account {
     bool open;
+    bool judged;    // its key had room for it
     int64_t offset; // received less taken, when it began
     int64_t held;   // at the last look
 };
 
 struct guard {
-    const struct broker *broker;
+    struct broker *broker;
     void *monitors[GUARD_SOCKETS_MAX];
     size_t n_monitors;
     int stop;   // eventfd
@@ -47,12 +57,17 @@ struct guard {
     unsigned n_trims; // looks at which free memory still goes back to the system, after a cut
     size_t n_open;
     uint64_t n_refused, n_refused_said; // connections beyond descriptor_max
-    int descriptor_end;                 // accounts at and behind it were never used
+    uint64_t n_failed, n_failed_said;   // handshakes
+    unsigned n_cut;                     // since it was told
+    size_t n_proofs;                    // of them those of access_prove, not to be counted
+    int64_t told_us;
+    int descriptor_end; // accounts at and behind it were never used
     struct account accounts[DESCRIPTORS_MAX];
-    atomic_int_fast64_t taken[DESCRIPTORS_MAX]; // bytes, ever
+    atomic_int_fast64_t taken[DESCRIPTORS_MAX];   // bytes, ever
+    atomic_uint_fast64_t owners[DESCRIPTORS_MAX]; // a hash of the key that speaks; 0: nobody yet
 };
 
-struct guard *guard_new(const struct broker *broker, size_t memory_max, int descriptor_max) {
+struct guard *guard_new(struct broker *broker, size_t memory_max, int descriptor_max) {
     struct guard *guard = calloc(1, sizeof(*guard));
     if (guard == NULL) {
         return NULL;
@@ -95,20 +110,36 @@ int guard_watch(struct guard *guard, void *socket) {
     if (monitor == NULL) {
         return -errno;
     }
-    if (zmq_socket_monitor(socket, endpoint, ZMQ_EVENT_ACCEPTED) != 0 ||
+    if (zmq_socket_monitor(socket, endpoint, ZMQ_EVENT_ACCEPTED | HANDSHAKES_FAILED) != 0 ||
         zmq_connect(monitor, endpoint) != 0) {
         int error = errno;
         zmq_close(monitor);
         return -error;
     }
     guard->monitors[guard->n_monitors++] = monitor;
+    guard->n_proofs += access_has_keys(guard->broker->access);
     return 0;
+}
+
+// FNV-1a over the key; never 0.
+static uint64_t owner_of(zmq_msg_t *frame) {
+    const char *user = zmq_msg_gets(frame, "User-Id");
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; user != NULL && *user != '\0'; user++) {
+        hash = (hash ^ (uint8_t)*user) * UINT64_C(1099511628211);
+    }
+    return hash | 1;
 }
 
 void guard_taken(struct guard *guard, zmq_msg_t *frame) {
     int descriptor = guard == NULL ? -1 : zmq_msg_get(frame, ZMQ_SRCFD);
     if (descriptor >= 0 && descriptor < DESCRIPTORS_MAX) {
         size_t size = zmq_msg_size(frame);
+        if (access_has_keys(guard->broker->access)) {
+            size += CURVE_BYTES;
+            atomic_store_explicit(&guard->owners[descriptor], owner_of(frame),
+                                  memory_order_relaxed);
+        }
         size_t bytes = size + (size > FRAME_SHORT_MAX ? 9 : 2);
         atomic_fetch_add_explicit(&guard->taken[descriptor], (int64_t)bytes, memory_order_relaxed);
     }
@@ -154,17 +185,22 @@ static void account_open(struct guard *guard, int descriptor) {
         return;
     }
     guard->n_open += !guard->accounts[descriptor].open;
+    atomic_store_explicit(&guard->owners[descriptor], 0, memory_order_relaxed);
     guard->accounts[descriptor] =
         (struct account){.open = true, .offset = balance(guard, descriptor)};
     guard->descriptor_end =
         descriptor >= guard->descriptor_end ? descriptor + 1 : guard->descriptor_end;
 }
 
-static void cut(struct guard *guard, int descriptor) {
+static const char too_much[] = "a message without end, or requests faster than they are taken";
+
+static void cut(struct guard *guard, int descriptor, const char *why) {
     struct account *account = &guard->accounts[descriptor];
-    logging_warning("event=connection-cut descriptor=%d held_bytes=%lld reason=\"a message without "
-                    "end, or requests faster than they are taken\"",
-                    descriptor, (long long)account->held);
+    guard->n_cut++;
+    if (guard->n_cut <= CUTS_TOLD) {
+        logging_warning("event=connection-cut descriptor=%d held_bytes=%lld reason=\"%s\"",
+                        descriptor, (long long)account->held, why);
+    }
     disconnect(descriptor);
     account->open = false;
     guard->n_open--;
@@ -198,16 +234,78 @@ static void give_back(const struct guard *guard) {
     malloc_trim(0);
 }
 
+// ---- connections of one key
+
+static uint64_t owner_at(const struct guard *guard, int descriptor) {
+    return atomic_load_explicit(&guard->owners[descriptor], memory_order_relaxed);
+}
+
+// How many connections of its key have been judged, this one not.
+static size_t beside(const struct guard *guard, int descriptor) {
+    uint64_t owner = owner_at(guard, descriptor);
+    size_t n = 0;
+    for (int i = 0; i < guard->descriptor_end; i++) {
+        n += guard->accounts[i].open && guard->accounts[i].judged && owner_at(guard, i) == owner;
+    }
+    return n;
+}
+
+// Those that have spoken for the first time are held against their key's bound; of those that have
+// not, the ones beyond theirs go.
+static void look_at_owners(struct guard *guard) {
+    unsigned n_judged = 0;
+    size_t n_silent = 0;
+    for (int i = 0; i < guard->descriptor_end && n_judged < JUDGED_MAX; i++) {
+        struct account *account = &guard->accounts[i];
+        if (!account->open || account->judged) {
+            continue;
+        }
+        if (owner_at(guard, i) == 0) {
+            n_silent++;
+            if (n_silent > GUARD_SILENT_MAX) {
+                cut(guard, i, "too many connections that say nothing");
+            }
+            continue;
+        }
+        n_judged++;
+        account->judged = !GUARD(key_connections) || beside(guard, i) < GUARD_KEY_CONNECTIONS_MAX;
+        if (!account->judged) {
+            cut(guard, i, "too many connections of one key");
+        }
+    }
+}
+
+static bool has_to_tell(const struct guard *guard) {
+    return guard->n_refused != guard->n_refused_said || guard->n_failed != guard->n_failed_said ||
+           guard->n_cut > 0;
+}
+
+// At most once a second: how often is a stranger's choice.
+static void tell(struct guard *guard) {
+    if (guard->n_refused != guard->n_refused_said) {
+        logging_warning("event=connections-refused n=%llu reason=\"descriptors are used up\"",
+                        (unsigned long long)guard->n_refused);
+        guard->n_refused_said = guard->n_refused;
+    }
+    if (guard->n_cut > CUTS_TOLD) {
+        logging_warning("event=connections-cut more=%u", guard->n_cut - CUTS_TOLD);
+    }
+    guard->n_cut = 0;
+    if (guard->n_failed != guard->n_failed_said) {
+        logging_warning("event=handshakes-failed n=%llu",
+                        (unsigned long long)(guard->n_failed - guard->n_failed_said));
+        guard->n_failed_said = guard->n_failed;
+    }
+}
+
 // One look at every connection.
 static void look(struct guard *guard) {
     if (guard->n_trims > 0) {
         give_back(guard);
         guard->n_trims--;
     }
-    if (guard->n_refused != guard->n_refused_said) {
-        logging_warning("event=connections-refused n=%llu reason=\"descriptors are used up\"",
-                        (unsigned long long)guard->n_refused);
-        guard->n_refused_said = guard->n_refused;
+    if (access_has_keys(guard->broker->access)) {
+        look_at_owners(guard);
     }
     int64_t sum = 0;
     int most = -1;
@@ -222,7 +320,7 @@ static void look(struct guard *guard) {
             account->open = false;
             guard->n_open--;
         } else if (account->held > GUARD_CONNECTION_BYTES_MAX) {
-            cut(guard, i);
+            cut(guard, i, too_much);
         } else if (account->held > 0) {
             account->offset += DRIFT_BYTES;
             sum += account->held;
@@ -235,7 +333,7 @@ static void look(struct guard *guard) {
     if (sum > GUARD_ALL_BYTES_MAX ||
         (GUARD(memory_bound) && guard->accounts[most].held > GUARD_HOLDS_MUCH_BYTES &&
          memory_is_over(guard))) {
-        cut(guard, most);
+        cut(guard, most, too_much);
     }
 }
 
@@ -244,10 +342,19 @@ static void read_monitor(struct guard *guard, void *monitor) {
     uint8_t head[6];
     char address[256];
     while (zmq_recv(monitor, head, sizeof(head), ZMQ_DONTWAIT) == (int)sizeof(head)) {
+        uint16_t event;
         int32_t descriptor;
-        memcpy(&descriptor, head + 2, sizeof(descriptor));
+        memcpy(&event, head, sizeof(event));
+        memcpy(&descriptor, head + sizeof(event), sizeof(descriptor));
         zmq_recv(monitor, address, sizeof(address), ZMQ_DONTWAIT);
-        account_open(guard, descriptor);
+        if (event == ZMQ_EVENT_ACCEPTED) {
+            account_open(guard, descriptor);
+        } else if (guard->n_proofs > 0) {
+            guard->n_proofs--;
+        } else {
+            guard->n_failed++;
+            atomic_fetch_add(&guard->broker->counters.handshakes_failed, 1);
+        }
     }
 }
 
@@ -258,7 +365,7 @@ void *guard_run(void *object) {
         items[i + 1] = (zmq_pollitem_t){.socket = guard->monitors[i], .events = ZMQ_POLLIN};
     }
     for (;;) {
-        bool waits = guard->n_open == 0 && guard->n_trims == 0;
+        bool waits = guard->n_open == 0 && guard->n_trims == 0 && !has_to_tell(guard);
         int r = zmq_poll(items, (int)guard->n_monitors + 1, waits ? -1 : GUARD_INTERVAL_MS);
         if (r < 0 && errno != EINTR) {
             logging_error("event=guard-ended error=\"%s\"", zmq_strerror(errno));
@@ -271,5 +378,9 @@ void *guard_run(void *object) {
             read_monitor(guard, guard->monitors[i]);
         }
         look(guard);
+        if (clock_monotonic_us() - guard->told_us >= CLOCK_US_PER_S) {
+            tell(guard);
+            guard->told_us = clock_monotonic_us();
+        }
     }
 }

@@ -65,6 +65,7 @@ static json_t *counters_json(struct broker_counters *counters) {
         {"retried", &counters->retried},
         {"parked", &counters->parked},
         {"lost", &counters->lost},
+        {"handshakes_failed", &counters->handshakes_failed},
     };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
