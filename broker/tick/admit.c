@@ -172,12 +172,15 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
 // ---- one request
 
 // Takes an event off the key's quota where it is not.
-static bool is_busy(const struct tick *tick, const struct grant *grant, const char **ret_why) {
+static bool is_busy(struct tick *tick, const struct request *request, const char **ret_why) {
     bool disk_low = GUARD(disk_low) && atomic_load(&tick->broker->disk_low);
-    *ret_why = disk_low                                   ? "the disk is nearly full"
-               : !tick_has_room(tick)                     ? "the tick is full"
-               : !grant_take_quota(grant, tick->quota_us) ? "over the quota of the key's role"
-                                                          : NULL;
+    *ret_why = disk_low               ? "the disk is nearly full"
+               : !tick_has_room(tick) ? "the tick is full"
+                                      : NULL;
+    if (*ret_why == NULL && !grant_take_quota(request->grant, tick->quota_us)) {
+        *ret_why = "over the quota of the key's role";
+        publish_mark_flood(tick->publish, request);
+    }
     return *ret_why != NULL;
 }
 
@@ -266,7 +269,7 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
         break;
     }
     const char *why;
-    if (is_busy(tick, request->grant, &why)) {
+    if (is_busy(tick, request, &why)) {
         *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
         return 0;
     }
@@ -282,7 +285,7 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
 static int admit_unnumbered(struct tick *tick, struct request *request, size_t index,
                             struct outcome *ret) {
     const char *why;
-    if (is_busy(tick, request->grant, &why)) {
+    if (is_busy(tick, request, &why)) {
         *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
         return 0;
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "schemas/base/guards.h"
+#include "schemas/limits.h"
 
 static struct line *line_of(struct lines *lines, uint64_t owner) {
     return &lines->lines[(owner ^ (owner >> 32)) % LINES_MAX];
@@ -33,6 +34,7 @@ void lines_put(struct lines *lines, struct waiting *waiting) {
             lines->last->next = line;
         }
         lines->last = line;
+        lines->n_ring++;
     }
     waiting->next = NULL;
     *line->end = waiting;
@@ -57,24 +59,71 @@ static struct waiting *take(struct lines *lines, struct line *line) {
         lines->last->next = line->next;
         lines->turn = line->next == line ? NULL : line->next;
         lines->last = lines->turn == NULL ? NULL : lines->last;
+        lines->n_ring--;
     }
     return waiting;
 }
 
-static uint32_t quantum(const struct line *line, int64_t now_us) {
-    bool floods = line->flooded_us != 0 && now_us - line->flooded_us < LINE_FLOOD_US;
-    return floods ? LINE_QUANTUM_FLOOD : LINE_QUANTUM;
+// ---- floods
+
+static bool floods(const struct line *line, int64_t now_us) {
+    return line->flooded_us != 0 && now_us - line->flooded_us < LINE_FLOOD_US;
 }
 
+// Whether the first in this line has to wait although it is its turn.
+static bool is_held_back(const struct lines *lines, struct line *line, int64_t now_us) {
+    bool beside_others = lines->others_us != 0 && now_us - lines->others_us < LINE_FAIR_US;
+    if (!GUARD(flood_held_back) || !floods(line, now_us) || !beside_others ||
+        now_us - line->served_us >= LINE_REST_US) {
+        return false;
+    }
+    uint64_t more = (lines->others - line->others_seen) / LINE_FLOOD_FRACTION;
+    line->others_seen += more * LINE_FLOOD_FRACTION;
+    line->allowance += more < REQUEST_EVENTS_MAX ? (uint32_t)more : REQUEST_EVENTS_MAX;
+    line->allowance = line->allowance < REQUEST_EVENTS_MAX ? line->allowance : REQUEST_EVENTS_MAX;
+    return line->first->n_events > line->allowance;
+}
+
+void lines_mark_flood(struct lines *lines, uint64_t owner, int64_t now_us) {
+    struct line *line = line_of(lines, owner);
+    if (!floods(line, now_us)) {
+        line->others_seen = lines->others;
+        line->allowance = 0;
+    }
+    line->flooded_us = lines->flooded_us = now_us;
+}
+
+bool lines_are_flooded(const struct lines *lines, int64_t now_us) {
+    return lines->flooded_us != 0 && now_us - lines->flooded_us < LINE_FLOOD_US;
+}
+
+void lines_served(struct lines *lines, uint64_t owner, uint32_t n_events, int64_t now_us) {
+    struct line *line = line_of(lines, owner);
+    line->served_us = now_us;
+    if (floods(line, now_us)) {
+        line->allowance -= n_events < line->allowance ? n_events : line->allowance;
+    } else {
+        lines->others += n_events;
+        lines->others_us = now_us;
+    }
+}
+
+// ---- turns
+
 struct waiting *lines_take(struct lines *lines, int64_t now_us) {
-    // Each round gives every line a quantum, so that the first request to be paid for is found
-    // after REQUEST_EVENTS_MAX / LINE_QUANTUM_FLOOD rounds at the latest. Alone, nobody has to pay.
-    while (lines->turn != NULL) {
+    // Each round gives every line that may go a quantum, so that the first request to be paid for
+    // is found after REQUEST_EVENTS_MAX / LINE_QUANTUM rounds at the latest.
+    size_t n_held_back = 0;
+    while (lines->turn != NULL && n_held_back < lines->n_ring) {
         struct line *line = lines->turn;
-        if (line->next == line || line->first->n_events <= line->deficit) {
+        if (is_held_back(lines, line, now_us)) {
+            n_held_back++;
+        } else if (lines->n_ring == 1 || line->first->n_events <= line->deficit) {
             return take(lines, line);
+        } else {
+            line->deficit += LINE_QUANTUM;
+            n_held_back = 0;
         }
-        line->deficit += quantum(line, now_us);
         lines->last = line;
         lines->turn = line->next;
     }
@@ -88,8 +137,4 @@ bool lines_are_full(const struct lines *lines) {
 bool lines_owner_is_full(const struct lines *lines, uint64_t owner) {
     const struct line *line = &lines->lines[(owner ^ (owner >> 32)) % LINES_MAX];
     return line->n >= WAITING_OWNER_MAX || line->bytes >= WAITING_OWNER_BYTES_MAX;
-}
-
-void lines_mark_flood(struct lines *lines, uint64_t owner, int64_t now_us) {
-    line_of(lines, owner)->flooded_us = now_us;
 }

@@ -33,14 +33,16 @@ enum {
     // Refused in one drain: ZeroMQ hands over messages of its connections in turn, so whoever is
     // among so many has been heard.
     DRAIN_REFUSED_MAX = 64,
+    HELD_BACK_MS = 2, // between two looks whether a flood may go on
 };
 
 struct publish {
     struct broker *broker;
     void *socket;
     struct access_reader access;
-    struct lines lines; // requests left for the next tick
-    int64_t now_us;     // monotonic, of this tick's beginning
+    struct lines lines;  // requests left for the next tick
+    int64_t now_us;      // monotonic, of this tick's beginning
+    bool only_held_back; // who still waits floods, and has to let others go first
     // Events unanswered, by a hash of the peer: two peers that meet share one credit, which is rare
     // and only makes a flood of one a "busy" of the other.
     uint32_t unanswered[CREDIT_SLOTS];
@@ -71,8 +73,12 @@ int publish_new(struct broker *broker, struct publish **ret) {
     return 0;
 }
 
-bool publish_waits(const struct publish *publish) {
-    return publish->lines.n > 0;
+int publish_wait_ms(const struct publish *publish) {
+    return publish->lines.n == 0 ? -1 : publish->only_held_back ? HELD_BACK_MS : 0;
+}
+
+void publish_mark_flood(struct publish *publish, const struct request *request) {
+    lines_mark_flood(&publish->lines, request->owner, publish->now_us);
 }
 
 struct publish *publish_free(struct publish *publish) {
@@ -164,6 +170,10 @@ static bool recognise(struct publish *publish, struct arena *arena, struct reque
 static int next_message(struct publish *publish, struct request *request, zmq_msg_t *body,
                         unsigned *ret_n_frames) {
     struct waiting *waiting = lines_take(&publish->lines, publish->now_us);
+    publish->only_held_back = waiting == NULL && publish->lines.n > 0;
+    if (waiting == NULL && lines_are_flooded(&publish->lines, publish->now_us)) {
+        return 1; // what is on the socket stands in line first
+    }
     if (waiting == NULL) {
         request->n_events = 0;
         return receive_frames(publish, request->peer, &request->peer_size, body, ret_n_frames);
@@ -209,6 +219,9 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
             *unanswered_of(publish, request) += request->n_events;
         }
         if (r <= 0) {
+            if (r == 0) {
+                lines_served(&publish->lines, request->owner, request->n_events, publish->now_us);
+            }
             *ret = r == 0 ? request : NULL;
             return r;
         }
@@ -304,7 +317,8 @@ int publish_drain(struct publish *publish, struct arena *arena) {
 int publish_begin(struct publish *publish, struct arena *arena) {
     access_refresh(&publish->access);
     publish->now_us = clock_monotonic_us();
-    return publish_waits(publish) ? publish_drain(publish, arena) : 0;
+    bool in_line = publish->lines.n > 0 || lines_are_flooded(&publish->lines, publish->now_us);
+    return in_line ? publish_drain(publish, arena) : 0;
 }
 
 void publish_reply(struct publish *publish, struct arena *arena, struct request *request) {

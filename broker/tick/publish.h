@@ -42,6 +42,10 @@ int publish_receive(struct publish *publish, struct arena *arena, struct request
 // Takes off the socket what a full tick leaves there, for the next one, and refuses as busy what is
 // over its peer's credit: a peer may have PUBLISH_CREDIT events unanswered. 0, or -ENOMEM.
 int publish_drain(struct publish *publish, struct arena *arena);
-bool publish_waits(const struct publish *publish); // something was left for the next tick
+// How long the next tick may wait for something else to happen: -1: for ever, nothing was left; 0:
+// not at all.
+int publish_wait_ms(const struct publish *publish);
+// The request's key is over its quota: others go first for a while.
+void publish_mark_flood(struct publish *publish, const struct request *request);
 // Sends a reply. A peer that is gone, or does not take its replies, loses it: it asks again.
 void publish_reply(struct publish *publish, struct arena *arena, struct request *request);

@@ -170,8 +170,9 @@ void tick_run(struct tick *tick) {
         {.fd = tick->signals, .events = ZMQ_POLLIN},
     };
     while (!atomic_load(&tick->broker->stop)) {
-        bool waits = publish_waits(tick->publish) || tick->n_unsaid > 0;
-        int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), waits ? 0 : -1);
+        int wait_ms = tick->n_unsaid > 0 ? 0 : publish_wait_ms(tick->publish);
+        bool waits = wait_ms >= 0;
+        int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), wait_ms);
         if (r < 0 && errno != EINTR) {
             broker_fatal("poll", -errno);
         }
