@@ -118,9 +118,11 @@ struct delivery {
     size_t n_peers;
     struct lane_table peers_by_key;
     atomic_uint_fast64_t floor;
-    uint64_t erasures; // of broker->erasures, that were looked at
-    int64_t now_us;    // monotonic, of this turn
-    bool more;         // somebody has more to do at once
+    uint64_t erasures;   // of broker->erasures, that were looked at
+    int64_t now_us;      // monotonic, of this turn
+    int64_t refusals_us; // since when they are counted, for the log
+    unsigned n_refusals;
+    bool more; // somebody has more to do at once
     char detail[DETAIL_BYTES_MAX];
 };
 

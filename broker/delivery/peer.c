@@ -23,6 +23,7 @@ enum {
     HEARTBEAT_MS = 5000,
     HEARTBEAT_TIMEOUT_MS = 20000,
     LINGER_MS = 1000,
+    REFUSALS_TOLD = 10, // on the log, a second
 };
 
 // ---- the socket
@@ -185,6 +186,18 @@ bool peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMess
     return !peer->gone;
 }
 
+// Every one, but not more than a second's REFUSALS_TOLD: how often is a stranger's choice.
+static void tell_refusal(struct delivery *delivery, const struct peer *peer, uint32_t code) {
+    if (delivery->now_us - delivery->refusals_us >= CLOCK_US_PER_S) {
+        if (delivery->n_refusals > REFUSALS_TOLD)
+            logging_info("event=refused more=%u", delivery->n_refusals - REFUSALS_TOLD);
+        delivery->refusals_us = delivery->now_us;
+        delivery->n_refusals = 0;
+    }
+    if (++delivery->n_refusals <= REFUSALS_TOLD)
+        logging_info("event=refused member=%s reason=%s", peer->label, reason_find(code)->name);
+}
+
 void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, uint64_t floor,
                  const char *detail) {
     Touchbus__Refusal refusal;
@@ -196,7 +209,7 @@ void peer_refuse(struct delivery *delivery, struct peer *peer, uint32_t code, ui
     refusal.detail = (char *)(uintptr_t)detail;
     message.body_case = TOUCHBUS__BROKER_MESSAGE__BODY_REFUSED;
     message.refused = &refusal;
-    logging_info("event=refused member=%s reason=%s", peer->label, reason_find(code)->name);
+    tell_refusal(delivery, peer, code);
     peer_say(delivery, peer, &message);
     if (!peer->gone)
         peer_leave(delivery, peer);
