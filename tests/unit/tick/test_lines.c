@@ -20,7 +20,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     struct waiting *waiting;
-    while ((waiting = lines_take(lines, NOW_US)) != NULL) {
+    while ((waiting = lines_take(lines, NOW_US + 10 * LINE_FLOOD_US)) != NULL) {
         waiting_free(waiting);
     }
     assert_int_equal(lines->n, 0);
@@ -93,11 +93,15 @@ static void test_two_owners_get_as_many_events(void **state) {
     assert_in_range(n_events[1], 17000, 23000);
 }
 
-static void test_who_floods_gets_an_eighth_while_others_wait(void **state) {
+static void test_a_flood_is_held_back_while_others_are_served(void **state) {
     (void)state;
     unsigned n_events[3] = {0};
     lines_mark_flood(lines, 1, NOW_US - 1000);
-    for (uint8_t i = 0; i < 20; i++) {
+    lines_served(lines, 1, 2000, NOW_US - 1000);
+    lines_served(lines, 2, 200, NOW_US - 500); // and has nothing in line at this moment
+    put(1, 2000, 0);
+    assert_null(lines_take(lines, NOW_US));
+    for (uint8_t i = 1; i < 20; i++) {
         put(1, 2000, i);
     }
     for (int i = 0; i < 250; i++) {
@@ -105,9 +109,29 @@ static void test_who_floods_gets_an_eighth_while_others_wait(void **state) {
     }
     while (n_events[2] < 40000) {
         uint64_t owner = take(NULL);
-        n_events[owner] += owner == 1 ? 2000 : 200;
+        uint32_t n = owner == 1 ? 2000 : 200;
+        n_events[owner] += n;
+        lines_served(lines, owner, n, NOW_US);
     }
-    assert_in_range(n_events[1], 2000, 7000);
+    assert_in_range(n_events[1], 2000, 6000); // an eighth of what the other got
+}
+
+static void test_a_flood_goes_on_where_nobody_else_is_there(void **state) {
+    (void)state;
+    lines_mark_flood(lines, 1, NOW_US - 1000);
+    lines_served(lines, 1, 2000, NOW_US - 1000);
+    lines_served(lines, 2, 200, NOW_US - 2 * LINE_FAIR_US);
+    put(1, 2000, 0);
+    assert_int_equal(take(NULL), 1);
+}
+
+static void test_a_flood_is_served_now_and_then_all_the_same(void **state) {
+    (void)state;
+    lines_mark_flood(lines, 1, NOW_US - 1000);
+    lines_served(lines, 1, 2000, NOW_US - LINE_REST_US);
+    lines_served(lines, 2, 200, NOW_US);
+    put(1, 2000, 0);
+    assert_int_equal(take(NULL), 1);
 }
 
 static void test_a_flood_is_forgiven(void **state) {
@@ -137,7 +161,9 @@ int main(void) {
         TEST(test_one_owner_is_served_in_order),
         TEST(test_a_small_request_does_not_wait_for_a_flood),
         TEST(test_two_owners_get_as_many_events),
-        TEST(test_who_floods_gets_an_eighth_while_others_wait),
+        TEST(test_a_flood_is_held_back_while_others_are_served),
+        TEST(test_a_flood_goes_on_where_nobody_else_is_there),
+        TEST(test_a_flood_is_served_now_and_then_all_the_same),
         TEST(test_a_flood_is_forgiven),
         TEST(test_one_owner_cannot_take_all_the_room),
     };
