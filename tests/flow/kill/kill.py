@@ -3,7 +3,7 @@
 """Kills processes again and again under load, any of them: the broker at random moments and at named points, a web connector with its
 spool, a CRM sink, publishers, a subscriber, command line queries, live tails and view verifies. Then every event is accounted for:
 what was acked, or answered 200 or 202, is in the log exactly once with its body; the sink has each event of the log exactly once;
-the view is the fold of the log.
+the view is the fold of the log. Now and then a person is erased: once that was answered, nobody shows or holds them again.
 
 Usage: kill.py [--rounds N] [--seed N]   (30 kills, 300 with TOUCHBUS_SLOW; the seed is printed)
 """
@@ -11,6 +11,7 @@ import argparse
 import collections
 import copy
 import http.client
+import json
 import os
 import random
 import sys
@@ -23,7 +24,7 @@ from harness import SLOW, wait_for  # noqa: E402
 from sinks import Crm  # noqa: E402
 from webhouse import WebHouse  # noqa: E402
 
-POINTS = ("between-commits", "in-restore-point", "while-trimming")
+POINTS = ("between-commits", "in-restore-point", "while-trimming", "in-erasure")
 # Small, so that restore points and trims happen many times between two kills.
 SETTINGS = ("--restore-interval", "300ms", "--retention-bytes", "4M")
 WEB = ("--spool-after", "100ms", "--source", "/web")
@@ -34,6 +35,13 @@ VICTIMS = {"broker": 10, "web": 5, "crm": 4, "audit": 4, "loader-a": 2, "loader-
 READERS = (("customer", "show", "user_id=u-7"), ("customer", "timeline", "user_id=u-8"), ("subscription", "ls"), ("status",),
            ("sub", "--from", "beginning", "--count", "3000"), ("sub", "kill-reader", "--from", "end"), ("view", "verify"),
            ("log", "verify"))
+
+
+PERSONS = "/person"
+
+
+def canary(number):
+    return f"Canary-{number}-Name"
 
 
 def lines(path):
@@ -52,6 +60,7 @@ class Campaign(WebHouse):
         self.rng, self.lives, self.workers, self.readers = rng, collections.Counter(), {}, []
         self.kills = collections.Counter()
         self.confirmed, self.errors, self.sending = [], [], True
+        self.persons, self.erased = 0, []
         self.restarts = {"broker": self.begin_broker, "web": lambda: self.start_web(*WEB), "crm": self.begin_crm, "audit": self.begin_audit,
                          "loader-a": lambda: self.begin_loader("loader-a"), "loader-b": lambda: self.begin_loader("loader-b")}
 
@@ -66,7 +75,7 @@ class Campaign(WebHouse):
         self.workers[name] = self.start(program, *arguments, stdout=open(output, "wb") if output else None)
 
     def begin_broker(self, point=None):
-        environment = {"TOUCHBUS_FAULTPOINT": f"{point}:{self.rng.randint(1, 6)}"} if point else {}
+        environment = {"TOUCHBUS_FAULTPOINT": f"{point}:{1 if point == 'in-erasure' else self.rng.randint(1, 6)}"} if point else {}
         self.workers["broker"] = self.start_broker(*SETTINGS, environment=environment, wait=False)
 
     def begin_crm(self):
@@ -104,6 +113,17 @@ class Campaign(WebHouse):
                 self.errors.append(status)
             time.sleep(0.01 if status == 200 else 0.05)
 
+    def erase_somebody(self):
+        """A person of their own, whose events are told by their source: the others' bodies are compared to the end."""
+        self.persons += 1
+        key = f"user_id=person-{self.persons}"
+        for _ in range(2):
+            self.touchbus("--timeout", "5s", "pub", "customer.identified", "--source", PERSONS, "--identity", key, "--data",
+                          json.dumps({"traits": {"name": canary(self.persons)}}), check=False)
+        # Without an answer it is not known whether it happened; with one it has, whatever is killed now.
+        if self.touchbus("--yes", "--timeout", "5s", "customer", "erase", key, check=False).returncode == 0:
+            self.erased.append(self.persons)
+
     # ---- killing
 
     def revive(self):
@@ -124,10 +144,15 @@ class Campaign(WebHouse):
         if point:
             self.workers["broker"].kill()
             self.begin_broker(point)
+            if point == "in-erasure":
+                self.await_broker()
+                self.erase_somebody()
             limit = time.monotonic() + 6
             while self.workers["broker"].alive() and time.monotonic() < limit:
                 time.sleep(0.005)
         at_point = not self.workers["broker"].alive()
+        if at_point and point == "in-erasure":
+            self.erased.append(self.persons)  # the key is gone: the next start says so
         status = self.workers["broker"].kill()
         assert status == -9, f"the broker ended by itself with {status}:\n{self.broker.tail()}"
         self.begin_broker()
@@ -152,6 +177,9 @@ class Campaign(WebHouse):
     def round(self):
         time.sleep(self.rng.uniform(0.05, 1.2))
         self.revive()
+        if self.rng.random() < 0.3:
+            self.erase_somebody()
+            self.revive()
         where = self.kill_one()
         self.kills[where] += 1
         return where
@@ -185,9 +213,12 @@ def judge_confirmed(by_event, by_sequence, confirmed):
 
 
 def judge_sink(by_sequence, rows, counted):
-    kept = collections.Counter(sequence for sequence, _ in rows)
+    """Of persons that were erased it may hold nothing any more, nor what the broker says of it; judge_erased looks at them."""
+    by_sequence = {sequence: event for sequence, event in by_sequence.items() if event[0] not in (PERSONS, "/touchbus")}
+    rows = [row for row in rows if row[2] not in (PERSONS, "/touchbus")]
+    kept = collections.Counter(row[0] for row in rows)
     assert all(n == 1 for n in kept.values()) and len(rows) == len(by_sequence), f"{len(rows)} rows of {len(by_sequence)} events"
-    for sequence, event_id in rows:
+    for sequence, event_id, _ in rows:
         assert by_sequence[sequence][1] == event_id, f"sequence {sequence} is {event_id} in the sink"
     assert sum(counted.values()) <= len(rows) and counted, "the sink's customers"
 
@@ -242,6 +273,17 @@ def settle(house, threads):
         assert house.workers[name].stop(SETTLE_S) == 0, house.workers[name].tail()
 
 
+def judge_erased(house, crm):
+    for number in house.erased:
+        shown = house.touchbus("-j", "customer", "show", f"user_id=person-{number}", check=False)
+        assert shown.returncode == 1 and json.loads(shown.stderr)["error"] == "erased", shown.stdout + shown.stderr
+        held = crm.one("SELECT count(*) FROM interactions WHERE data LIKE ?", f"%{canary(number)}%")
+        assert held == 0, f"the sink holds {held} rows of person {number}"
+    text = house.touchbus("replay", "--type", "customer.identified", "-o", "json", seconds=600).stdout
+    told = [number for number in house.erased if canary(number) in text]
+    assert not told, f"a replay tells of {told}"
+
+
 def check_readers(house):
     """A view verify that came to a verdict meanwhile said equal."""
     verdicts = 0
@@ -258,7 +300,7 @@ def account(house, rounds):
     collected = [row for path in house.files("audit") for row in lines(path)]
     acks = [row for name in LOADERS for path in house.files(name) for row in lines(path)]
     crm = Crm(house)
-    rows = crm.rows("SELECT sequence, id FROM interactions")
+    rows = crm.rows("SELECT sequence, id, source FROM interactions")
     counted = dict(crm.rows("SELECT customer, interactions FROM customers"))
     assert counted == dict(crm.rows("SELECT customer, count(*) FROM interactions WHERE customer IS NOT NULL GROUP BY customer"))
     assert not house.errors, f"the web connector answered {collections.Counter(house.errors)}"
@@ -267,6 +309,7 @@ def account(house, rounds):
     judge_acks(by_sequence, acks)
     judge_confirmed(by_event, by_sequence, house.confirmed)
     judge_sink(by_sequence, rows, counted)
+    judge_erased(house, crm)
     control(collected, acks, house.confirmed, rows, counted)
     spooled = sum(status == 202 for _, _, status in house.confirmed)
     assert len(acks) > rounds * 50 and len(house.confirmed) > rounds * 3, "hardly anything was published: the campaign tested nothing"
@@ -302,7 +345,7 @@ def campaign(rounds, seed):
         verdicts = check_readers(house)
         assert house.broker.stop() == 0
         print(f"kills: {dict(house.kills)}\nacked and found: {acked}; confirmed over HTTP and found: {confirmed}, {spooled} of them spooled; "
-              f"in the sink once: {kept}; log: {info['first']} to {info['next'] - 1}; view equal at {verify['applied']}, and in {verdicts} "
+              f"in the sink once: {kept}; persons erased: {len(house.erased)}; log: {info['first']} to {info['next'] - 1}; view equal at {verify['applied']}, and in {verdicts} "
               "verifies meanwhile")
 
 
