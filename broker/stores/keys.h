@@ -73,6 +73,8 @@ int keys_destroy(struct keys *keys, uint64_t customer, int64_t time_us);
 // Any thread; one load where nobody's is.
 bool keys_is_destroyed(const struct keys *keys, uint64_t customer);
 uint64_t keys_n_destroyed(const struct keys *keys);
+// When its key was destroyed. 0; 1: it was not.
+int keys_destroyed_at(struct keys *keys, uint64_t customer, int64_t *ret_time_us);
 // Calls row for each, by number, until it returns other than 0; returns that.
 int keys_each_destroyed(struct keys *keys,
                         int (*row)(void *user, uint64_t customer, int64_t time_us), void *user);

@@ -115,6 +115,28 @@ uint64_t keys_n_destroyed(const struct keys *keys) {
     return atomic_load(&keys->n_destroyed);
 }
 
+int keys_destroyed_at(struct keys *keys, uint64_t customer, int64_t *ret_time_us) {
+    if (!keys_is_destroyed(keys, customer)) {
+        return 1;
+    }
+    uint8_t key[8];
+    const void *value = NULL;
+    size_t size = 0;
+    struct store_txn *txn = NULL;
+    store_be64(key, customer);
+    int r = store_begin(keys->store, false, &txn);
+    if (r != 0) {
+        return r;
+    }
+    r = store_get(txn, KEYS_TABLE_DESTROYED, key, sizeof(key), &value, &size);
+    r = r == 0 && size == sizeof(*ret_time_us) ? 0 : r < 0 ? r : -EBADMSG;
+    if (r == 0) {
+        *ret_time_us = (int64_t)store_from_be64(value);
+    }
+    store_abort(txn);
+    return r;
+}
+
 struct each {
     int (*row)(void *user, uint64_t customer, int64_t time_us);
     void *user;

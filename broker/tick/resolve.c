@@ -155,33 +155,24 @@ static void by_reference(const struct keys *keys, struct resolution *resolution,
     }
 }
 
-struct search {
-    const struct erasures *erasures;
-    int64_t latest_us;
-};
-
-static int note_time(void *user, uint64_t customer, int64_t time_us) {
-    struct search *search = user;
-    for (size_t i = 0; i < search->erasures->n; i++) {
-        if (search->erasures->customers[i] == customer && time_us > search->latest_us) {
-            search->latest_us = time_us;
-        }
-    }
-    return 0;
-}
-
-// Who registers after the erasure, by the event's own time, is a new person. Rare: it may cost a
-// look at every erasure there was.
+// Who registers after the erasure, by the event's own time, is a new person.
 static int registers_anew(struct keys *keys, const Touchbus__Event *event, size_t n_keys,
                           const struct erasures *erasures, bool *ret) {
-    struct search search = {.erasures = erasures, .latest_us = INT64_MIN};
+    int64_t latest_us = INT64_MIN;
     *ret = false;
     if (n_keys == 0 || !event->has_time || strcmp(event->type, "customer.registered") != 0) {
         return 0;
     }
-    int r = keys_each_destroyed(keys, note_time, &search);
-    *ret = event->time_us > search.latest_us;
-    return r;
+    for (size_t i = 0; i < erasures->n; i++) {
+        int64_t time_us = INT64_MIN;
+        int r = keys_destroyed_at(keys, erasures->customers[i], &time_us);
+        if (r < 0) {
+            return r;
+        }
+        latest_us = time_us > latest_us ? time_us : latest_us;
+    }
+    *ret = event->time_us > latest_us;
+    return 0;
 }
 
 int resolve_find(const uint8_t secret[static 16], struct keys *keys, struct fold *fold,

@@ -141,8 +141,12 @@ static void test_keys_are_destroyed_once_and_only_where_there_is_one(void **stat
     for (uint64_t customer = 1; customer <= UINT64_C(3) * MANY; customer++) {
         assert_true(keys_is_destroyed(keys, customer) == (customer % 3 == 0));
     }
+    int64_t time_us = 0;
+    assert_int_equal(keys_destroyed_at(keys, 2, &time_us), 1);
+    assert_int_equal(keys_destroyed_at(keys, 3, &time_us), 0);
+    assert_int_equal(time_us, 2); // the first time stays
     assert_int_equal(keys_each_destroyed(keys, sum_row, &sum), 0);
-    assert_int_equal(sum, 270900); // 2 * 3 * (1 + ... + MANY): the first time stays
+    assert_int_equal(sum, 270900); // 2 * 3 * (1 + ... + MANY)
     keys_close(keys);
 }
 
