@@ -20,7 +20,8 @@ def test_kill_between_key_and_event(house):
     keeper.close()
     house.broker.wait()
     house.start_broker()
-    found = wait_for("said at the start", lambda: (lambda found: found if found["sequence"] else None)(receipt(house, ana)))
+    found = wait_for("said at the start", lambda: (lambda found: found if found["sequence"] else None)(receipt(house, ana)),
+                     seconds=30)
     assert refused(house, "customer", "show", "email=ana@klant.example") == "erased"
     row = log(house)["ana-1"]
     assert row["redacted"] and "data" not in row, row

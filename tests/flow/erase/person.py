@@ -125,7 +125,7 @@ def test_late_events_find_nobody(house, ana):
 
 
 def test_parked_lane_lets_the_erasure_through(house, sink, ana, sequence):
-    wait_for("the sink has it", lambda: sequence in [each.sequence for each in sink.taken])
+    wait_for("the sink has it", lambda: sequence in [each.sequence for each in sink.taken], seconds=30)
     assert wait_for("nothing parked", lambda: not lines(house, "parked", "ls")) is True
     (taken,) = [each for each in sink.taken if each.sequence == sequence]
     assert taken.type == "privacy.changed" and f"c{taken.customer}" == ana and b"erasure" in taken.data
