@@ -211,7 +211,7 @@ static void join_new(struct delivery *delivery, struct peer *peer,
                      const Touchbus__Subscribe *subscribe) {
     uint64_t cursor = 0;
     struct filter filter = {0};
-    if (delivery->n_named >= SUBSCRIPTIONS_MAX) {
+    if (GUARD(subscriptions_cap) && delivery->n_named >= SUBSCRIPTIONS_MAX) {
         peer_refuse(delivery, peer, REASON_TOO_MANY, 0, "subscriptions");
         return;
     }

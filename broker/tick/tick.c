@@ -25,7 +25,7 @@ static int tick_open(struct tick *tick) {
         return 0;
     }
     int64_t now_us = clock_now_us();
-    tick->now_us = now_us > tick->now_us ? now_us : tick->now_us;
+    tick->now_us = !GUARD(clock_back) || now_us > tick->now_us ? now_us : tick->now_us;
     tick->quota_us = clock_monotonic_us();
     tick->first = log_next(tick->broker->log);
     tick->requests = NULL;
