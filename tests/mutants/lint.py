@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Holds mutants.txt, the guards in the sources and ctest's names together. Usage: lint.py BUILD"""
+"""Holds mutants.txt, the guards in the sources, ctest's names and the lists of tests/README.md together.
+Usage: lint.py BUILD"""
+import fnmatch
 import json
 import re
 import subprocess
@@ -46,8 +48,27 @@ def wrong_builds():
                 yield "CMakePresets.json: the release preset has fault points, with which guards can be left out"
 
 
+def wrong_lists(tests):
+    """A row of the README's lists that names no test, or one that does not exist."""
+    in_list = False
+    with open(f"{ROOT}/tests/README.md", encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.startswith("#"):
+                in_list = line.startswith(("## Bad input", "## Where a promise"))
+            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+            if not in_list or not line.startswith("|") or cells[-1] in ("test", "---"):
+                continue
+            named = re.findall(r"\b(?:unit_|flow/|crash/|faults/|fuzz_|contract/|lint/)[\w*-]+", cells[-1])
+            if not named and not cells[-1].startswith("not here yet: "):
+                yield f"tests/README.md:{number}: names no test"
+            for name in named:
+                if not fnmatch.filter(tests, name):
+                    yield f"tests/README.md:{number}: no test is called {name}"
+
+
 def main():
-    found = [*wrong_rows(tests_of(sys.argv[1])), *wrong_builds()]
+    tests = tests_of(sys.argv[1])
+    found = [*wrong_rows(tests), *wrong_builds(), *wrong_lists(tests)]
     print("\n".join(found) if found else "guards: in order")
     sys.exit(bool(found))
 

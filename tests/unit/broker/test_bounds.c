@@ -164,6 +164,18 @@ static void test_a_clock_that_jumps_years_leaves_the_order_alone(void **state) {
     }
 }
 
+static void test_an_id_older_than_the_window_is_new(void **state) {
+    struct place *place = *state;
+    int64_t age_us = house_broker(place->house)->configuration.dedup_age_us;
+    assert_int_equal(publish(place, "e-1", NULL), REASON_OK);
+    now_us += age_us - 1;
+    assert_int_equal(publish(place, "e-1", NULL), REASON_DUPLICATE);
+    assert_int_equal(place->sequence, 1);
+    now_us += 2;
+    assert_int_equal(publish(place, "e-1", NULL), REASON_OK);
+    assert_int_equal(place->sequence, 2);
+}
+
 static void test_an_events_own_time_is_kept_as_it_is(void **state) {
     struct place *place = *state;
     static const struct {
@@ -229,6 +241,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_clock_that_jumps_years_leaves_the_order_alone),
+        TEST(test_an_id_older_than_the_window_is_new),
         TEST(test_an_events_own_time_is_kept_as_it_is),
         TEST(test_subscriptions_have_an_end),
     };
