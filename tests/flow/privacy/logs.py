@@ -205,7 +205,8 @@ def core_control(house):
             print("SKIP of a part: cores do not go to the working folder here")
             return
     folder = os.path.join(house.said, "touchbus-web")
-    web = house.run_program("touchbus-web", "--broker", house.address, "--state", house.state, "--port", str(house.web_port), environment={"TOUCHBUS_CORE_DUMPS": "1"})
+    web = house.run_program("touchbus-web", "--broker", house.address, "--state", house.state, "--port", str(house.web_port), environment={
+        "TOUCHBUS_CORE_DUMPS": "1", "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":disable_coredump=0"})
     wait_for("touchbus-web listens", lambda: harness.listens(house.web_port))
     web.popen.send_signal(signal.SIGABRT)
     web.popen.wait(harness.START_S)
