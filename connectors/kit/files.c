@@ -2,6 +2,7 @@
 #include "connectors/kit/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,6 +54,17 @@ int files_make_folder(const char *path) {
         }
         *at = '/';
     }
+}
+
+DIR *files_open_names(int folder_fd) {
+    int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *names = fd < 0 ? NULL : fdopendir(fd);
+    if (names == NULL && fd >= 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return names;
 }
 
 void cleanup_close(int *fd) {

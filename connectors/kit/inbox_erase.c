@@ -65,9 +65,11 @@ static int judge(int folder_fd, const char *name, const char *const *texts, size
 }
 
 static int erase_in(int folder_fd, const char *const *texts, size_t n_texts, size_t *n_removed) {
-    int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    int r = folder == NULL ? -errno : 0;
+    DIR *folder = files_open_names(folder_fd);
+    if (folder == NULL) {
+        return -errno;
+    }
+    int r = 0;
     for (struct dirent *entry; r >= 0 && (entry = readdir(folder)) != NULL;) {
         r = judge(folder_fd, entry->d_name, texts, n_texts);
         if (r == 1 && unlinkat(folder_fd, entry->d_name, 0) == 0) {
@@ -76,9 +78,7 @@ static int erase_in(int folder_fd, const char *const *texts, size_t n_texts, siz
             r = -errno;
         }
     }
-    if (folder != NULL) {
-        closedir(folder);
-    }
+    closedir(folder);
     return r >= 0 && fsync(folder_fd) != 0 ? -errno : r < 0 ? r : 0;
 }
 
@@ -98,9 +98,11 @@ int inbox_folders_erase(const struct inbox_folders *folders, const char *const *
 
 int inbox_folders_expire(const struct inbox_folders *folders, int64_t age_us) {
     int64_t before_us = clock_now_us() - age_us;
-    int fd = openat(folders->done_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    int r = folder == NULL ? -errno : 0;
+    DIR *folder = files_open_names(folders->done_fd);
+    if (folder == NULL) {
+        return -errno;
+    }
+    int r = 0;
     for (struct dirent *entry; r == 0 && (entry = readdir(folder)) != NULL;) {
         struct stat status;
         if (fstatat(folders->done_fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -109,8 +111,6 @@ int inbox_folders_expire(const struct inbox_folders *folders, int64_t age_us) {
             r = unlinkat(folders->done_fd, entry->d_name, 0) == 0 ? 0 : -errno;
         }
     }
-    if (folder != NULL) {
-        closedir(folder);
-    }
+    closedir(folder);
     return r;
 }

@@ -12,19 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "connectors/kit/files.h"
 #include "connectors/kit/outbox_private.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
-
-static DIR *open_names(int folder_fd) {
-    int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *names = fd < 0 ? NULL : fdopendir(fd);
-    if (names == NULL && fd >= 0) {
-        close(fd);
-    }
-    return names;
-}
 
 static int remove_name(int folder_fd, const char *name) {
     return unlinkat(folder_fd, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
@@ -45,8 +37,11 @@ static ssize_t names_of(const struct outbox *outbox, const char *owner, char ***
     int length = snprintf(prefix, sizeof(prefix), "@%s@", owner);
     size_t n = 0, n_allocated = 0;
     char **list = NULL;
-    DIR *names = open_names(outbox->records_fd);
-    int r = names == NULL ? -errno : 0;
+    DIR *names = files_open_names(outbox->records_fd);
+    if (names == NULL) {
+        return -errno;
+    }
+    int r = 0;
     for (struct dirent *entry; r == 0 && (entry = readdir(names)) != NULL;) {
         if (strncmp(entry->d_name, prefix, (size_t)length) != 0) {
             continue;
@@ -64,9 +59,7 @@ static ssize_t names_of(const struct outbox *outbox, const char *owner, char ***
             list[n++] = name;
         }
     }
-    if (names != NULL) {
-        closedir(names);
-    }
+    closedir(names);
     if (r < 0) {
         free_names(list, (ssize_t)n);
         return r;
@@ -90,15 +83,16 @@ static bool is_of(const char *document, char *const *names, size_t n_names) {
 }
 
 static int remove_documents(int folder_fd, char *const *names, size_t n_names) {
-    DIR *documents = open_names(folder_fd);
-    int r = documents == NULL ? -errno : 0;
+    DIR *documents = files_open_names(folder_fd);
+    if (documents == NULL) {
+        return -errno;
+    }
+    int r = 0;
     for (struct dirent *entry; r == 0 && (entry = readdir(documents)) != NULL;) {
         bool goes = is_of(entry->d_name, names, n_names) && GUARD(outbox_documents);
         r = goes ? remove_name(folder_fd, entry->d_name) : 0;
     }
-    if (documents != NULL) {
-        closedir(documents);
-    }
+    closedir(documents);
     return r == 0 && fsync(folder_fd) != 0 ? -errno : r;
 }
 
@@ -168,15 +162,16 @@ static bool is_dangling(int folder_fd, const char *name) {
 
 int outbox_expire(struct outbox *outbox, int64_t age_us) {
     int64_t before_us = clock_now_us() - age_us;
-    DIR *names = open_names(outbox->records_fd);
-    int r = names == NULL ? -errno : 0;
+    DIR *names = files_open_names(outbox->records_fd);
+    if (names == NULL) {
+        return -errno;
+    }
+    int r = 0;
     for (struct dirent *entry; r == 0 && (entry = readdir(names)) != NULL;) {
         bool goes = entry->d_name[0] == '@' ? is_dangling(outbox->records_fd, entry->d_name)
                                             : is_old(outbox->records_fd, entry->d_name, before_us);
         r = goes ? remove_name(outbox->records_fd, entry->d_name) : 0;
     }
-    if (names != NULL) {
-        closedir(names);
-    }
+    closedir(names);
     return r;
 }

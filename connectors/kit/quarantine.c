@@ -100,7 +100,7 @@ static char *make_line(const struct kit_quarantined *item, int64_t now_us) {
 
 int quarantine_add(struct quarantine *quarantine, const struct kit_quarantined *items,
                    size_t n_items) {
-    uint64_t size, end;
+    uint64_t size = 0, end;
     int r = quarantine_hold(quarantine, &size);
     if (r != 0) {
         return r;

@@ -88,7 +88,7 @@ static bool is_phone(const char *text, size_t size) {
 
 // A text for everything that it may be.
 static void add_text(struct names *names, const char *text, size_t size) {
-    if (size < TEXT_BYTES_MIN) {
+    if (text == NULL || size < TEXT_BYTES_MIN) {
         return;
     }
     if (memchr(text, '@', size) != NULL) {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "connectors/kit/bounds.h"
+#include "connectors/kit/files.h"
 #include "connectors/kit/spool_private.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
@@ -307,12 +308,10 @@ bool spool_is_past(const struct spool *spool, uint64_t number) {
 int64_t spool_remove_torn(struct spool *spool) {
     static const char end[] = ".torn";
     int64_t bytes = 0;
-    int fd = dup(spool->folder);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    DIR *folder = files_open_names(spool->folder);
     if (folder == NULL) {
         return -errno;
     }
-    rewinddir(folder);
     for (struct dirent *entry; bytes >= 0 && (entry = readdir(folder)) != NULL;) {
         struct stat status;
         size_t length = strlen(entry->d_name);
