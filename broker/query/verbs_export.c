@@ -16,6 +16,7 @@
 
 enum {
     EXPORT_ITEMS_MAX = 50,            // in one part
+    EXPORT_RUNS_MAX = 64,             // of the timeline, read at once
     EXPORT_PART_BYTES_MAX = 64 << 10, // as JSON text, before the part ends
     EXPORT_ARENA_BYTES = 8 << 20,     // one event, unsealed and parsed
 };
@@ -27,11 +28,11 @@ static void export_free(void *progress) {
     free(export);
 }
 
-// ---- the timeline's rows, all of them at first
+// ---- the timeline's rows: runs, then what was recent at first
 
-static int export_reserve(struct export *export, size_t n) {
-    if (export->n_rows + n > export->n_allocated) {
-        size_t n_allocated = 2 * export->n_allocated + n + 256;
+static int export_add(struct export *export, const struct export_row *row) {
+    if (export->n_rows == export->n_allocated) {
+        size_t n_allocated = 2 * export->n_allocated + 256;
         struct export_row *grown = reallocarray(export->rows, n_allocated, sizeof(*grown));
         if (grown == NULL) {
             return -ENOMEM;
@@ -39,7 +40,14 @@ static int export_reserve(struct export *export, size_t n) {
         export->rows = grown;
         export->n_allocated = n_allocated;
     }
+    export->rows[export->n_rows++] = *row;
     return 0;
+}
+
+// A run that was made since holds what is recent already.
+static bool is_later(const struct export *export, const View__Run *run) {
+    return export->n_recent > 0 && run->n_sequence > 0 &&
+           run->sequence[0] >= export->recent[0].sequence;
 }
 
 static int export_run(void *user, const void *key, size_t key_size, const void *value,
@@ -49,22 +57,42 @@ static int export_run(void *user, const void *key, size_t key_size, const void *
     struct export *export = user;
     arena_reset(export->arena);
     const View__Run *run = view__run__unpack(arena_allocator(export->arena), size, value);
-    int r = run != NULL ? export_reserve(export, run->n_sequence) : -EBADMSG;
+    int r = run != NULL ? 0 : -EBADMSG;
+    if (r != 0 || is_later(export, run)) {
+        return r;
+    }
     for (size_t i = 0; r == 0 && i < run->n_sequence; i++) {
-        export->rows[export->n_rows++] = (struct export_row){run->sequence[i], run->time_us[i],
-                                                             run->type[i], run->channel[i], false};
+        const struct export_row row = {run->sequence[i], run->time_us[i], run->type[i],
+                                       run->channel[i], false};
+        r = export_add(export, &row);
+        export->run_next = run->sequence[i] + 1;
+    }
+    return r != 0 ? r : ++export->n_runs == EXPORT_RUNS_MAX;
+}
+
+static int export_timeline(struct call *call, struct export *export, json_t *list) {
+    (void)call;
+    (void)list;
+    uint64_t prefix = htobe64(export->customer);
+    uint64_t from[2] = {prefix, htobe64(export->run_next)};
+    export->n_runs = 0;
+    int r = view_scan_from(export->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), from, sizeof(from),
+                           false, export_run, export);
+    if (r != 0) {
+        return r < 0 ? r : VERB_AGAIN;
+    }
+    for (size_t i = 0; r == 0 && i < export->n_recent; i++) {
+        r = export_add(export, &export->recent[i]);
     }
     return r;
 }
 
-static int export_recent(struct export *export, const View__Customer *record) {
-    int r = export_reserve(export, record->n_recent_sequence);
-    for (size_t i = 0; r == 0 && i < record->n_recent_sequence; i++) {
-        export->rows[export->n_rows++] =
+static void keep_recent(struct export *export, const View__Customer *record) {
+    for (size_t i = 0; i < record->n_recent_sequence && i < TIMELINE_RECENT_MAX; i++) {
+        export->recent[export->n_recent++] =
             (struct export_row){record->recent_sequence[i], record->recent_time_us[i],
                                 record->recent_type[i], record->recent_channel[i], false};
     }
-    return r;
 }
 
 static json_t *about_json(void) {
@@ -97,16 +125,15 @@ static int export_begin(struct call *call, struct view_txn *txn) {
     call_keep(call, export, export_free);
     export->customer = customer;
     export->arena = arena_new(EXPORT_ARENA_BYTES);
-    uint64_t prefix = htobe64(customer);
-    r = export->arena == NULL
-            ? -ENOMEM
-            : view_scan(txn, VIEW_TIMELINE, &prefix, sizeof(prefix), false, export_run, export);
-    r = r == 0 ? export_recent(export, record) : r;
-    json_t *profile = r == 0 ? read_customer_json(call, txn, customer, record) : NULL;
+    if (export->arena == NULL) {
+        return -ENOMEM;
+    }
+    keep_recent(export, record);
+    json_t *profile = read_customer_json(call, txn, customer, record);
     json_object_del(profile, "orders"); // all of them follow
     json_object_del(profile, "quotes");
-    json_object_set_new(profile, "about", profile != NULL ? about_json() : NULL);
-    return r == 0 ? call_part(call, json_pack("{s:o?}", "profile", profile)) : r;
+    json_object_set_new(profile, "about", about_json());
+    return call_part(call, json_pack("{s:o}", "profile", profile));
 }
 
 // ---- events, and what is left of those that are gone
@@ -166,9 +193,13 @@ static const struct {
     const char *name; // of the parts' lists
     int (*run)(struct call *call, struct export *export, json_t *list);
 } phases[] = {
-    {"orders", export_orders},           {"quotes", export_quotes},
-    {"events", export_events},           {"interactions", export_interactions},
-    {"quarantined", export_quarantined}, {"parked", export_parked},
+    {"timeline", export_timeline},
+    {"orders", export_orders},
+    {"quotes", export_quotes},
+    {"events", export_events},
+    {"interactions", export_interactions},
+    {"quarantined", export_quarantined},
+    {"parked", export_parked},
 };
 enum { N_PHASES = sizeof(phases) / sizeof(phases[0]) };
 

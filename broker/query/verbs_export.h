@@ -3,6 +3,7 @@
 // and its events) and verbs_export_rest.c (orders, quotes, quarantine, parked lanes).
 #pragma once
 
+#include "broker/bounds.h"
 #include "broker/query/verbs_read.h"
 #include "broker/stores/log.h"
 #include "schemas/limits.h"
@@ -22,6 +23,10 @@ struct export {
     unsigned phase;
     struct export_row *rows; // ascending
     size_t n_rows, n_allocated, at;
+    struct export_row recent[TIMELINE_RECENT_MAX]; // of the record, as it was at first
+    size_t n_recent;
+    uint64_t run_next; // the timeline is read up to here
+    unsigned n_runs;   // in one slice
     uint64_t n_events, n_blocks, n_trimmed, n_unreadable, n_damaged, n_quarantined, n_parked;
     uint64_t block_first;           // of the block read last
     struct arena *arena;            // for one item
