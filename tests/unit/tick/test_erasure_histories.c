@@ -18,13 +18,14 @@
 #include "schemas/envelope.h"
 
 enum {
-    HISTORIES = 12,
+    HISTORIES = 8,
     TICKS = 40,
     EVENTS_MAX = 16, // of a tick; each may have a follow-up, and erasures come beside
     RECORDS_MAX = 4 * EVENTS_MAX,
     ERASURES_MAX = 2, // of a tick
     COPIES = 4,
     PERSONS = 12,
+    ERASED_US = 1000, // when every erasure is
     MAP_BYTES = 64 << 20,
     DICE_HIGH = 33,
 };
@@ -43,7 +44,7 @@ struct history {
     struct fold *fold;
     struct view_txn *txn;
     struct keys_reader *sealing;
-    uint64_t customers_last;
+    uint64_t customers_last, unsaid;
     bool erased[CUSTOMERS_MAX];
     unsigned n_erased, n_copies;
     Touchbus__Event *events[RECORDS_MAX]; // of this tick
@@ -91,6 +92,7 @@ static Touchbus__Event *new_event(struct history *history) {
         {"page.viewed", "{\"url\": \"/\"}"},
         {"acme.thing", "{}"},
         {"customer.identified", "{\"traits\": {\"n%u\": %u}}"},
+        {"customer.registered", "{\"user_id\": \"u-%u\", \"incentive\": \"%u\"}"},
         {"customer.changed", "{\"fields\": {\"n%u\": \"v%u\"}}"},
         {"order.placed", "{\"order_id\": \"o-%u\", \"currency\": \"EUR\", \"lines\": [{\"sku\": "
                          "\"s\", \"quantity\": %u, \"price\": \"1.00\"}]}"},
@@ -109,6 +111,9 @@ static Touchbus__Event *new_event(struct history *history) {
     snprintf(id, sizeof(id), "e-%zu-%zu", (size_t)log_next(history->log), history->n_events);
     Touchbus__Event *event = support_event(history->arena, shapes[shape].type, id, data);
     identify(history, event);
+    // After every erasure, or before: who was erased may come back as someone new.
+    event->has_time = true;
+    event->time_us = ERASED_US - 1 + (int64_t)throw_dice(history, 3);
     if (throw_dice(history, 5) == 0) {
         event->case_id = arena_printf(history->arena, "c-%u", (unsigned)throw_dice(history, 9));
     }
@@ -142,16 +147,23 @@ static void erase_event(struct history *history, uint64_t customer) {
     append(history, event);
 }
 
+// Destroys the key of somebody who has one still; 0 where the dice chose nobody.
+static uint64_t destroy_someone(struct history *history) {
+    uint64_t customer =
+        history->customers_last == 0 ? 0 : 1 + throw_dice(history, history->customers_last);
+    if (customer == 0 || history->erased[customer]) {
+        return 0;
+    }
+    history->erased[customer] = true;
+    history->n_erased++;
+    assert_int_equal(keys_destroy(history->fixture->keys, customer, ERASED_US), 0);
+    return customer;
+}
+
 // The key first. Events of the same tick are sealed after it is gone.
 static void erase_someone(struct history *history) {
-    if (history->customers_last == 0) {
-        return;
-    }
-    uint64_t customer = 1 + throw_dice(history, history->customers_last);
-    if (!history->erased[customer]) {
-        history->erased[customer] = true;
-        history->n_erased++;
-        assert_int_equal(keys_destroy(history->fixture->keys, customer, 1), 0);
+    uint64_t customer = destroy_someone(history);
+    if (customer != 0) {
         erase_event(history, customer);
     }
 }
@@ -205,6 +217,9 @@ static void tick(struct history *history) {
     history->n_events = 0;
     support_begin(history->fixture, history->view, &history->txn);
     uint64_t n = throw_dice(history, EVENTS_MAX), erasures = 0;
+    if (history->unsaid != 0) {
+        erase_event(history, history->unsaid); // as a start does
+    }
     for (uint64_t i = 0; i < n; i++) {
         publish(history);
         if (throw_dice(history, 40) == 0 && ++erasures <= ERASURES_MAX) {
@@ -212,6 +227,8 @@ static void tick(struct history *history) {
         }
     }
     commit(history);
+    // Now and then the broker dies between the key and the event that says so.
+    history->unsaid = throw_dice(history, 12) == 0 ? destroy_someone(history) : 0;
 }
 
 // ---- other ways to the same view
@@ -303,6 +320,9 @@ static void test_every_way_leads_to_the_same_view(void **state) {
             if (throw_dice(&history, 8) == 0) { // retention
                 advance(&history, history.base, log_next(history.log) - 1);
             }
+        }
+        while (history.unsaid != 0) {
+            tick(&history);
         }
         struct view *anew = support_view(fixture, "anew");
         check(&history, anew, "the rebuilt one", seed);
