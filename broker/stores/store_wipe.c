@@ -74,7 +74,7 @@ static int wipe_below(struct wipe *wipe, struct store_txn *txn, uint64_t below) 
             break;
         }
         memcpy(&commit, key, sizeof(commit));
-        if (commit >= below) {
+        if (GUARD(wipe_spares_commits) && commit >= below) {
             break;
         }
         r = wipe_list(wipe, value, size);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broker/stores/keys.h"
 #include "broker/stores/lookup.h"
@@ -264,6 +265,82 @@ static void test_every_secret_stands_in_a_scrubbed_copy_once(void **state) {
     assert_int_equal(count_secrets(keys, dir, 1), n_living);
 }
 
+enum { PAGE = 4096, AT_TXN_ID = 144 };
+
+static uint64_t txn_of_slot(const uint8_t *file, size_t slot) {
+    uint64_t txn = 0;
+    memcpy(&txn, file + slot * PAGE + AT_TXN_ID, sizeof(txn));
+    return txn;
+}
+
+// Every key of the folder's is the one that it was, but for the last destroyed one's.
+static void expect_keys(const char *dir, uint8_t (*secrets)[KEYS_SECRET_BYTES], size_t n,
+                        uint64_t last_destroyed) {
+    struct keys *keys = NULL;
+    uint8_t secret[KEYS_SECRET_BYTES];
+    assert_int_equal(keys_open(dir, false, &keys), 0);
+    assert_int_equal(keys_made(keys), n);
+    for (uint64_t i = 0; i < n; i++) {
+        read_secret_of(keys, i, secret);
+        if (i != last_destroyed) {
+            assert_memory_equal(secret, secrets[i], KEYS_SECRET_BYTES);
+        }
+    }
+    keys_close(keys);
+}
+
+// Any of the pages that a scrub writes may have reached the disk, and the last commit may be lost
+// with it: the one before is whole, too.
+static void test_a_scrub_that_is_cut_short_harms_no_commit(void **state) {
+    enum { LAST = 40, ROUNDS = 12 };
+    struct keys *keys = NULL;
+    const char *dir = support_path(*state, "keys"), *why = NULL;
+    char path[PATH_BYTES], lock[PATH_BYTES];
+    size_t size = 0, size_after = 0;
+    uint64_t below = 0, seed = 7;
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    snprintf(lock, sizeof(lock), "%s/lock.mdb", dir);
+    assert_int_equal(keys_open(dir, false, &keys), 0);
+    assert_int_equal(keys_ensure(keys, 1), 0);
+    for (uint64_t customer = 4; customer <= LAST; customer += 4) {
+        assert_int_equal(keys_destroy(keys, customer * 100, 1), 0);
+    }
+    assert_int_equal(keys_destroy(keys, LAST, 1), 0);
+    size_t n = keys_made(keys);
+    uint8_t(*secrets)[KEYS_SECRET_BYTES] = calloc(n, sizeof(*secrets));
+    assert_non_null(secrets);
+    for (uint64_t i = 0; i < n; i++) {
+        read_secret_of(keys, i, secrets[i]);
+    }
+    uint8_t *before = support_read(path, &size);
+    assert_int_equal(store_wipe_free(keys_store(keys), UINT32_MAX, &below), 0);
+    uint8_t *after = support_read(path, &size_after);
+    assert_int_equal(size, size_after);
+    assert_memory_not_equal(before, after, size);
+    keys_close(keys);
+    size_t older = txn_of_slot(before, 0) < txn_of_slot(before, 1) ? 0 : 1;
+    for (int round = 0; round < ROUNDS; round++) {
+        uint8_t *mixed = malloc(size);
+        assert_non_null(mixed);
+        for (size_t at = 0; at < size; at += PAGE) {
+            const uint8_t *from = round > 1 && support_random(&seed) % 2 == 0 ? before : after;
+            memcpy(mixed + at, from + at, PAGE);
+        }
+        support_write(path, mixed, size);
+        free(mixed);
+        unlink(lock);
+        if (round % 2 == 1) {
+            assert_int_equal(store_write_meta(dir, before + older * PAGE, PAGE,
+                                              txn_of_slot(before, older), &why),
+                             0);
+        }
+        expect_keys(dir, secrets, n, LAST);
+    }
+    free(before);
+    free(after);
+    free(secrets);
+}
+
 static void test_a_scrub_waits_for_readers_that_may_see_the_key(void **state) {
     struct keys *keys = NULL;
     struct keys_reader *reader = NULL;
@@ -395,6 +472,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_every_secret_stands_in_the_file_once_after_a_scrub,
                                         support_setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_every_secret_stands_in_a_scrubbed_copy_once,
+                                        support_setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_a_scrub_that_is_cut_short_harms_no_commit,
                                         support_setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_a_scrub_waits_for_readers_that_may_see_the_key,
                                         support_setup, support_teardown),
