@@ -96,6 +96,8 @@ static int spawn_broker(struct house *house, char *program, int port) {
     char words[][24] = {"--state", "--port", "--retention-bytes", "64G"};
     snprintf(text, sizeof(text), "%d", port);
     char *arguments[] = {program, words[0], house->state, words[1], text, words[2], words[3], NULL};
+    unsetenv("TOUCHBUS_KEY"); // they are another broker's: this one has none
+    unsetenv("TOUCHBUS_BROKER_KEY");
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);

@@ -3,10 +3,9 @@
 // The files are made in a folder that nobody else may enter and moved to their place whole, so that
 // the secret is nobody else's from its first byte on, and no file of an older mode is written into.
 #include <czmq.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,40 +44,50 @@ static const struct option_row rows[] = {
 
 // The two files: where they are made and where they belong.
 struct pair {
-    char folder[PATH_MAX]; // made, ours alone; "" not yet
-    char made[2][PATH_MAX], path[2][PATH_MAX];
+    char *folder; // ours alone; NULL: not made
+    char *made[2], *path[2];
     char public_key[CERTIFICATE_KEY_CHARS + 1];
 };
 enum { PUBLIC, SECRET };
 static const char *const suffixes[] = {[PUBLIC] = ".key", [SECRET] = ".key_secret"};
 static const mode_t modes[] = {[PUBLIC] = 0644, [SECRET] = 0600};
 
-static bool fill_path(char path[static PATH_MAX], const char *folder, const char *name,
-                      const char *suffix) {
-    int n = snprintf(path, PATH_MAX, "%s/%s%s", folder, name, suffix);
-    return n > 0 && n < PATH_MAX;
+// NULL where memory is short.
+static char *path_of(const char *folder, const char *name, const char *suffix) {
+    char *path;
+    return asprintf(&path, "%s/%s%s", folder, name, suffix) < 0 ? NULL : path;
 }
 
 static int make_folder(struct pair *pair, const char *dir, const char *name) {
-    if (!fill_path(pair->folder, dir, ".keygen", ".XXXXXX") || mkdtemp(pair->folder) == NULL) {
-        pair->folder[0] = '\0';
-        return -errno;
+    char *folder = path_of(dir, ".keygen", ".XXXXXX");
+    if (folder == NULL || mkdtemp(folder) == NULL) {
+        int error = folder == NULL ? ENOMEM : errno;
+        free(folder);
+        return -error;
     }
+    pair->folder = folder;
     for (size_t i = 0; i < 2; i++) {
-        if (!fill_path(pair->made[i], pair->folder, name, suffixes[i]) ||
-            !fill_path(pair->path[i], dir, name, suffixes[i])) {
-            return -ENAMETOOLONG;
+        pair->made[i] = path_of(folder, name, suffixes[i]);
+        pair->path[i] = path_of(dir, name, suffixes[i]);
+        if (pair->made[i] == NULL || pair->path[i] == NULL) {
+            return -ENOMEM;
         }
     }
     return 0;
 }
 
-static void remove_folder(struct pair *pair) {
-    if (pair->folder[0] != '\0') {
-        unlink(pair->made[PUBLIC]);
-        unlink(pair->made[SECRET]);
+static void pair_clear(struct pair *pair) {
+    for (size_t i = 0; i < 2; i++) {
+        if (pair->made[i] != NULL) {
+            unlink(pair->made[i]);
+        }
+        free(pair->made[i]);
+        free(pair->path[i]);
+    }
+    if (pair->folder != NULL) {
         rmdir(pair->folder);
     }
+    free(pair->folder);
 }
 
 static int finish_file(const char *path, mode_t mode) {
@@ -164,18 +173,17 @@ static int run(struct tool *tool, const void *conf_data, int argc, char **argv) 
                       NAME_BYTES_MAX);
         return TOOL_USAGE;
     }
-    struct pair pair = {.folder = ""};
-    int r = generate(&pair, conf, name);
-    remove_folder(&pair);
-    if (r != 0) {
-        return TOOL_NO;
+    struct pair pair = {.folder = NULL};
+    int status = generate(&pair, conf, name) == 0 ? TOOL_DONE : TOOL_NO;
+    if (status == TOOL_DONE) {
+        json_t *json =
+            json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", name, "role", conf->role, "public_key",
+                      pair.public_key, "public", pair.path[PUBLIC], "secret", pair.path[SECRET]);
+        tool->json ? output_line(json) : output_object(json);
+        json_decref(json);
     }
-    json_t *json =
-        json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", name, "role", conf->role, "public_key",
-                  pair.public_key, "public", pair.path[PUBLIC], "secret", pair.path[SECRET]);
-    tool->json ? output_line(json) : output_object(json);
-    json_decref(json);
-    return TOOL_DONE;
+    pair_clear(&pair);
+    return status;
 }
 
 const struct command command_keygen = {

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -158,6 +159,24 @@ def test_sandbox_allows_what_is_done(units):
         check_trace(broker.trace, broker_unit)
 
 
+def test_daemons_say_when_they_are_ready():
+    """Type=notify: a datagram when it serves, and one when it ends."""
+    with House() as house, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        name = os.path.join(house.folder, "notify")
+        manager.bind(name)
+        manager.settimeout(90)
+        for start in (lambda e: house.start_broker(environment=e, wait=False),
+                      lambda e: house.start("touchbus-crm", "--broker", house.address, "--state", house.folder, environment=e)):
+            process = start({"NOTIFY_SOCKET": name})
+            assert manager.recv(100) == b"READY=1"
+            assert process.alive()
+            if process.arguments[0].endswith("touchbusd"):
+                assert listens(house.port) and listens(house.port + 2)
+            process.popen.send_signal(signal.SIGTERM)
+            assert manager.recv(100) == b"STOPPING=1"
+            assert process.wait() == 0, process.tail()
+
+
 def main():
     if not shutil.which("systemd-analyze"):
         print("SKIP: no systemd-analyze")
@@ -167,6 +186,7 @@ def main():
         units = installed_units(prefix)
         test_units_are_well_formed(units)
         test_sandbox_is_ok(units)
+        test_daemons_say_when_they_are_ready()
         if shutil.which("strace") and "-asan" not in BUILD:
             test_sandbox_allows_what_is_done(units)
     finally:
