@@ -130,6 +130,15 @@ static const struct option_row rows[] = {
      .max = SECONDS(3600),
      .argument = "TIME",
      .help = "Between two restore points of the view."},
+    {.name = "restore-events",
+     .type = OPTION_INTEGER,
+     .offset = ROW(restore_events),
+     .default_text = "200000",
+     .min = 0,
+     .max = INT64_C(1) << 40,
+     .argument = "N",
+     .help = "A restore point at the latest after so many events: a start after a kill folds about "
+             "twice as many at most. 0: by the interval alone."},
     {.name = "disk-reserve",
      .type = OPTION_BYTES,
      .offset = ROW(disk_reserve_bytes),
@@ -211,6 +220,9 @@ const struct option_page configuration_page = {
         "  admin            may do what administers, erases and exports\n"
         "  Built in: admin (everything), monitor (watch), viewer (read=*), source (publishes), "
         "sink (is delivered to), connector (both).\n"
+        "\n"
+        "Tasks, on stores that no broker serves (touchbusd TASK --help):\n"
+        "  backup, verify-backup, restore; 'touchbus backup' and 'touchbus restore' run them\n"
         "\n"
         "Exit codes:\n"
         "  0 stopped as told\n"

@@ -25,6 +25,7 @@ struct configuration {
     int64_t retention_bytes;              // 0: no limit
     int64_t retention_subscription_bytes; // what an absent subscription may hold back; 0: no limit
     int64_t restore_interval_us;          // between restore points
+    int64_t restore_events;               // and at most so many events; 0: no bound
     int64_t disk_reserve_bytes;           // low-water mark: busy below it
     int64_t retry_min_us, retry_max_us, retry_attempts; // delivery: back-off and when a lane parks
     int64_t member_lapse_us;

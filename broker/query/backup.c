@@ -112,6 +112,8 @@ int verb_backup(struct call *call) {
     if (!call_number(call, "rate", RATE_MAX, &cutting.pace.rate)) {
         return 0;
     }
+    atomic_store(&broker->copy_done, 0);
+    atomic_store(&broker->copy_total, 0);
     int64_t began_us = clock_monotonic_us();
     int r = run(call, &cutting, dir, keys);
     json_t *applied =

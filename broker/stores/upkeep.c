@@ -96,6 +96,15 @@ static void duty_point(struct upkeep *upkeep) {
     upkeep_point(upkeep, false);
 }
 
+// Under a heavy load an interval is many events, and a start has to fold them all.
+static void duty_backlog(struct upkeep *upkeep) {
+    struct broker *broker = upkeep->broker;
+    uint64_t bound = (uint64_t)broker->configuration.restore_events;
+    if (bound > 0 && atomic_load(&broker->visible) - view_restorable(broker->view) >= bound) {
+        upkeep_point(upkeep, true);
+    }
+}
+
 static void duty_disk(struct upkeep *upkeep) {
     struct broker *broker = upkeep->broker;
     atomic_store(&broker->disk_low, state_is_low(broker));
@@ -154,6 +163,7 @@ static const struct duty {
     int interval_ms; // 0: restore_interval
 } duties[] = {
     {.run = duty_point, .interval_ms = 0},
+    {.run = duty_backlog, .interval_ms = DISK_MS},
     {.run = duty_disk, .interval_ms = DISK_MS},
     {.run = duty_retention, .interval_ms = DUTY_MS},
     {.run = duty_readers, .interval_ms = READERS_MS},

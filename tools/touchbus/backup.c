@@ -137,7 +137,8 @@ static const struct option_row backup_rows[] = {
      .type = OPTION_STRING,
      .offset = offsetof(struct backup_conf, state),
      .argument = "DIR",
-     .help = "Back up this state folder, that no broker serves, without a broker."},
+     .help = "Back up this state folder, that no broker serves, without a broker; as the user that "
+             "owns it."},
     {.name = "verify",
      .type = OPTION_STRING,
      .offset = offsetof(struct backup_conf, verify),

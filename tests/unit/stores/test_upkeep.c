@@ -239,6 +239,25 @@ static void test_restore_points_follow_the_work(void **state) {
     stop(&house);
 }
 
+static bool is_nearly_restorable(void *user) {
+    struct broker *broker = user;
+    return atomic_load(&broker->visible) - view_restorable(broker->view) < 100;
+}
+
+static void test_many_events_make_a_restore_point_due(void **state) {
+    const struct configuration rarely = {.restore_interval_us = INT64_C(3600) * 1000000,
+                                         .restore_events = 100};
+    struct house house = {.tick = NULL};
+    start(&house, *state, &rarely);
+    publish(&house, 5);
+    assert_true(wait_until(is_nearly_restorable, &house.broker));
+    uint64_t before = view_restorable(house.broker.view);
+    publish(&house, 5);
+    assert_true(wait_until(is_nearly_restorable, &house.broker));
+    assert_true(view_restorable(house.broker.view) > before);
+    stop(&house);
+}
+
 static bool is_small(void *user) {
     struct broker *broker = user;
     return log_bytes(broker->log) <= (uint64_t)broker->configuration.retention_bytes;
@@ -408,6 +427,7 @@ static void test_a_full_map_is_busy_before_it_fails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_restore_points_follow_the_work),
+        TEST(test_many_events_make_a_restore_point_due),
         TEST(test_retention_folds_into_the_base_before_it_trims),
         TEST(test_what_is_old_goes),
         TEST(test_what_a_subscription_needs_stays),
