@@ -16,8 +16,8 @@
 enum {
     STORE_INCARNATION_BYTES = 16,
     STORE_WHY_BYTES = 160,
-    STORE_KEYS_MAX = 16,       // of one event
-    STORE_SWEEP_KEYS_MAX = 64, // asked about at a time
+    STORE_KEYS_MAX = 16,         // of one event
+    STORE_SWEEP_KEYS_MAX = 1000, // asked about at a time
 };
 
 struct store_key {

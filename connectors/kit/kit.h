@@ -28,7 +28,7 @@ enum {
     KIT_SUBMIT_EVENTS_MAX = 16384, // events in one kit_submit
     KIT_IN_FLIGHT_MAX = 8192,      // events given to the kit and not yet settled
     KIT_COUNTERS_MAX = 32,         // counters of a connector's own
-    KIT_TOMBSTONED_MAX = 64,       // identities in one kit_tombstoned
+    KIT_TOMBSTONED_MAX = 1000,     // identities in one kit_tombstoned
 };
 
 struct kit;

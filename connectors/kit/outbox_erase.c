@@ -24,15 +24,15 @@ static int remove_name(int folder_fd, const char *name) {
 
 // ---- a person
 
-static void free_names(char **names, ssize_t n) {
-    for (ssize_t i = 0; i < n; i++) {
+static void free_names(char **names, size_t n) {
+    for (size_t i = 0; names != NULL && i < n; i++) {
         free(names[i]);
     }
     free(names);
 }
 
-// The names behind @OWNER@, sorted; how many, or a negative errno.
-static ssize_t names_of(const struct outbox *outbox, const char *owner, char ***ret) {
+// The names behind @OWNER@; the caller frees them. 0; a negative errno.
+static int names_of(const struct outbox *outbox, const char *owner, char ***ret, size_t *ret_n) {
     char prefix[OUTBOX_OWNER_BYTES + 3];
     int length = snprintf(prefix, sizeof(prefix), "@%s@", owner);
     size_t n = 0, n_allocated = 0;
@@ -61,11 +61,12 @@ static ssize_t names_of(const struct outbox *outbox, const char *owner, char ***
     }
     closedir(names);
     if (r < 0) {
-        free_names(list, (ssize_t)n);
+        free_names(list, n);
         return r;
     }
     *ret = list;
-    return (ssize_t)n;
+    *ret_n = n;
+    return 0;
 }
 
 static int compare(const void *a, const void *b) {
@@ -119,26 +120,26 @@ static void tell(const struct outbox *outbox, const char *name,
 int outbox_each(struct outbox *outbox, const char *owner,
                 void (*on_record)(void *user, const void *bytes, size_t size), void *user) {
     char **names = NULL;
-    ssize_t n = names_of(outbox, owner, &names);
-    for (ssize_t i = 0; i < n; i++) {
+    size_t n = 0;
+    int r = names_of(outbox, owner, &names, &n);
+    for (size_t i = 0; names != NULL && i < n; i++) {
         tell(outbox, names[i], on_record, user);
     }
     free_names(names, n);
-    return n < 0 ? (int)n : 0;
+    return r;
 }
 
 int outbox_erase(struct outbox *outbox, const char *owner) {
     assert(outbox->n_records == 0);
     char **names = NULL;
-    ssize_t n = names_of(outbox, owner, &names);
-    int r = n < 0 ? (int)n : 0;
-    if (n > 0) {
-        qsort(names, (size_t)n, sizeof(*names), compare);
-        r = remove_documents(outbox->documents_fd, names, (size_t)n);
+    size_t n = 0;
+    int r = names_of(outbox, owner, &names, &n);
+    if (r == 0 && names != NULL) {
+        qsort(names, n, sizeof(*names), compare);
+        r = remove_documents(outbox->documents_fd, names, n);
         // The records, and what was left of writing one.
-        r = r == 0 && GUARD(outbox_records) ? remove_documents(outbox->records_fd, names, (size_t)n)
-                                            : r;
-        r = r == 0 ? remove_links(outbox, owner, names, (size_t)n) : r;
+        r = r == 0 && GUARD(outbox_records) ? remove_documents(outbox->records_fd, names, n) : r;
+        r = r == 0 ? remove_links(outbox, owner, names, n) : r;
     }
     free_names(names, n);
     return r;

@@ -24,6 +24,7 @@ struct privacy {
     char refused[NAME_BYTES_MAX]; // the reason that was logged, "" none
     char name[NAME_BYTES_MAX + 1];
     touchbus_subscriber *subscriber; // NULL while refused
+    touchbus_client *client;         // while it asks
     int64_t resubscribe_us;
 
     touchbus_event *events[PRIVACY_EVENTS_MAX]; // not settled
@@ -67,28 +68,39 @@ static int read_answer(const touchbus_answer *answer, size_t n_identities, bool 
     return r;
 }
 
-int kit_tombstoned(struct kit *kit, const struct kit_identity *identities, size_t n_identities,
-                   bool *ret) {
-    touchbus_client *client = NULL;
-    touchbus_answer *answer = NULL;
-    if (n_identities == 0 || n_identities > KIT_TOMBSTONED_MAX) {
-        return n_identities == 0 ? 0 : -EINVAL;
-    }
-    _cleanup_free_ char *question = make_question(identities, n_identities);
+static int open_client(const struct kit *kit, touchbus_client **ret) {
     const struct kit_conf *conf = kit->settings.kit;
     const touchbus_client_options options = {
         .broker = conf->broker, .key = conf->key, .broker_key = conf->broker_key};
-    int r = question == NULL ? -ENOMEM : touchbus_client_new(&options, &client);
-    r = r == 0 ? touchbus_client_query(client, "customer.tombstoned", NULL, 0, question, 0,
-                                       TOMBSTONED_ANSWER_MS, NULL, NULL, &answer)
-               : r;
+    return touchbus_client_new(&options, ret);
+}
+
+static int query(touchbus_client *client, const struct kit_identity *identities,
+                 size_t n_identities, bool *ret) {
+    touchbus_answer *answer = NULL;
+    _cleanup_free_ char *question = make_question(identities, n_identities);
+    int r = question == NULL
+                ? -ENOMEM
+                : touchbus_client_query(client, "customer.tombstoned", NULL, 0, question, 0,
+                                        TOMBSTONED_ANSWER_MS, NULL, NULL, &answer);
     r = r == 0 ? read_answer(answer, n_identities, ret) : r;
     touchbus_answer_free(answer);
+    return r;
+}
+
+int kit_tombstoned(struct kit *kit, const struct kit_identity *identities, size_t n_identities,
+                   bool *ret) {
+    touchbus_client *client = NULL;
+    if (n_identities == 0 || n_identities > KIT_TOMBSTONED_MAX) {
+        return n_identities == 0 ? 0 : -EINVAL;
+    }
+    int r = open_client(kit, &client);
+    r = r == 0 ? query(client, identities, n_identities, ret) : r;
     touchbus_client_free(client);
     return r;
 }
 
-// As above, while the subscription is kept alive.
+// For the quarantine: over one connection, and the subscription is kept alive meanwhile.
 static int ask(void *user, const struct kit_identity *identities, size_t n_identities, bool *ret) {
     struct privacy *privacy = user;
     if (atomic_load(&privacy->stop)) {
@@ -97,7 +109,15 @@ static int ask(void *user, const struct kit_identity *identities, size_t n_ident
     if (privacy->subscriber != NULL) {
         touchbus_subscriber_run(privacy->subscriber);
     }
-    return kit_tombstoned(privacy->kit, identities, n_identities, ret);
+    int r = privacy->client != NULL ? 0 : open_client(privacy->kit, &privacy->client);
+    return r == 0 ? query(privacy->client, identities, n_identities, ret) : r;
+}
+
+static int purge(struct privacy *privacy, uint64_t *ret_unchecked) {
+    int r =
+        quarantine_purge(privacy->kit->quarantine, &privacy->checked, ask, privacy, ret_unchecked);
+    privacy->client = touchbus_client_free(privacy->client);
+    return r;
 }
 
 // ---- the subscription
@@ -217,7 +237,7 @@ static int clear(struct privacy *privacy) {
         return -EINPROGRESS;
     }
     privacy->checked = 0;
-    int r = quarantine_purge(kit->quarantine, &privacy->checked, ask, privacy, &unchecked);
+    int r = purge(privacy, &unchecked);
     if (r == 0) {
         metric_set(&kit->metrics, METRIC_QUARANTINE_UNCHECKED, unchecked);
     }
@@ -258,7 +278,7 @@ static void check_late(struct privacy *privacy, int64_t now_us) {
     }
     privacy->check_us = now_us + PRIVACY_CHECK_MS * CLOCK_US_PER_MS;
     if (kit_connected(privacy->kit)) {
-        quarantine_purge(privacy->kit->quarantine, &privacy->checked, ask, privacy, &ignored);
+        (void)purge(privacy, &ignored);
     }
 }
 

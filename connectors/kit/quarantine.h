@@ -28,4 +28,5 @@ struct names {
 // Whom an item may be about, as identities to ask for: an event's own; of anything else every text
 // in it that could be one. Adds to ret; the caller clears it.
 void names_find(const void *item, size_t size, struct names *ret);
+void names_free_values(struct kit_identity *list, size_t n);
 void names_clear(struct names *names);

@@ -45,14 +45,18 @@ static const struct {
     {"fax", "fax"},
 };
 
-void names_clear(struct names *names) {
-    for (size_t i = 0; i < names->n; i++) {
+void names_free_values(struct kit_identity *list, size_t n) {
+    for (size_t i = 0; i < n; i++) {
         union {
             const char *from;
             char *to;
-        } value = {.from = names->list[i].value};
+        } value = {.from = list[i].value};
         free(value.to);
     }
+}
+
+void names_clear(struct names *names) {
+    names_free_values(names->list, names->n);
     free(names->list);
     *names = (struct names){0};
 }

@@ -3,6 +3,7 @@
 // held up; then the rows that stay are written aside, with what came meanwhile, synced and renamed.
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,45 +21,57 @@
 enum { COPY_BYTES = 1 << 16 };
 
 struct row {
-    uint64_t offset;
-    uint64_t size;
+    uint64_t offset, size;
+    bool goes;
 };
 
 struct purge {
     quarantine_tombstoned *ask;
     void *user;
-    struct row *rows; // that go
+    struct row *rows; // that were looked at, in the file's order
     size_t n_rows, n_allocated;
+    struct kit_identity names[KIT_TOMBSTONED_MAX]; // to be asked about; owns the values
+    size_t row_of[KIT_TOMBSTONED_MAX];
+    size_t n_names;
     uint64_t n_unchecked;
 };
 
-// 1: it is about somebody who was erased; 0: it is not, as far as anybody can say; negative errno.
-static int judge(struct purge *purge, const char *line, size_t size) {
-    struct names names = {0};
-    json_t *json = json_loadb(line, size, 0, NULL);
-    const json_t *item = json_object_get(json, "item");
-    uint8_t *bytes = NULL;
-    size_t n_bytes = 0;
-    int r = 0;
-    if (json_is_string(item) &&
-        base64_decode(json_string_value(item), json_string_length(item), &bytes, &n_bytes) == 0) {
-        names_find(bytes, n_bytes, &names);
+// ---- asking, many at a time
+
+static void forget_names(struct purge *purge) {
+    names_free_values(purge->names, purge->n_names);
+    purge->n_names = 0;
+}
+
+static int ask(struct purge *purge) {
+    bool gone[KIT_TOMBSTONED_MAX] = {false};
+    int r = purge->n_names == 0 ? 0 : purge->ask(purge->user, purge->names, purge->n_names, gone);
+    for (size_t i = 0; i < purge->n_names && r == 0; i++) {
+        struct row *row = &purge->rows[purge->row_of[i]];
+        row->goes = row->goes || gone[i];
     }
-    bool gone[KIT_TOMBSTONED_MAX];
-    for (size_t at = 0; at < names.n && r == 0; at += KIT_TOMBSTONED_MAX) {
-        size_t n = names.n - at < KIT_TOMBSTONED_MAX ? names.n - at : KIT_TOMBSTONED_MAX;
-        memset(gone, 0, sizeof(gone));
-        r = purge->ask(purge->user, names.list + at, n, gone);
-        for (size_t i = 0; i < n && r == 0; i++) {
-            r = gone[i] ? 1 : 0;
-        }
-    }
-    purge->n_unchecked += r == 0 && (names.n == 0 || names.cut);
-    names_clear(&names);
-    json_decref(json);
-    free(bytes);
+    forget_names(purge);
     return r;
 }
+
+// Takes the values over.
+static int collect(struct purge *purge, struct names *names, size_t row) {
+    int r = 0;
+    size_t n_taken = 0;
+    while (n_taken < names->n && r == 0) {
+        if (purge->n_names == KIT_TOMBSTONED_MAX) {
+            r = ask(purge);
+            continue;
+        }
+        purge->names[purge->n_names] = names->list[n_taken++];
+        purge->row_of[purge->n_names++] = row;
+    }
+    names_free_values(names->list + n_taken, names->n - n_taken);
+    names->n = 0;
+    return r;
+}
+
+// ---- rows
 
 static int note(struct purge *purge, uint64_t offset, uint64_t size) {
     if (purge->n_rows == purge->n_allocated) {
@@ -70,34 +83,57 @@ static int note(struct purge *purge, uint64_t offset, uint64_t size) {
         purge->rows = rows;
         purge->n_allocated = wanted;
     }
-    purge->rows[purge->n_rows++] = (struct row){offset, size};
+    purge->rows[purge->n_rows++] = (struct row){.offset = offset, .size = size};
     return 0;
 }
 
-// Judges the rows from *from up to end.
+// Whom the last row is about goes to those who are asked for.
+static int look_at(struct purge *purge, const char *line, size_t size) {
+    struct names names = {0};
+    json_t *json = size > QUARANTINE_LINE_BYTES_MAX ? NULL : json_loadb(line, size, 0, NULL);
+    const json_t *item = json_object_get(json, "item");
+    uint8_t *bytes = NULL;
+    size_t n_bytes = 0;
+    if (json_is_string(item) &&
+        base64_decode(json_string_value(item), json_string_length(item), &bytes, &n_bytes) == 0) {
+        names_find(bytes, n_bytes, &names);
+    }
+    purge->n_unchecked += names.n == 0 || names.cut;
+    int r = collect(purge, &names, purge->n_rows - 1);
+    names_clear(&names);
+    json_decref(json);
+    free(bytes);
+    return r;
+}
+
+// Judges the rows from `from` up to end.
 static int look_through(struct purge *purge, int fd, uint64_t from, uint64_t end) {
     int copy = dup(fd);
     FILE *file = copy < 0 ? NULL : fdopen(copy, "r");
-    if (file == NULL || fseeko(file, (off_t)from, SEEK_SET) != 0) {
-        return -errno;
+    if (file == NULL) {
+        cleanup_close(&copy);
+        return -ENOMEM;
     }
     _cleanup_free_ char *line = NULL;
     size_t capacity = 0;
-    int r = 0;
+    int r = fseeko(file, (off_t)from, SEEK_SET) == 0 ? 0 : -errno;
     while (r == 0 && from < end) {
         ssize_t size = getline(&line, &capacity, file);
         if (size <= 0) {
             r = ferror(file) ? -EIO : 0;
             break;
         }
-        r = size > QUARANTINE_LINE_BYTES_MAX ? 0 : judge(purge, line, (size_t)size);
-        purge->n_unchecked += size > QUARANTINE_LINE_BYTES_MAX;
-        r = r == 1 ? note(purge, from, (uint64_t)size) : r;
+        r = note(purge, from, (uint64_t)size);
+        r = r == 0 ? look_at(purge, line, (size_t)size) : r;
         from += (uint64_t)size;
     }
     fclose(file);
+    r = r == 0 ? ask(purge) : r;
+    forget_names(purge);
     return r;
 }
+
+// ---- the file anew
 
 static int copy_range(int from, uint64_t offset, uint64_t end, int to, uint64_t *at) {
     char buffer[COPY_BYTES];
@@ -120,6 +156,9 @@ static int rewrite(struct quarantine *quarantine, const struct purge *purge, uin
     uint64_t offset = 0, at = 0;
     int r = aside < 0 ? -errno : 0;
     for (size_t i = 0; i < purge->n_rows && r == 0; i++) {
+        if (!purge->rows[i].goes) {
+            continue;
+        }
         r = copy_range(quarantine->fd, offset, purge->rows[i].offset, aside, &at);
         offset = purge->rows[i].offset + purge->rows[i].size;
     }
@@ -139,37 +178,57 @@ static int rewrite(struct quarantine *quarantine, const struct purge *purge, uin
     return 0;
 }
 
-int quarantine_purge(struct quarantine *quarantine, uint64_t *from, quarantine_tombstoned *ask,
-                     void *user, uint64_t *ret_unchecked) {
-    struct purge purge = {.ask = ask, .user = user};
-    uint64_t end, size, gone = 0;
+// Writes the file without the rows that go. end: up to where it was looked through.
+static int remove_rows(struct quarantine *quarantine, const struct purge *purge, uint64_t end) {
+    uint64_t size = 0;
+    int r = quarantine_hold(quarantine, &size);
+    if (r == 0) {
+        // An operator emptied it meanwhile: look again.
+        r = size < end ? -EAGAIN : rewrite(quarantine, purge, size);
+        quarantine_release(quarantine);
+    }
+    return r;
+}
+
+static int purge_range(struct quarantine *quarantine, struct purge *purge, uint64_t *from) {
+    uint64_t end = 0, gone = 0;
+    size_t n_gone = 0;
     int r = quarantine_hold(quarantine, &end);
     if (r != 0) {
         return r;
     }
     _cleanup_(cleanup_close) int fd = fcntl(quarantine->fd, F_DUPFD_CLOEXEC, 0);
     quarantine_release(quarantine);
-    uint64_t begin = *from <= end ? *from : 0;
-    r = fd < 0 ? -errno : look_through(&purge, fd, begin, end);
-    if (r == 0 && purge.n_rows > 0 && GUARD(quarantine_purge)) {
-        r = quarantine_hold(quarantine, &size);
-        if (r == 0) {
-            // An operator emptied it meanwhile: look again.
-            r = size < end ? -EAGAIN : rewrite(quarantine, &purge, size);
-            quarantine_release(quarantine);
-        }
+    r = fd < 0 ? -errno : look_through(purge, fd, *from <= end ? *from : 0, end);
+    for (size_t i = 0; i < purge->n_rows; i++) {
+        n_gone += purge->rows[i].goes;
+        gone += purge->rows[i].goes ? purge->rows[i].size : 0;
     }
-    for (size_t i = 0; i < purge.n_rows; i++) {
-        gone += purge.rows[i].size;
+    if (r == 0 && n_gone > 0 && GUARD(quarantine_purge)) {
+        r = remove_rows(quarantine, purge, end);
     }
     if (r == 0) {
         *from = end - gone;
-        *ret_unchecked = purge.n_unchecked;
-        if (purge.n_rows > 0) {
-            logging_info("quarantine=purged rows=%zu bytes=%llu", purge.n_rows,
-                         (unsigned long long)gone);
-        }
     }
-    free(purge.rows);
+    if (r == 0 && n_gone > 0) {
+        logging_info("quarantine=purged rows=%zu bytes=%" PRIu64, n_gone, gone);
+    }
+    return r;
+}
+
+int quarantine_purge(struct quarantine *quarantine, uint64_t *from, quarantine_tombstoned *asked,
+                     void *user, uint64_t *ret_unchecked) {
+    struct purge *purge = calloc(1, sizeof(*purge));
+    if (purge == NULL) {
+        return -ENOMEM;
+    }
+    purge->ask = asked;
+    purge->user = user;
+    int r = purge_range(quarantine, purge, from);
+    if (r == 0) {
+        *ret_unchecked = purge->n_unchecked;
+    }
+    free(purge->rows);
+    free(purge);
     return r;
 }

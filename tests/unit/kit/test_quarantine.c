@@ -202,6 +202,23 @@ static void test_a_second_look_begins_where_the_first_one_ended(void **state) {
     assert_string_equal(ids(fixture), "one ");
 }
 
+static void test_many_rows_take_few_questions(void **state) {
+    struct fixture *fixture = *state;
+    uint64_t unchecked = 0;
+    enum { N = 400 };
+    for (int i = 0; i < N; i++) {
+        char item[96];
+        snprintf(item, sizeof(item), "{\"userId\":\"u-%d\",\"note\":\"called by somebody\"}", i);
+        put_text(fixture, i == 150 || i == 399 ? "mine" : "", item);
+    }
+    assert_int_equal(purge(fixture, "user_id", "u-150", &unchecked), 0);
+    assert_true(fixture->n_asked < N / 10);
+    assert_int_equal(strlen(ids(fixture)), N - 2 + strlen("mine "));
+    assert_int_equal(purge(fixture, "user_id", "u-399", &unchecked), 0);
+    assert_int_equal(strlen(ids(fixture)), N - 2);
+    assert_int_equal(unchecked, 0);
+}
+
 static void test_an_operator_empties_it_beside_the_connector(void **state) {
     struct fixture *fixture = *state;
     put_text(fixture, "one", "x");
@@ -223,6 +240,7 @@ int main(void) {
         RULE(test_a_question_without_an_answer_changes_nothing),
         RULE(test_what_is_put_aside_meanwhile_stays),
         RULE(test_a_second_look_begins_where_the_first_one_ended),
+        RULE(test_many_rows_take_few_questions),
         RULE(test_an_operator_empties_it_beside_the_connector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
