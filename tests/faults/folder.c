@@ -82,7 +82,7 @@ const struct folder_file *folder_find(const struct folder_files *files, const ch
             return &files->files[i];
         }
     }
-    FOLDER_REQUIRE(!"a file of that path");
+    FOLDER_REQUIRE(path == NULL); // no file of that path
     return NULL;
 }
 
