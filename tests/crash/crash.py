@@ -18,11 +18,13 @@ import tempfile
 import time
 
 import wire
-from record import Record, killed_while_syncing, record
+from record import Record, Remains, killed_while_syncing, record
 
 SLOW = os.environ.get("TOUCHBUS_SLOW") not in (None, "", "0")
-STATES_A_RECORD = 200       # of the log; recovery states in proportion
-CALM_EVERY = 3              # record is one of kills within synchronous writes, in which nothing hides a sync that is missing
+STATES_A_RECORD = 400 if SLOW else 200    # of the log; recovery states in proportion
+# Of three records one is of kills within synchronous writes, in which nothing hides a sync that is missing, and one begins with what a
+# cut of the record before has left: its states are of two cuts.
+CALM, CUT_BEFORE, N_WAYS = 1, 2, 3
 LIVES = 8
 KEEP_EVERY = 9              # of the states are judged over the wire
 COMPLAINTS_MAX = 10
@@ -60,11 +62,13 @@ def campaign(folder, n_log, n_recovery, rng):
     n_records = max(1, -(-n_log // STATES_A_RECORD))
     images = os.path.join(folder, "images")
     os.makedirs(images, exist_ok=True)
+    remains = None
     n_done, n_acked, began = {"log": 0, "recovery": 0}, 0, time.monotonic()
     for number in range(n_records):
         seed = rng.getrandbits(32)
-        calm = {"plan": killed_while_syncing(rng), "calm": True} if number % CALM_EVERY == 1 else {}
-        recorded = record(os.path.join(folder, "record"), rng, LIVES, **calm)
+        way = number % N_WAYS
+        making = {"plan": killed_while_syncing(rng), "calm": True} if way == CALM else {"remains": remains} if way == CUT_BEFORE else {}
+        recorded = record(os.path.join(folder, "record"), rng, LIVES, **making)
         n_acked += recorded.n_acked()
         for kind, total in (("log", n_log), ("recovery", n_recovery)):
             n = total * (number + 1) // n_records - total * number // n_records
@@ -73,6 +77,8 @@ def campaign(folder, n_log, n_recovery, rng):
             if wrong:
                 keep(recorded, seed, wrong)
                 return False
+        if way != CALM:   # the last that has all of it: retention, erasures
+            remains = Remains(recorded, seed, os.path.join(folder, "remains"))
         shutil.rmtree(recorded.folder)
         if n_records > 4:
             print(f"{n_done['log']} log and {n_done['recovery']} recovery states, none wrong, {time.monotonic() - began:.0f} s", flush=True)

@@ -140,6 +140,9 @@ static struct moment choose(const struct cut *cut, size_t state) {
     size_t way = state % kinds[cut->kind].n_choosers;
     struct moment moment = {.state = state};
     moment.n_ops = kinds[cut->kind].choosers[way](cut, &seed);
+    // What a record begins with was there before.
+    size_t first = cut->n_lives > 0 ? trace_ops_before(cut->trace, cut->lives[0]) : 0;
+    moment.n_ops = moment.n_ops > first ? moment.n_ops : first;
     moment.seed = disk_random(&seed);
     return moment;
 }

@@ -3,7 +3,6 @@
 // since the last sync all its versions. LMDB's lock files and locks are left out: a cut ends them.
 #include "disk.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -305,17 +304,16 @@ void disk_apply(struct disk *disk, const struct trace_op *op) {
 
 // ---- a cut
 
-// What of the page is there, over `page`, which holds it as synced.
-static void cut_page(const struct page *versions, uint64_t *seed, uint8_t *page) {
-    uint8_t synced[PAGE];
-    memcpy(synced, page, PAGE);
+// What of the page is there.
+static void cut_page(const struct page *versions, uint64_t *seed, const uint8_t *synced,
+                     uint8_t *ret) {
     uint64_t one = disk_below(seed, versions->n + 1), other = one;
     if (disk_below(seed, 10) < TORN_OF_10) {
         other = disk_below(seed, versions->n + 1);
     }
     for (size_t at = 0; at < PAGE; at += SECTOR) {
         uint64_t pick = at > 0 && (disk_random(seed) & 1) != 0 ? other : one;
-        memcpy(page + at, (pick == 0 ? synced : versions->versions[pick - 1]) + at, SECTOR);
+        memcpy(ret + at, (pick == 0 ? synced : versions->versions[pick - 1]) + at, SECTOR);
     }
 }
 
@@ -335,23 +333,37 @@ static void write_out(const char *path, const uint8_t *bytes, size_t size) {
     }
 }
 
+static size_t size_after_cut(const struct file *file, uint64_t *seed) {
+    uint64_t pick = disk_below(seed, file->n_sizes + 1);
+    return pick == 0 ? file->disk.size : file->sizes[pick - 1];
+}
+
 static void cut_file(struct file *file, uint64_t *seed, const char *path) {
-    struct image out = {.bytes = NULL};
-    image_reach(&out, file->disk.size);
+    static uint8_t *out; // one for all: the largest there was
+    static size_t capacity;
+    size_t size = size_after_cut(file, seed);
+    size_t room = (size > file->now.size ? size : file->now.size) + file->disk.size + PAGE;
+    if (room > capacity) {
+        capacity = 2 * room;
+        out = realloc(out, capacity);
+        if (out == NULL) {
+            abort();
+        }
+    }
     if (file->disk.size > 0) {
-        memcpy(out.bytes, file->disk.bytes, file->disk.size);
+        memcpy(out, file->disk.bytes, file->disk.size);
+    }
+    if (size > file->disk.size) { // what a size alone adds reads as zeros
+        memset(out + file->disk.size, 0, size - file->disk.size);
     }
     for (size_t i = 0; i < file->n_dirty; i++) {
         uint32_t number = file->dirty[i];
-        image_reach(&out, ((size_t)number + 1) * PAGE);
-        assert(out.bytes != NULL);
-        cut_page(&file->pages[number], seed, out.bytes + (size_t)number * PAGE);
+        size_t at = (size_t)number * PAGE;
+        if (at < size) {
+            cut_page(&file->pages[number], seed, image_page(&file->disk, number), out + at);
+        }
     }
-    uint64_t pick = disk_below(seed, file->n_sizes + 1);
-    size_t size = pick == 0 ? file->disk.size : file->sizes[pick - 1];
-    image_reach(&out, size); // what a size alone adds reads as zeros
-    write_out(path, out.bytes, size);
-    free(out.bytes);
+    write_out(path, out, size);
 }
 
 static bool ends_with(const char *text, const char *end) {

@@ -55,6 +55,47 @@ def preloaded(state, trace, **settings):
             "CRASH_SYNC_US": str(SYNC_US), **{name: str(value) for name, value in settings.items()}}
 
 
+class Remains:
+    """What a cut of an earlier record has left: a state to begin with, and what its clients had seen by then."""
+    PUBLISHERS = ("crash-c", "crash-d")   # whose numbers begin anew
+
+    def __init__(self, recorded, seed, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        done = recorded.cut("--kind", "recovery", "--seed", str(seed), "--state", str(seed % 6), "--keep", folder=folder)
+        _, _, offset, self.image = done.stdout.rstrip("\n").split("\t")
+        self.account = os.path.join(folder, "before")
+        with open(self.account, "w", encoding="utf-8") as out:
+            for path in recorded.accounts():
+                with open(path, encoding="utf-8") as file:
+                    out.writelines(line.split("\t", 1)[1] for line in file if int(line.split("\t")[0]) <= int(offset))
+
+    def begin(self, record):
+        """A record that begins with this state, all of it on disk."""
+        shutil.copytree(self.image, record.state)
+        with open(record.trace, "wb") as trace:
+            for folder, _, files in sorted(os.walk(record.state)):
+                name = os.path.relpath(folder, record.state)
+                name = "" if name == "." else name
+                trace.write(operation(b"m", name))
+                for file in files:
+                    path = os.path.join(name, file)
+                    trace.write(operation(b"c", path))
+                    with open(os.path.join(record.state, path), "rb") as content:
+                        for at, data in enumerate(iter(lambda: content.read(1 << 20), b"")):
+                            trace.write(operation(b"w", path, at << 20, data))
+                    trace.write(operation(b"s", path))
+                trace.write(operation(b"D", name))
+            began = trace.tell()
+        with open(self.account, encoding="utf-8") as before, open(os.path.join(record.folder, "before.account"), "w", encoding="utf-8") as out:
+            out.writelines(f"{began}\t{line}" for line in before)
+
+
+def operation(kind, path, offset=0, data=b""):
+    """A record of the trace, as record.c writes it."""
+    return struct.pack("<cHIQ", kind, len(path), len(data), offset) + path.encode() + data
+
+
 class Stage:
     """One port, clients that outlive the broker, and the broker's lives."""
 
@@ -163,12 +204,14 @@ def killed_while_syncing(rng):
         yield {"CRASH_KILL_DSYNC": rng.randint(*DSYNC_RUN)}
 
 
-def record(folder, rng, lives, daemon="touchbusd", plan=None, calm=False):
-    """Runs the broker several times with clients; calm: with one publisher that waits for
-    each ack, and nothing else that commits. Returns the Record; its
-    trace is all that happened to the state."""
+def record(folder, rng, lives, daemon="touchbusd", plan=None, calm=False, remains=None):
+    """Runs the broker several times with clients; calm: with one publisher that waits for each ack, and nothing else that commits;
+    remains: what it begins with. Returns the Record; its trace is all that happened to the state."""
     with Stage(folder, daemon, (*SETTINGS, "--retention-bytes", "0") if calm else SETTINGS) as stage:
-        for name in PUBLISHERS[:1] if calm else PUBLISHERS:
+        if remains:
+            remains.begin(stage.record)
+        names = remains.PUBLISHERS if remains else PUBLISHERS
+        for name in names[:1] if calm else names:
             stage.client("publish", name, *([str(1 << 18), "1"] if calm else []))
         if not calm:
             stage.client("collect", COLLECTOR)

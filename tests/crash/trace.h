@@ -19,7 +19,8 @@ struct trace_op {
 };
 
 struct trace {
-    uint8_t *bytes;
+    const uint8_t *bytes;
+    size_t size;
     struct trace_op *ops;
     size_t n_ops;
     char *paths[TRACE_PATHS_MAX];
