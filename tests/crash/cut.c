@@ -26,18 +26,11 @@
 #include "broker/stores/store.h"
 #include "disk.h"
 #include "judge.h"
+#include "moment.h"
 #include "schemas/base/logging.h"
 #include "trace.h"
 
-enum {
-    JUDGE_SECONDS_MAX = 60,
-    LIVES_MAX = 256,
-    COMPLAINT_BYTES = 400,
-    WINDOW_OPS = 40,
-    START_OPS = 80
-};
-
-enum kind { KIND_LOG, KIND_RECOVERY, KIND_FIRST, N_KINDS };
+enum { JUDGE_SECONDS_MAX = 60, COMPLAINT_BYTES = 400 };
 
 struct cut {
     const char *trace_file, *folder, *unsynced, *lives_file, *equals;
@@ -46,117 +39,13 @@ struct cut {
     size_t n_states, state;
     bool one, keep, judge_only;
     size_t stop_after, keep_every;
-    struct trace *trace;
-    struct account *account;
-    uint64_t lives[LIVES_MAX];
-    size_t n_lives;
+    struct history history;
 };
-
-struct moment {
-    size_t state, n_ops;
-    uint64_t seed;
-};
-
-// ---- where to cut: each a way to choose, in turn
-
-static size_t anywhere(const struct cut *cut, uint64_t *seed) {
-    return 1 + (size_t)disk_below(seed, cut->trace->n_ops);
-}
-
-// Right behind what let somebody see something.
-static size_t at_an_ack(const struct cut *cut, uint64_t *seed) {
-    if (cut->account->n_lines == 0) {
-        return anywhere(cut, seed);
-    }
-    size_t i = (size_t)disk_below(seed, cut->account->n_lines);
-    return trace_ops_before(cut->trace, cut->account->lines[i].offset);
-}
-
-// The first a life answered: what a start has found it must have kept.
-static size_t at_a_first_ack(const struct cut *cut, uint64_t *seed) {
-    uint64_t began = cut->n_lives > 0 ? cut->lives[disk_below(seed, cut->n_lives)] : 0;
-    for (size_t i = 0; i < cut->account->n_lines; i++) {
-        if (cut->account->lines[i].offset > began) {
-            return trace_ops_before(cut->trace, cut->account->lines[i].offset);
-        }
-    }
-    return at_an_ack(cut, seed);
-}
-
-// Shortly behind an operation on a path that starts with one of these.
-static size_t near_a_path(const struct cut *cut, uint64_t *seed, const char *prefix) {
-    size_t from = (size_t)disk_below(seed, cut->trace->n_ops);
-    for (size_t i = 0; i < cut->trace->n_ops; i++) {
-        size_t at = (from + i) % cut->trace->n_ops;
-        const struct trace_op *op = &cut->trace->ops[at];
-        if (strncmp(cut->trace->paths[op->path], prefix, strlen(prefix)) == 0) {
-            size_t behind = at + (size_t)disk_below(seed, WINDOW_OPS);
-            return behind < cut->trace->n_ops ? behind : cut->trace->n_ops;
-        }
-    }
-    return anywhere(cut, seed);
-}
-
-static size_t in_a_start(const struct cut *cut, uint64_t *seed) {
-    uint64_t began = cut->n_lives > 0 ? cut->lives[disk_below(seed, cut->n_lives)] : 0;
-    size_t at = trace_ops_before(cut->trace, began) + (size_t)disk_below(seed, START_OPS);
-    return at < cut->trace->n_ops ? at : cut->trace->n_ops;
-}
-
-static size_t near_keys(const struct cut *cut, uint64_t *seed) {
-    return near_a_path(cut, seed, "keys");
-}
-
-static size_t near_a_point(const struct cut *cut, uint64_t *seed) {
-    return near_a_path(cut, seed, "view/restore-point");
-}
-
-static size_t near_the_base(const struct cut *cut, uint64_t *seed) {
-    return near_a_path(cut, seed, "base/");
-}
-
-typedef size_t (*chooser)(const struct cut *cut, uint64_t *seed);
-static const struct {
-    const char *name;
-    chooser choosers[8];
-    size_t n_choosers;
-    bool with_view;
-} kinds[N_KINDS] = {
-    [KIND_LOG] = {"log",
-                  {anywhere, at_an_ack, at_a_first_ack, at_an_ack, in_a_start, anywhere, at_an_ack,
-                   near_keys},
-                  8,
-                  false},
-    [KIND_RECOVERY] = {"recovery",
-                       {near_a_point, near_the_base, in_a_start, near_a_point, anywhere, at_an_ack},
-                       6,
-                       true},
-    [KIND_FIRST] = {"first", {at_a_first_ack}, 1, false},
-};
-
-static struct moment choose(const struct cut *cut, size_t state) {
-    uint64_t seed = cut->seed * 1000003 + state * 2 + cut->kind;
-    disk_random(&seed);
-    size_t way = state % kinds[cut->kind].n_choosers;
-    struct moment moment = {.state = state};
-    moment.n_ops = kinds[cut->kind].choosers[way](cut, &seed);
-    // What a record begins with was there before.
-    size_t first = cut->n_lives > 0 ? trace_ops_before(cut->trace, cut->lives[0]) : 0;
-    moment.n_ops = moment.n_ops > first ? moment.n_ops : first;
-    moment.seed = disk_random(&seed);
-    return moment;
-}
-
-static int by_moment(const void *a, const void *b) {
-    const struct moment *one = a, *other = b;
-    return one->n_ops != other->n_ops ? (one->n_ops > other->n_ops ? 1 : -1)
-                                      : (one->state > other->state) - (one->state < other->state);
-}
 
 // ---- judging one, in a process of its own
 
 static uint64_t offset_of(const struct cut *cut, size_t n_ops) {
-    return n_ops == 0 ? 0 : cut->trace->ops[n_ops - 1].end;
+    return n_ops == 0 ? 0 : cut->history.trace->ops[n_ops - 1].end;
 }
 
 static void read_complaint(FILE *said, char ret[static COMPLAINT_BYTES]) {
@@ -180,7 +69,7 @@ static bool judge_apart(const struct cut *cut, const char *state, uint64_t offse
         dup2(fileno(said), STDERR_FILENO);
         alarm(JUDGE_SECONDS_MAX);
         logging_init("crash-cut", LOGGING_ERROR);
-        _exit(judge_state(state, cut->account, offset, kinds[cut->kind].with_view));
+        _exit(judge_state(state, cut->history.account, offset, moment_with_view(cut->kind)));
     }
     int status = 0;
     if (child < 0 || waitpid(child, &status, 0) != child) {
@@ -209,8 +98,8 @@ static bool is_kept(const struct cut *cut, const struct moment *moment) {
 }
 
 static void say(const struct cut *cut, const struct moment *moment, const char *what) {
-    printf("%s %zu: cut behind operation %zu of %zu: %s\n", kinds[cut->kind].name, moment->state,
-           moment->n_ops, cut->trace->n_ops, what);
+    printf("%s %zu: cut behind operation %zu of %zu: %s\n", moment_kind_name(cut->kind),
+           moment->state, moment->n_ops, cut->history.trace->n_ops, what);
 }
 
 static bool one_state(const struct cut *cut, struct disk *disk, const struct moment *moment) {
@@ -236,21 +125,21 @@ static bool one_state(const struct cut *cut, struct disk *disk, const struct mom
 static int cut_all(const struct cut *cut) {
     size_t n = cut->one ? 1 : cut->n_states, n_wrong = 0, at = 0;
     struct moment *moments = calloc(n, sizeof(*moments));
-    struct disk *disk = disk_new(cut->trace, cut->unsynced);
+    struct disk *disk = disk_new(cut->history.trace, cut->unsynced);
     if (moments == NULL) {
         abort();
     }
     for (size_t i = 0; i < n; i++) {
-        moments[i] = choose(cut, cut->one ? cut->state : i);
+        moments[i] = moment_choose(&cut->history, cut->kind, cut->seed, cut->one ? cut->state : i);
     }
-    qsort(moments, n, sizeof(*moments), by_moment);
+    qsort(moments, n, sizeof(*moments), moment_compare);
     size_t i = 0;
     while (i < n && n_wrong < cut->stop_after) {
-        advance(disk, cut->trace, &at, moments[i].n_ops);
+        advance(disk, cut->history.trace, &at, moments[i].n_ops);
         n_wrong += !one_state(cut, disk, &moments[i++]);
     }
     if (!cut->keep) {
-        printf("%zu %s states, %zu wrong\n", i, kinds[cut->kind].name, n_wrong);
+        printf("%zu %s states, %zu wrong\n", i, moment_kind_name(cut->kind), n_wrong);
     }
     disk_free(disk);
     free(moments);
@@ -258,9 +147,9 @@ static int cut_all(const struct cut *cut) {
 }
 
 static int compare(const struct cut *cut) {
-    struct disk *disk = disk_new(cut->trace, NULL);
+    struct disk *disk = disk_new(cut->history.trace, NULL);
     size_t at = 0;
-    advance(disk, cut->trace, &at, cut->trace->n_ops);
+    advance(disk, cut->history.trace, &at, cut->history.trace->n_ops);
     bool equal = disk_equals(disk, cut->equals);
     disk_free(disk);
     return !equal;
@@ -275,21 +164,11 @@ static int judge_only(const struct cut *cut) {
 
 // ---- the command line
 
-static enum kind kind_of(const char *name) {
-    for (int i = 0; i < N_KINDS; i++) {
-        if (strcmp(name, kinds[i].name) == 0) {
-            return (enum kind)i;
-        }
-    }
-    fprintf(stderr, "crash-cut: no such kind: %s\n", name);
-    exit(2);
-}
-
 static void read_lives(struct cut *cut) {
     FILE *file = cut->lives_file != NULL ? fopen(cut->lives_file, "r") : NULL;
-    while (file != NULL && cut->n_lives < LIVES_MAX &&
-           fscanf(file, "%" SCNu64, &cut->lives[cut->n_lives]) == 1) {
-        cut->n_lives++;
+    while (file != NULL && cut->history.n_lives < HISTORY_LIVES_MAX &&
+           fscanf(file, "%" SCNu64, &cut->history.lives[cut->history.n_lives]) == 1) {
+        cut->history.n_lives++;
     }
     if (file != NULL) {
         fclose(file);
@@ -299,7 +178,10 @@ static void read_lives(struct cut *cut) {
 static void take(struct cut *cut, int option, char *value) {
     switch (option) {
     case 'k':
-        cut->kind = kind_of(value);
+        if (!moment_parse_kind(value, &cut->kind)) {
+            fprintf(stderr, "crash-cut: no such kind: %s\n", value);
+            exit(2);
+        }
         break;
     case 'n':
         cut->n_states = strtoull(value, NULL, 10);
@@ -362,7 +244,7 @@ static void read_options(struct cut *cut, int argc, char **argv) {
     }
     cut->trace_file = argv[optind];
     cut->folder = argv[optind + 1];
-    cut->account = account_read(argv + optind + 2, (size_t)(argc - optind - 2));
+    cut->history.account = account_read(argv + optind + 2, (size_t)(argc - optind - 2));
 }
 
 int main(int argc, char **argv) {
@@ -373,14 +255,14 @@ int main(int argc, char **argv) {
     if (cut.judge_only) {
         status = judge_only(&cut);
     } else {
-        cut.trace = trace_read(cut.trace_file);
-        if (cut.trace->n_ops == 0) {
+        cut.history.trace = trace_read(cut.trace_file);
+        if (cut.history.trace->n_ops == 0) {
             fprintf(stderr, "crash-cut: nothing was recorded\n");
             return 2;
         }
         status = cut.equals != NULL ? compare(&cut) : cut_all(&cut);
-        trace_free(cut.trace);
+        trace_free(cut.history.trace);
     }
-    account_free(cut.account);
+    account_free(cut.history.account);
     return status;
 }

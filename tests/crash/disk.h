@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a disk may hold after a power cut. A file: what was synced, and of every 4 KiB page written
-// since any one of its versions, or a mixture of two of them by sectors of 512 bytes; its size any
-// of those it had. The folder's changes (create, rename, remove) in their order up to some point at
-// or after the last that was synced, as journals keep them.
+// What a disk may hold after a power cut: its files (file.h), and the folder's changes (create,
+// rename, remove) in their order up to some point at or after the last that was synced, as journals
+// keep them.
 #pragma once
 
 #include <stdbool.h>
@@ -12,9 +11,6 @@
 #include "trace.h"
 
 struct disk;
-
-uint64_t disk_random(uint64_t *seed);
-uint64_t disk_below(uint64_t *seed, uint64_t n); // 0 to n - 1
 
 // unsynced: the prefix of the paths whose syncs are left out, NULL: none. The trace
 // is borrowed.
