@@ -19,8 +19,8 @@ struct delivery;
 struct guard;
 
 struct broker_counters {
-    atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, ticks, bad_frames,
-        quarantine_rows, delivered, retried, parked, lost, handshakes_failed;
+    atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, redacted, ticks,
+        bad_frames, quarantine_rows, delivered, retried, parked, lost, handshakes_failed;
 };
 
 struct broker {

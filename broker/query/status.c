@@ -59,6 +59,7 @@ static json_t *counters_json(struct broker_counters *counters) {
         {"refused", &counters->refused},
         {"quarantined", &counters->quarantined},
         {"nobody", &counters->nobody},
+        {"redacted", &counters->redacted},
         {"ticks", &counters->ticks},
         {"bad_frames", &counters->bad_frames},
         {"delivered", &counters->delivered},

@@ -104,6 +104,7 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
         dedup_add(tick->dedup, id_hash, event->sequence);
         atomic_fetch_add(&tick->broker->counters.events, 1);
         atomic_fetch_add(&tick->broker->counters.nobody, event->customer == 0);
+        atomic_fetch_add(&tick->broker->counters.redacted, event->redacted);
     }
     return r;
 }

@@ -120,6 +120,7 @@ def test_late_events_find_nobody(house, ana):
     assert found["late-box"]["keys"] == BOB and "data" in found["late-box"], found["late-box"]
     assert house.ask("status")["customers"] == before
     assert len(lines(house, "quarantine", "ls")) == 1
+    assert house.ask("status")["counters"]["redacted"] == 5
     assert publish(house, page("ana-1", ANA))["duplicates"] == 1  # a repeat of what was logged before
     assert refused(house, "customer", "show", ana) == "erased"
 
