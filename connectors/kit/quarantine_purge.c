@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "connectors/kit/files.h"
 #include "connectors/kit/quarantine.h"
@@ -18,7 +19,7 @@
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
-enum { COPY_BYTES = 1 << 16 };
+enum { COPY_BYTES = 1 << 16, SEEN_SLOTS = 1 << 16 };
 
 struct row {
     uint64_t offset, size;
@@ -34,6 +35,7 @@ struct purge {
     size_t row_of[KIT_TOMBSTONED_MAX];
     size_t n_names;
     uint64_t n_unchecked;
+    uint64_t seen[SEEN_SLOTS]; // hashes of names that are nobody's who was erased: most come often
 };
 
 // ---- asking, many at a time
@@ -43,12 +45,21 @@ static void forget_names(struct purge *purge) {
     purge->n_names = 0;
 }
 
+static uint64_t hash_of(const struct kit_identity *name) {
+    return XXH3_64bits_withSeed(name->value, strlen(name->value),
+                                XXH3_64bits(name->kind, strlen(name->kind)));
+}
+
 static int ask(struct purge *purge) {
     bool gone[KIT_TOMBSTONED_MAX] = {false};
     int r = purge->n_names == 0 ? 0 : purge->ask(purge->user, purge->names, purge->n_names, gone);
     for (size_t i = 0; i < purge->n_names && r == 0; i++) {
         struct row *row = &purge->rows[purge->row_of[i]];
         row->goes = row->goes || gone[i];
+        if (!gone[i]) {
+            uint64_t hash = hash_of(&purge->names[i]);
+            purge->seen[hash % SEEN_SLOTS] = hash;
+        }
     }
     forget_names(purge);
     return r;
@@ -61,6 +72,11 @@ static int collect(struct purge *purge, struct names *names, size_t row) {
     while (n_taken < names->n && r == 0) {
         if (purge->n_names == KIT_TOMBSTONED_MAX) {
             r = ask(purge);
+            continue;
+        }
+        uint64_t hash = hash_of(&names->list[n_taken]);
+        if (purge->seen[hash % SEEN_SLOTS] == hash) {
+            names_free_values(names->list + n_taken++, 1);
             continue;
         }
         purge->names[purge->n_names] = names->list[n_taken++];
