@@ -41,6 +41,7 @@ void lines_put(struct lines *lines, struct waiting *waiting) {
     line->end = &waiting->next;
     line->n++;
     line->bytes += bytes;
+    line->n_events += waiting->n_events;
     lines->n++;
     lines->bytes += bytes;
 }
@@ -51,6 +52,7 @@ static struct waiting *take(struct lines *lines, struct line *line) {
     line->first = waiting->next;
     line->n--;
     line->bytes -= bytes;
+    line->n_events -= waiting->n_events;
     line->deficit -= waiting->n_events < line->deficit ? waiting->n_events : line->deficit;
     lines->n--;
     lines->bytes -= bytes;
@@ -70,11 +72,13 @@ static bool floods(const struct line *line, int64_t now_us) {
     return line->flooded_us != 0 && now_us - line->flooded_us < LINE_FLOOD_US;
 }
 
-// Whether the first in this line has to wait although it is its turn.
-static bool is_held_back(const struct lines *lines, struct line *line, int64_t now_us) {
-    bool beside_others = lines->others_us != 0 && now_us - lines->others_us < LINE_FAIR_US;
-    if (!GUARD(flood_held_back) || !floods(line, now_us) || !beside_others ||
-        now_us - line->served_us >= LINE_REST_US) {
+static bool is_heavy(const struct line *line) {
+    return line->n_events > LINE_HEAVY_EVENTS;
+}
+
+// Whether a flood has to wait for others to be served.
+static bool is_over_allowance(const struct lines *lines, struct line *line, int64_t now_us) {
+    if (!GUARD(flood_held_back) || now_us - line->served_us >= LINE_REST_US) {
         return false;
     }
     uint64_t more = (lines->others - line->others_seen) / LINE_FLOOD_FRACTION;
@@ -82,6 +86,24 @@ static bool is_held_back(const struct lines *lines, struct line *line, int64_t n
     line->allowance += more < REQUEST_EVENTS_MAX ? (uint32_t)more : REQUEST_EVENTS_MAX;
     line->allowance = line->allowance < REQUEST_EVENTS_MAX ? line->allowance : REQUEST_EVENTS_MAX;
     return line->first->n_events > line->allowance;
+}
+
+// Whether the first in this line has to wait although it is its turn.
+static bool is_held_back(struct lines *lines, struct line *line, int64_t now_us) {
+    if (lines->others_us == 0 || now_us - lines->others_us >= LINE_FAIR_US) {
+        return false; // nobody else is there
+    }
+    if (floods(line, now_us)) {
+        return is_over_allowance(lines, line, now_us);
+    }
+    bool had_its_turn = GUARD(heavy_held_back) && is_heavy(line) && line->tick == lines->tick;
+    lines->may_go_on = lines->may_go_on || had_its_turn;
+    return had_its_turn;
+}
+
+void lines_begin(struct lines *lines) {
+    lines->tick++;
+    lines->may_go_on = false;
 }
 
 void lines_mark_flood(struct lines *lines, uint64_t owner, int64_t now_us) {
@@ -100,9 +122,10 @@ bool lines_are_flooded(const struct lines *lines, int64_t now_us) {
 void lines_served(struct lines *lines, uint64_t owner, uint32_t n_events, int64_t now_us) {
     struct line *line = line_of(lines, owner);
     line->served_us = now_us;
+    line->tick = lines->tick;
     if (floods(line, now_us)) {
         line->allowance -= n_events < line->allowance ? n_events : line->allowance;
-    } else {
+    } else if (!is_heavy(line)) {
         lines->others += n_events;
         lines->others_us = now_us;
     }

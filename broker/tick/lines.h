@@ -3,7 +3,8 @@
 // key; without keys a connection), served in turn by events (deficit round robin). So a flood of
 // one waits behind itself, not in front of the others. Turns alone would not do: whoever waits for
 // an answer before it sends on has nothing in line for a while, and finds the tick taken when it
-// comes back. So an owner that was over its credit or quota is held back while others are served.
+// comes back. So while others are served one that has much in line gets a request a tick, and one
+// that was over its credit or quota is held back further.
 #pragma once
 
 #include <stdbool.h>
@@ -13,13 +14,14 @@
 #include "broker/tick/publish.h"
 
 enum {
-    LINES_MAX = 1024,        // two owners whose hashes meet share a line, which is rare
-    LINE_QUANTUM = 512,      // events a turn
-    LINE_FLOOD_US = 1000000, // how long an owner that was over its credit or quota is held back,
-    LINE_FAIR_US = 100000,   // while somebody else was served so shortly before:
-    LINE_FLOOD_FRACTION = 8, // to an eighth of what the others get,
-    LINE_REST_US = 500000,   // and a request after so long at the latest
-    WAITING_MAX = 1024,      // requests left for the next tick
+    LINES_MAX = 1024,         // two owners whose hashes meet share a line, which is rare
+    LINE_QUANTUM = 512,       // events a turn
+    LINE_FLOOD_US = 1000000,  // how long an owner that was over its credit or quota is held back,
+    LINE_FAIR_US = 100000,    // while somebody else was served so shortly before:
+    LINE_FLOOD_FRACTION = 8,  // to an eighth of what the others get,
+    LINE_REST_US = 500000,    // and a request after so long at the latest
+    LINE_HEAVY_EVENTS = 4096, // in line: such an owner gets one request of a tick beside others
+    WAITING_MAX = 1024,       // requests left for the next tick
     WAITING_BYTES_MAX = 32 << 20,
     WAITING_OWNER_MAX = WAITING_MAX / 2, // of them one owner's
     WAITING_OWNER_BYTES_MAX = WAITING_BYTES_MAX / 2,
@@ -38,8 +40,9 @@ struct waiting {
 struct line {
     struct line *next; // in the ring of those where somebody waits
     struct waiting *first, **end;
-    size_t n, bytes;
+    size_t n, bytes, n_events;
     uint32_t deficit; // events it may send in now
+    uint64_t tick;    // in which it was served last
     // Of one that floods; monotonic, 0: never.
     int64_t flooded_us, served_us;
     uint64_t others_seen; // of lines->others
@@ -54,8 +57,11 @@ struct lines {
     uint64_t others;    // events of owners that do not flood, ever
     int64_t others_us;  // when one of them was served last
     int64_t flooded_us; // when somebody flooded last
+    uint64_t tick;      // counted by lines_begin
+    bool may_go_on;     // who is held back may go in the next tick
 };
 
+void lines_begin(struct lines *lines); // another tick
 // Takes waiting, at the end of its owner's line.
 void lines_put(struct lines *lines, struct waiting *waiting);
 // The next one, the caller's; NULL where none waits, or may go now.

@@ -170,9 +170,10 @@ static bool recognise(struct publish *publish, struct arena *arena, struct reque
 static int next_message(struct publish *publish, struct request *request, zmq_msg_t *body,
                         unsigned *ret_n_frames) {
     struct waiting *waiting = lines_take(&publish->lines, publish->now_us);
-    publish->only_held_back = waiting == NULL && publish->lines.n > 0;
-    if (waiting == NULL && lines_are_flooded(&publish->lines, publish->now_us)) {
-        return 1; // what is on the socket stands in line first
+    publish->only_held_back = waiting == NULL && !publish->lines.may_go_on;
+    if (waiting == NULL &&
+        (publish->lines.n > 0 || lines_are_flooded(&publish->lines, publish->now_us))) {
+        return 1; // what is on the socket stands in line first, behind what waits
     }
     if (waiting == NULL) {
         request->n_events = 0;
@@ -317,6 +318,7 @@ int publish_drain(struct publish *publish, struct arena *arena) {
 int publish_begin(struct publish *publish, struct arena *arena) {
     access_refresh(&publish->access);
     publish->now_us = clock_monotonic_us();
+    lines_begin(&publish->lines);
     bool in_line = publish->lines.n > 0 || lines_are_flooded(&publish->lines, publish->now_us);
     return in_line ? publish_drain(publish, arena) : 0;
 }

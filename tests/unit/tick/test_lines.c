@@ -104,16 +104,33 @@ static void test_a_flood_is_held_back_while_others_are_served(void **state) {
     for (uint8_t i = 1; i < 20; i++) {
         put(1, 2000, i);
     }
-    for (int i = 0; i < 250; i++) {
+    for (int i = 0; n_events[2] < 40000; i++) {
         put(2, 200, (uint8_t)i);
-    }
-    while (n_events[2] < 40000) {
         uint64_t owner = take(NULL);
         uint32_t n = owner == 1 ? 2000 : 200;
         n_events[owner] += n;
         lines_served(lines, owner, n, NOW_US);
     }
     assert_in_range(n_events[1], 2000, 6000); // an eighth of what the other got
+}
+
+static void test_who_has_much_in_line_gets_one_request_of_a_tick_beside_others(void **state) {
+    (void)state;
+    lines_begin(lines);
+    for (uint8_t i = 0; i < 5; i++) {
+        put(1, 2000, i);
+    }
+    lines_served(lines, 2, 200, NOW_US);
+    for (int tick = 0; tick < 2; tick++) {
+        assert_int_equal(take(NULL), 1);
+        lines_served(lines, 1, 2000, NOW_US);
+        assert_null(lines_take(lines, NOW_US));
+        assert_true(lines->may_go_on);
+        lines_begin(lines);
+    }
+    assert_int_equal(take(NULL), 1); // what is left is not much
+    lines_served(lines, 1, 2000, NOW_US);
+    assert_int_equal(take(NULL), 1);
 }
 
 static void test_a_flood_goes_on_where_nobody_else_is_there(void **state) {
@@ -162,6 +179,7 @@ int main(void) {
         TEST(test_a_small_request_does_not_wait_for_a_flood),
         TEST(test_two_owners_get_as_many_events),
         TEST(test_a_flood_is_held_back_while_others_are_served),
+        TEST(test_who_has_much_in_line_gets_one_request_of_a_tick_beside_others),
         TEST(test_a_flood_goes_on_where_nobody_else_is_there),
         TEST(test_a_flood_is_served_now_and_then_all_the_same),
         TEST(test_a_flood_is_forgiven),
