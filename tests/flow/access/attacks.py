@@ -24,7 +24,7 @@ from events import make, pack  # noqa: E402
 FORBIDDEN, BUSY, BAD_FRAME, TOO_LARGE, TOO_MANY, OK = 205, 203, 100, 102, 305, 0
 BATCH = 500
 FULL_BATCH = 2048
-ANSWER_S = 30
+ANSWER_S = 60
 ME, RATIONED = "mallory", "limited"  # the names of the attacker's keys; the other has a quota
 PAUSE_S = 0.0002
 stopping = []
@@ -57,8 +57,14 @@ def verdicts(reply):
 class Answers:
     """Counts answers by code; the first one that was not expected stands for all."""
 
-    def __init__(self, expected):
-        self.expected, self.codes, self.wrong, self.begun = expected, {}, None, False
+    def __init__(self, expected, wanted):
+        self.expected, self.wanted, self.codes, self.wrong, self.begun = expected, wanted, {}, None, False
+        self.limit = time.monotonic() + ANSWER_S
+
+    def go_on(self):
+        """Until it is told to stop and has heard what it is to hear, but not for ever."""
+        assert time.monotonic() < self.limit, f"not answered {self.wanted}: {self.codes}"
+        return not stopping or not self.codes or (self.wanted is not None and self.wanted not in self.codes)
 
     def begin(self):
         """The attack is under way: said once, at its first answer at the latest."""
@@ -87,7 +93,7 @@ def ask_again(answers, port, keys, frames, what="", connections=1, ahead=2):
     for line in lines:
         poller.register(line.socket, zmq.POLLIN)
     last = time.monotonic()
-    while not stopping:
+    while answers.go_on():
         ready = dict(poller.poll(100))
         for line in lines:
             if line.socket in ready:
@@ -176,7 +182,7 @@ def verdict_of(message):
 
 
 def anothers_subscription(answers, port, keys):
-    while not stopping:
+    while answers.go_on():
         for name, types in (("good", ()), ("good", ("*",)), ("", ("*",)), ("", ("case.*", "page.*")), ("mallory2", ())):
             line = subscribe(port, keys, name, types)
             answers.add({verdict_of(line.receive())}, name)
@@ -189,7 +195,7 @@ def anothers_subscription(answers, port, keys):
 def many_subscriptions(answers, port, keys):
     lines = []
     for number in itertools.count():
-        if stopping:
+        if not answers.go_on():
             break
         if number < 200:
             lines.append(subscribe(port, keys, f"{ME}/{number}", ("page.viewed",)))
@@ -212,7 +218,7 @@ VERBS = [("status", {}), ("customer.show", {"customer": "c1"}), ("customer.find"
 def verbs(answers, port, keys, wanted):
     line = Line(port + 2, pb.Answer, keys)
     for verb, arguments in itertools.cycle([row for row in VERBS if wanted(row[0])]):
-        if stopping:
+        if not answers.go_on():
             return
         query = pb.Query(request=1, verb=verb)
         for name, value in arguments.items():
@@ -240,14 +246,12 @@ def administrative_verbs(answers, port, keys):
 
 def endless_multipart(answers, port, keys):
     """Frames that each say that more follow. The answer is the connection's end: it is waited for."""
-    limit = time.monotonic() + ANSWER_S
-    while not stopping or not answers.codes:
+    while answers.go_on():
         peer = CurvePeer(port, keys)
         answers.begin()
         try:
-            while not stopping or not answers.codes:
+            while answers.go_on():
                 peer.send(b"".join(peer.message(b"x" * 60000, True) for _ in range(20)))
-                assert time.monotonic() < limit, "it goes on and on"
         except OSError:
             answers.add({"cut"})
         peer.close()
@@ -255,7 +259,7 @@ def endless_multipart(answers, port, keys):
 
 def many_connections(answers, port, keys):
     """Each asks a question; those beyond the bound of one key are cut."""
-    while not stopping:
+    while answers.go_on():
         peers = []
         cut = 0
         for _ in range(100):
@@ -280,7 +284,7 @@ def many_connections(answers, port, keys):
 
 def unknown_keys(answers, port, keys):
     """A storm of handshakes with keys that nobody knows: ZeroMQ's ERROR, or nothing at all."""
-    while not stopping:
+    while answers.go_on():
         try:
             CurvePeer(port, (keys[0], *zmq.curve_keypair()))
             answers.add({"let in"})
@@ -313,7 +317,7 @@ def main():
     attack, expected = ATTACKS[name]
     os.nice(19)  # an attacker has a machine of its own; this one's processors are the broker's
     signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
-    answers = Answers(expected)
+    answers = Answers(expected, SEEN.get(name))
     attack(answers, port, keys)
     print(json.dumps({"codes": {str(code): n for code, n in answers.codes.items()}, "wrong": answers.wrong}), flush=True)
 
