@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -29,7 +30,8 @@ POINTS = ("between-commits", "in-restore-point", "while-trimming", "in-erasure")
 SETTINGS = ("--restore-interval", "300ms", "--retention-bytes", "4M")
 WEB = ("--spool-after", "100ms", "--source", "/web")
 LOADERS = ("loader-a", "loader-b")
-PAUSE_MS = "60"
+PAUSE_MS = "90"
+LAG_MAX = 30000  # of the sink, above which publishers rest: it writes slower than they do
 SETTLE_S = 180
 VICTIMS = {"broker": 10, "web": 5, "crm": 4, "audit": 4, "loader-a": 2, "loader-b": 2, "reader": 5}
 READERS = (("customer", "show", "user_id=u-7"), ("customer", "timeline", "user_id=u-8"), ("subscription", "ls"), ("status",),
@@ -174,9 +176,25 @@ class Campaign(WebHouse):
         self.workers[victim] = self.web if victim == "web" else self.workers[victim]
         return victim
 
+    def sink_lag(self):
+        done = self.touchbus("-j", "--timeout", "2s", "subscription", "show", "crm", check=False)
+        return json.loads(done.stdout)["lag"] if done.returncode == 0 else None
+
+    def let_the_sink_catch_up(self):
+        """So that what is left to do at the end is bounded, however long the campaign and slow the disk."""
+        if (self.sink_lag() or 0) < LAG_MAX:
+            return
+        loaders = [self.workers[name] for name in LOADERS]
+        for loader in loaders:
+            loader.popen.send_signal(signal.SIGSTOP)
+        wait_for("the sink catches up", lambda: self.revive() or (lag := self.sink_lag()) is not None and lag < LAG_MAX / 2, SETTLE_S, 0.2)
+        for loader in loaders:
+            loader.popen.send_signal(signal.SIGCONT)
+
     def round(self):
         time.sleep(self.rng.uniform(0.05, 1.2))
         self.revive()
+        self.let_the_sink_catch_up()
         if self.rng.random() < 0.3:
             self.erase_somebody()
             self.revive()
