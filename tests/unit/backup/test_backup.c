@@ -299,7 +299,11 @@ static void test_a_state_is_replaced_only_when_told(void **state) {
     expect_restore(&task, 1, "a broker runs on it");
     uint64_t next = log_next(broker->log);
     stop(broker);
+    // A connector's folder that lies there as well stays: its spool is nobody else's.
+    assert_int_equal(mkdir(support_path(here, "web"), 0700), 0);
+    support_write(support_path(here, "web/spool-1.seg"), "spooled", 7);
     expect_restore(&task, 0, ".before-");
+    assert_int_equal(access(support_path(here, "web/spool-1.seg"), F_OK), 0);
     broker = start(here);
     assert_true(log_next(broker->log) < next);
     assert_int_equal(ticks_first_wrong(broker), 0);
