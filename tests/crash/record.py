@@ -19,6 +19,7 @@ SETTINGS = ("--restore-interval", "150ms", "--retention-bytes", "600K", "--dedup
 SYNC_US = 700           # what a sync takes, so that others can come in between
 PUBLISHERS = ("crash-a", "crash-b")
 COLLECTOR = "audit"
+TRIES_MAX = 3
 LIFE_S_MAX = 20
 # Persons to erase: of load.c's MORE_CUSTOMERS those whose number is beyond the ones that the judge goes on with (ticks.h).
 ERASED = [f"user_id=u-{150 + number}" for number in range(24, 40)]
@@ -204,7 +205,25 @@ def killed_while_syncing(rng):
         yield {"CRASH_KILL_DSYNC": rng.randint(*DSYNC_RUN)}
 
 
-def record(folder, rng, lives, daemon="touchbusd", plan=None, calm=False, remains=None):
+def port_was_taken(log):
+    """Whether a broker could not have its port, which another program took between two lives: no verdict on anything."""
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return "Address already in use" in file.read()
+
+
+def record(folder, rng, lives, **making):
+    """As record_once, again where another program took the port."""
+    for left in reversed(range(TRIES_MAX)):
+        try:
+            return record_once(folder, rng, lives, **making)
+        except AssertionError:
+            if left == 0 or not port_was_taken(os.path.join(folder, "touchbusd.log")):
+                raise
+            shutil.rmtree(folder)
+    return None
+
+
+def record_once(folder, rng, lives, daemon="touchbusd", plan=None, calm=False, remains=None):
     """Runs the broker several times with clients; calm: with one publisher that waits for each ack, and nothing else that commits;
     remains: what it begins with. Returns the Record; its trace is all that happened to the state."""
     with Stage(folder, daemon, (*SETTINGS, "--retention-bytes", "0") if calm else SETTINGS) as stage:
@@ -230,7 +249,7 @@ def main():
     """record.py FOLDER SEED LIVES [DAEMON]: one record, for looking at."""
     folder, seed, lives = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     shutil.rmtree(folder, ignore_errors=True)
-    done = record(folder, random.Random(seed), lives, *sys.argv[4:])
+    done = record(folder, random.Random(seed), lives, **({"daemon": sys.argv[4]} if len(sys.argv) > 4 else {}))
     print(f"{os.path.getsize(done.trace)} bytes of trace, {done.n_acked()} acked; {done.accounts()}")
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from record import BIN, COLLECTOR, PUBLISHERS, SETTINGS, START_S, Process, free_ports, listens, program, wait_for
+from record import BIN, COLLECTOR, PUBLISHERS, SETTINGS, START_S, TRIES_MAX, Process, free_ports, listens, port_was_taken, program, wait_for
 
 AGAIN = 30          # events published once more
 ERASED_LOOKED_AT = 2
@@ -115,6 +115,15 @@ def check_erased(wire, seen):
 
 def judge(record, state, offset):
     """None, or what is wrong."""
+    for _ in range(TRIES_MAX):
+        verdict = judge_once(record, state, offset)
+        if not verdict or not port_was_taken(os.path.join(os.path.dirname(state), "wire.log")):
+            break
+        os.unlink(os.path.join(os.path.dirname(state), "wire.log"))
+    return verdict
+
+
+def judge_once(record, state, offset):
     folder = os.path.dirname(state)
     try:
         with Wire(state, folder) as wire:
