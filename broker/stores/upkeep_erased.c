@@ -14,8 +14,8 @@
 #include "schemas/base/logging.h"
 
 enum {
-    PURGE_ROWS = 256, // read in one slice
-    AGAIN_MS = 1000,  // after something was in the way
+    PURGE_ROWS = 64, // read in one slice
+    AGAIN_MS = 1000, // after something was in the way
 };
 
 struct purge {

@@ -109,8 +109,11 @@ int erase_go_on(struct tick *tick) {
     int r = 0;
     for (size_t n = 0; r == 0 && n < ERASED_A_TICK_MAX && tick->n_unsaid > 0 && tick_has_room(tick);
          n++) {
-        uint64_t sequence;
-        r = append(tick, tick->unsaid[--tick->n_unsaid], "", &sequence);
+        uint64_t sequence, customer = tick->unsaid[--tick->n_unsaid];
+        r = whose_erased_sequence(tick->view, customer, &sequence);
+        if (r == 0 && sequence == 0) { // nobody asked again meanwhile
+            r = append(tick, customer, "", &sequence);
+        }
     }
     return r > 0 ? -EPROTO : r;
 }
