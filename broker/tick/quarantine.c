@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A row's value, little endian: received_us i64, customer u64, run (16 bytes), then type, source,
-// producer and detail, each with its terminator, then the sealed event. The run is new for each
-// row, so the nonce's sequence is 0.
+// A row's value, little endian: received_us u64 (see WITH_CUSTOMER), customer u64, run (16 bytes),
+// then type, source, producer and detail, each with its terminator, then the sealed event. The run
+// is new for each row, so the nonce's sequence is 0.
 #include "broker/tick/quarantine.h"
 
 #include <endian.h>
@@ -14,6 +14,8 @@
 #include "schemas/reasons.h"
 
 enum { HEAD_BYTES = 8 + 8 + BLOCK_RUN_BYTES, NO_SEQUENCE = 0, N_TEXTS = 4 };
+// Set in received, which is never negative. Rows from before customers were known have neither.
+#define WITH_CUSTOMER (UINT64_C(1) << 63)
 
 int quarantine_parse(const void *value, size_t size, struct quarantine_row *ret) {
     const uint8_t *at = value;
@@ -25,11 +27,13 @@ int quarantine_parse(const void *value, size_t size, struct quarantine_row *ret)
     }
     memcpy(&received, at, sizeof(received));
     memcpy(&customer, at + sizeof(received), sizeof(customer));
-    row.received_us = (int64_t)le64toh(received);
-    row.customer = le64toh(customer);
-    row.run = at + sizeof(received) + sizeof(customer);
+    received = le64toh(received);
+    row.received_us = (int64_t)(received & ~WITH_CUSTOMER);
+    row.customer = (received & WITH_CUSTOMER) != 0 ? le64toh(customer) : 0;
+    row.run = at + ((received & WITH_CUSTOMER) != 0 ? sizeof(received) + sizeof(customer)
+                                                    : sizeof(received));
     const uint8_t *end = at + size;
-    at += HEAD_BYTES;
+    at = row.run + BLOCK_RUN_BYTES;
     for (size_t i = 0; i < N_TEXTS; i++) {
         const uint8_t *terminator = memchr(at, '\0', (size_t)(end - at));
         if (terminator == NULL) {
@@ -137,7 +141,7 @@ static int write_row(struct tick *tick, const uint8_t *key, uint64_t customer, c
     if (row == NULL) {
         return -ENOMEM;
     }
-    uint64_t received = htole64((uint64_t)tick->now_us), sealer = htole64(customer);
+    uint64_t received = htole64((uint64_t)tick->now_us | WITH_CUSTOMER), sealer = htole64(customer);
     uint8_t *run = mempcpy(mempcpy(row, &received, sizeof(received)), &sealer, sizeof(sealer));
     randombytes_buf(run, BLOCK_RUN_BYTES);
     uint8_t *at = row + HEAD_BYTES;
