@@ -75,7 +75,7 @@ def test_strangers_get_no_answer_on_any_address(house):
 def test_beyond_loopback(house):
     assert house.broker.stop() == 0
     house.start_keyed("--bind", "0.0.0.0", "--log-level", "debug")
-    assert house.lines("event=access-proved") == 3
+    wait_for("all three are proved", lambda: house.lines("event=access-proved") == 3)
     assert house.publisher("web").ask().code == 0
 
 
