@@ -269,6 +269,24 @@ static void test_keys_from_before_an_erasure_are_refused(void **state) {
     }
 }
 
+static void test_a_flipped_bit_in_the_keys_is_found(void **state) {
+    char hash[65], *said = NULL, *keys = strdup(support_path(*state, "keys"));
+    char *backup = strdup(support_path(*state, "backup"));
+    uint64_t applied = 0;
+    make(*state, hash, &applied);
+    struct restore_task task = {
+        .from = backup, .keys = keys, .state = support_path(*state, "restored")};
+    flip(support_path(keys, "data.mdb"), 3 * 4096 + 100, 4);
+    expect_restore(&task, 1, "data.mdb: its checksum does not fit");
+    assert_int_equal(verify(backup, keys, *state, &said), 1);
+    assert_non_null(strstr(said, "data.mdb"));
+    free(said);
+    flip(support_path(keys, "data.mdb"), 3 * 4096 + 100, 4);
+    expect_restore(&task, 0, "\"customers_without_key\":0");
+    free(keys);
+    free(backup);
+}
+
 static void test_keys_of_another_state_are_refused(void **state) {
     char hash[65], *backup = strdup(support_path(*state, "backup"));
     char *other = strdup(support_path(*state, "other"));
@@ -320,6 +338,7 @@ int main(void) {
         TEST(test_a_missing_or_added_file_is_found),
         TEST(test_keys_that_are_older_than_the_log_are_refused),
         TEST(test_keys_from_before_an_erasure_are_refused),
+        TEST(test_a_flipped_bit_in_the_keys_is_found),
         TEST(test_keys_of_another_state_are_refused),
         TEST(test_a_state_is_replaced_only_when_told),
     };
