@@ -3,6 +3,7 @@
 // JSON. The codecs are those of schemas; nothing is parsed here.
 #include <errno.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "connectors/client/event.h"
@@ -111,6 +112,20 @@ const void *touchbus_event_data(const touchbus_event *event, size_t *ret_size) {
     return message == NULL || message->data.len == 0 ? NULL : message->data.data;
 }
 
+// Into a buffer of the size that a first pass tells: json_dumps leaves pieces out, and says
+// nothing, where its own cannot grow (jansson 2.14).
+static char *text_of(const json_t *json) {
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    size_t size = json_dumpb(json, NULL, 0, flags);
+    char *text = size == 0 ? NULL : malloc(size + 1);
+    if (text == NULL || json_dumpb(json, text, size, flags) != size) {
+        free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
+}
+
 char *touchbus_event_data_json(const touchbus_event *event) {
     size_t size;
     const void *data = touchbus_event_data(event, &size);
@@ -118,7 +133,7 @@ char *touchbus_event_data_json(const touchbus_event *event) {
     if (data == NULL || body_to_json(data, size, &json) != 0) {
         return NULL;
     }
-    return json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    return text_of(json);
 }
 
 int touchbus_event_from_json(const char *text, size_t size, touchbus_event **ret,
@@ -147,5 +162,5 @@ int touchbus_event_from_json(const char *text, size_t size, touchbus_event **ret
 char *touchbus_event_to_json(const touchbus_event *event) {
     const Touchbus__Event *message = event_message(event);
     _cleanup_(cleanup_json) json_t *json = message == NULL ? NULL : cloudevents_to_json(message);
-    return json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+    return json == NULL ? NULL : text_of(json);
 }

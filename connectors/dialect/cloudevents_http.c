@@ -26,14 +26,18 @@ static void take_event(const struct cloudevents_request *request, json_t *json, 
     _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
     touchbus_event *event = NULL;
     item->why = "not acceptable as a CloudEvent";
-    if (id != NULL) {
-        (void)item_set_id(item, id);
+    if (id != NULL && item_set_id(item, id) != 0) {
+        item->why = "no memory";
+        return;
     }
     if (text == NULL || touchbus_event_from_json(text, strlen(text), &event, &item->why) != 0) {
         return;
     }
-    if (request->channel != NULL && touchbus_event_get(event, "channel") == NULL) {
-        (void)touchbus_event_set(event, "channel", request->channel);
+    if (request->channel != NULL && touchbus_event_get(event, "channel") == NULL &&
+        touchbus_event_set(event, "channel", request->channel) == -ENOMEM) {
+        touchbus_event_free(event);
+        item->why = "no memory";
+        return;
     }
     item->event = event;
     item->why = NULL;
@@ -191,6 +195,7 @@ int cloudevents_http_parse(const struct cloudevents_request *request, const char
     struct items items = {0};
     *ret_why = "malformed JSON";
     int r = 1;
+    json_memory_begin();
     for (size_t i = 0; r == 1 && i < sizeof(modes) / sizeof(modes[0]); i++) {
         if (http_type_is(request->content_type, modes[i].type)) {
             r = modes[i].parse(request, body, size, &items, ret_why);
@@ -199,6 +204,7 @@ int cloudevents_http_parse(const struct cloudevents_request *request, const char
     if (r == 1) {
         r = parse_binary(request, body, size, &items, ret_why);
     }
+    r = json_memory_ended() ? -ENOMEM : r;
     if (r != 0) {
         items_clear(&items);
         return r;

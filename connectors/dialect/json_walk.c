@@ -2,6 +2,8 @@
 #include "connectors/dialect/json_walk.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "schemas/base/guards.h"
@@ -119,6 +121,29 @@ int json_walk_next(struct json_walk *walk, struct json_span *ret_name,
         }
     }
     return skip_value(walk, ret_value) == 0 ? JSON_WALK_MEMBER : -EBADMSG;
+}
+
+// jansson's reader loses a byte, and says nothing, where its buffer cannot grow (2.14, lex_save).
+static _Thread_local bool memory_ended;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void *allocate(size_t size) {
+    void *memory = malloc(size);
+    memory_ended = memory_ended || memory == NULL;
+    return memory;
+}
+
+static void watch_memory(void) {
+    json_set_alloc_funcs(allocate, free);
+}
+
+void json_memory_begin(void) {
+    pthread_once(&once, watch_memory);
+    memory_ended = false;
+}
+
+bool json_memory_ended(void) {
+    return GUARD(json_memory) && memory_ended;
 }
 
 json_t *json_span_load(const struct json_span *span, const char **ret_why) {

@@ -29,6 +29,11 @@ int json_walk_open(const void *text, size_t size, struct json_walk *ret);
 // JSON_WALK_MEMBER and the next member (ret_name, with its quotes, in objects only); 0 at the end
 // of the text; -EBADMSG where its brackets do not close or something follows them.
 int json_walk_next(struct json_walk *walk, struct json_span *ret_name, struct json_span *ret_value);
+// What a parser makes of a body passes through jansson in many small steps, and jansson itself does
+// not always say where memory ends (json_walk.c): a parser begins, and in the end asks whether all
+// of it was there, on its thread.
+void json_memory_begin(void);
+bool json_memory_ended(void);
 // Parses a span strictly: no duplicate keys, no NUL, no deeper than JSON_WALK_DEPTH_MAX. A new
 // reference, or NULL with *ret_why (static, may be NULL).
 json_t *json_span_load(const struct json_span *span, const char **ret_why);

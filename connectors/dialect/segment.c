@@ -72,6 +72,8 @@ static void make_id(const struct batch *batch, json_t *call, const struct item *
     snprintf(ret, SEGMENT_NUMBER_BYTES, "%016" PRIx64 "%016" PRIx64, halves[0], halves[1]);
 }
 
+static const char no_memory[] = "no memory";
+
 static const char *add_identities(json_t *call, touchbus_event *event) {
     static const struct {
         const char *from, *kind, *why; // why: it is refused for it; NULL: it is just left out
@@ -88,16 +90,18 @@ static const char *add_identities(json_t *call, touchbus_event *event) {
         if (value == NULL) {
             continue;
         }
-        if ((text == NULL || touchbus_event_add_identity(event, keys[i].kind, text, false) != 0) &&
-            keys[i].why != NULL) {
-            return keys[i].why;
+        int r =
+            text == NULL ? -EINVAL : touchbus_event_add_identity(event, keys[i].kind, text, false);
+        if (r == -ENOMEM || (r != 0 && keys[i].why != NULL)) {
+            return r == -ENOMEM ? no_memory : keys[i].why;
         }
     }
     if (strcmp(json_string_value(json_object_get(call, "type")), "alias") == 0) {
         char buffer[SEGMENT_NUMBER_BYTES];
         const char *previous = segment_text(segment_find(call, "previousId"), buffer);
-        if (previous != NULL) {
-            (void)touchbus_event_add_identity(event, "anonymous_id", previous, false);
+        if (previous != NULL &&
+            touchbus_event_add_identity(event, "anonymous_id", previous, false) == -ENOMEM) {
+            return no_memory;
         }
     }
     return NULL;
@@ -136,7 +140,9 @@ static const char *make_event(const struct batch *batch, json_t *call, struct it
     }
     const char *id = segment_text(json_object_get(call, "messageId"), buffer);
     if (id != NULL) {
-        (void)item_set_id(item, id);
+        if (item_set_id(item, id) != 0) {
+            return no_memory;
+        }
     }
     if (strcmp(batch->request->call, "batch") != 0) {
         json_object_set_new(call, "type", json_string(batch->request->call));
@@ -276,6 +282,7 @@ int segment_parse(const struct segment_request *request, const char *body, size_
     struct items items = {0};
     *ret_why = "malformed JSON";
     write_key[0] = '\0';
+    json_memory_begin();
     int r = strcmp(request->call, "batch") == 0 ? parse_batch(&batch, body, size, &items, ret_why)
                                                 : parse_single(&batch, body, size, &items, ret_why);
     if (r == 0 && json_is_string(batch.write_key)) {
@@ -284,6 +291,7 @@ int segment_parse(const struct segment_request *request, const char *body, size_
     json_decref(batch.sent_at);
     json_decref(batch.context);
     json_decref(batch.write_key);
+    r = json_memory_ended() ? -ENOMEM : r;
     if (r != 0) {
         items_clear(&items);
         return r;
