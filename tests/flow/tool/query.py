@@ -28,6 +28,8 @@ def ask(port, verb, min_sequence=0, body=b"", **arguments):
         message.arguments.add(name=name, value=value)
     line.send(message)
     answer = line.receive()
+    while answer is not None and answer.more:  # parts ahead of it: how far long work is
+        answer = line.receive()
     line.close()
     assert answer is not None and answer.request == 9, (verb, answer)
     return answer
