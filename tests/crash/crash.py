@@ -26,7 +26,7 @@ STATES_A_RECORD = 400 if SLOW else 200    # of the log; recovery states in propo
 # cut of the record before has left: its states are of two cuts.
 CALM, CUT_BEFORE, N_WAYS = 1, 2, 3
 LIVES = 8
-KEEP_EVERY = 9              # of the states are judged over the wire
+KEEP_EVERY = 17 if SLOW else 9   # of the states are judged over the wire
 COMPLAINTS_MAX = 10
 CONTROL_ROUNDS_MAX = 6      # records, each with fresh states; one suffices nearly always
 CONTROL_STATES = 60

@@ -17,7 +17,14 @@
 #include "broker/tick/whose.h"
 #include "schemas/base/arena.h"
 
-enum { MAP_BYTES = 1 << 28, GO_ON_TICKS = 3, GO_ON_EVENTS = 3, ARENA_BYTES = 8 << 20, LIVES = 2 };
+enum {
+    MAP_BYTES = 1 << 28,
+    GO_ON_TICKS = 3,
+    GO_ON_EVENTS = 3,
+    ARENA_BYTES = 8 << 20,
+    LIVES = 2,
+    UNSAID_MAX = 64
+};
 
 struct judge {
     const struct account *account;
@@ -189,6 +196,42 @@ static int check_account(struct judge *judge) {
     return r;
 }
 
+// ---- erasures that were cut between the key and the event: the tick says what is not said yet
+// (erase.c), here it is said in its place
+
+struct unsaid {
+    struct judge *judge;
+    uint64_t customers[UNSAID_MAX];
+    size_t n;
+};
+
+static int note_unsaid(void *user, uint64_t customer, int64_t time_us) {
+    struct unsaid *unsaid = user;
+    struct view_txn *txn = NULL;
+    uint64_t sequence = 0;
+    (void)time_us;
+    if (view_begin(unsaid->judge->broker->view, false, &txn) != 0 || unsaid->n == UNSAID_MAX) {
+        abort();
+    }
+    int r = whose_erased_sequence(txn, customer, &sequence);
+    view_abort(txn);
+    if (r == 0 && sequence == 0) {
+        unsaid->customers[unsaid->n++] = customer;
+    }
+    return r;
+}
+
+static int say_unsaid(struct judge *judge) {
+    struct unsaid unsaid = {.judge = judge};
+    if (keys_each_destroyed(judge->broker->keys, note_unsaid, &unsaid) != 0) {
+        return wrong(judge, "the destroyed keys cannot be read", 0);
+    }
+    for (size_t i = 0; i < unsaid.n; i++) {
+        ticks_erase(judge->broker, unsaid.customers[i]);
+    }
+    return 0;
+}
+
 static int check_log(struct judge *judge) {
     if (log_reader_begin(judge->log) != 0 || keys_reader_begin(judge->keys) != 0) {
         abort();
@@ -311,6 +354,7 @@ int judge_state(const char *state, const struct account *account, uint64_t offse
         }
         r = r != 0 ? r : check_log(&judge);
         r = r != 0 ? r : check_applied(&judge);
+        r = r != 0 ? r : say_unsaid(&judge);
         r = r != 0 || !with_view ? r : check_view(&judge);
         close_readers(&judge);
         if (r == 0) {

@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import BIN, START_S, Process, free_ports, listens, program, wait_for  # noqa: E402
 
 # Small, so that restore points and trims happen many times in a life.
-SETTINGS = ("--restore-interval", "150ms", "--retention-bytes", "600K", "--dedup-events", "100000", "--disk-reserve", "0",
+SETTINGS = ("--restore-interval", "150ms", "--retention-bytes", "300K", "--dedup-events", "100000", "--disk-reserve", "0",
             "--log-map", "256M", "--view-map", "256M", "--log-level", "warning")
 SYNC_US = 700           # what a sync takes, so that others can come in between
 PUBLISHERS = ("crash-a", "crash-b")
