@@ -10,6 +10,7 @@
 #include <zmq.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/reasons.h"
 
 enum {
@@ -147,7 +148,7 @@ bool handshake_anew(struct handshake *handshake) {
     if (handshake->monitor != NULL) {
         take_events(handshake);
     }
-    bool was_over = handshake->over;
+    bool was_over = GUARD(refused_again) && handshake->over;
     handshake->over = false;
     handshake->refused = 0;
     return was_over;

@@ -6,6 +6,7 @@
 
 #include "connectors/client/window_internal.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/reasons.h"
 
 struct reply_state {
@@ -182,7 +183,7 @@ static void flights_drop_through(struct window *window, uint64_t request) {
 // more) or may not use this producer's name is for an operator to mend; a single event that its
 // role may not publish is refused by an outcome.
 static bool is_passing(uint32_t code) {
-    return code == REASON_FORBIDDEN || reason_find(code)->retryable;
+    return (GUARD(forbidden_waits) && code == REASON_FORBIDDEN) || reason_find(code)->retryable;
 }
 
 void window_reply(struct window *window, const Touchbus__PublishReply *reply, int64_t now_us,

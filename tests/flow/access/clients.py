@@ -180,6 +180,20 @@ def test_a_revoked_connector_says_so_and_loses_nothing(house):
     wait_for("up again", lambda: house.health()["state"] == "up" and "refusal" not in house.health())
 
 
+def test_a_name_that_is_not_the_keys_publishes_nothing(house):
+    """An operator's slip: nothing is taken for refused that only came by a wrong name."""
+    assert house.web.stop() == 0
+    house.web_with("web", "--name", "shop")
+    status, answer = house.page("misnamed")
+    assert status == 202 and not answer["quarantined"], (status, answer)
+    health = wait_for("health says so", lambda: house.health() if house.health()["state"] == "refused" else None)
+    assert health["refusal"]["detail"] == "the producer's name is not the key's", health
+    assert "m-misnamed" not in ids(house)
+    assert house.web.stop() == 0
+    house.web_with("web")
+    wait_for("up", lambda: house.health()["state"] == "up")
+
+
 def test_a_revoked_subscription_ends(house):
     house.admit("tail", "connector")
     house.reload_broker()
@@ -242,7 +256,7 @@ def main():
         house.crm = house.crm_with("crm")
         for test in (test_the_whole_house_speaks_curve, test_who_is_refused_is_told_so, test_a_role_refuses_a_verb,
                      test_a_forbidden_event_is_put_aside, test_rotation_while_a_connector_runs, test_a_revoked_connector_says_so_and_loses_nothing,
-                     test_a_revoked_subscription_ends, test_a_sink_that_may_not_subscribe_goes_on_asking, test_no_secret_is_in_any_log):
+                     test_a_name_that_is_not_the_keys_publishes_nothing, test_a_revoked_subscription_ends, test_a_sink_that_may_not_subscribe_goes_on_asking, test_no_secret_is_in_any_log):
             began = time.monotonic()
             test(house)
             print(f"{test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
