@@ -10,6 +10,7 @@ Usage: crash.py [--log N] [--recovery N] [--seed N]
        crash.py --record DIR --kind log|recovery --seed N --state N [--keep]     one state of a record that was kept
 """
 import argparse
+import glob
 import os
 import random
 import shutil
@@ -28,6 +29,7 @@ CALM, CUT_BEFORE, N_WAYS = 1, 2, 3
 LIVES = 8
 KEEP_EVERY = 17 if SLOW else 9   # of the states are judged over the wire
 COMPLAINTS_MAX = 10
+KEPT_MAX = 3                # records with failing states, some 75 MiB each
 CONTROL_ROUNDS_MAX = 6      # records, each with fresh states; one suffices nearly always
 CONTROL_STATES = 60
 
@@ -52,7 +54,9 @@ def judge(recorded, kind, n, seed, images):
 def keep(recorded, seed, wrong):
     """A record with a failing state outlives the campaign, with the command that looks at it."""
     kept = os.path.join(tempfile.gettempdir(), f"touchbus-crash-{seed}")
-    shutil.rmtree(kept, ignore_errors=True)
+    before = sorted(glob.glob(os.path.join(tempfile.gettempdir(), "touchbus-crash-*")), key=os.path.getmtime)
+    for old in {kept, *before[:-KEPT_MAX + 1]}:
+        shutil.rmtree(old, ignore_errors=True)
     shutil.copytree(recorded.folder, kept, ignore=shutil.ignore_patterns("state"))
     print("\n".join(wrong), "\nlook at one with:", f"crash.py --record {kept} --seed {seed} --kind KIND --state STATE --keep", flush=True)
 

@@ -91,7 +91,7 @@ def check_collector(wire, seen, first, following, folder):
     assert not gone, f"retention took what {COLLECTOR} had not received: {gone[:5]}"
     if not any(kind == "joined" for _, kind, _, _ in seen):
         return
-    at, out = os.path.join(folder, "wire.at"), os.path.join(folder, "wire.account")
+    at, out = os.path.join(folder, "wire.at"), os.path.join(folder, "wire.seen")
     with open(at, "wb") as file:
         file.write(bytes(8))
     with open(out, "wb") as file:
