@@ -137,7 +137,7 @@ static bool may_make_subscription(const struct delivery *delivery, const struct 
     size_t n = 0;
     for (const struct named *named = delivery->named; named && peer->owner[0]; named = named->next)
         n += strcmp(named->owner, peer->owner) == 0;
-    return n < ACCESS_SUBSCRIPTIONS_MAX;
+    return !GUARD(key_subscriptions) || n < ACCESS_SUBSCRIPTIONS_MAX;
 }
 
 // ---- joining

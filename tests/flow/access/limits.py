@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What one key may have of everything: connections, durable subscriptions (also those it made before a restart)."""
+from certificates import TOO_MANY, KeyHouse, pb
+from curve import CurvePeer
+
+from harness import wait_for  # certificates has set the path
+
+CONNECTIONS_MAX, SUBSCRIPTIONS_MAX = 64, 64  # broker/guard.h, broker/access.h
+HELLO = b"\x08\x01\x10\x07"
+
+
+def is_open(peer):
+    peer.connection.settimeout(0.001)
+    try:
+        while True:
+            if not peer.connection.recv(4096):
+                return False
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def test_connections_beyond_the_bound_are_cut(house):
+    peers = []
+    for number in range(CONNECTIONS_MAX + 20):
+        peer = CurvePeer(house.port + number % 3, house.of("many"))
+        peer.send(peer.message(HELLO, False))
+        peers.append(peer)
+    wait_for("those beyond it are cut", lambda: sum(map(is_open, peers)) <= CONNECTIONS_MAX, 20)
+    left = sum(map(is_open, peers))
+    assert left >= CONNECTIONS_MAX - 5, left
+    assert house.publisher("other").ask().code == 0  # nobody else's business
+    assert house.lines("too many connections of one key")
+    for peer in peers:
+        peer.close()
+
+
+def make_subscription(house, number):
+    line, message = house.subscribe("many", f"many/{number}", ["page.viewed"], end=True)
+    line.send(pb.SubscriberMessage(leave=True))
+    line.close()
+    return message.refused.code if message.WhichOneof("body") == "refused" else 0
+
+
+def test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart(house):
+    for number in range(SUBSCRIPTIONS_MAX):
+        assert make_subscription(house, number) == 0, number
+    assert make_subscription(house, "more") == TOO_MANY
+    assert make_subscription(house, 3) == 0  # one that there is
+    assert house.broker.stop() == 0
+    house.start_keyed()
+    assert make_subscription(house, "more") == TOO_MANY
+    assert house.query("boss", "subscription.rm", name="many/3", force="true").code == 0
+    assert make_subscription(house, "more") == 0
+
+
+def main():
+    with KeyHouse(many="connector", other="connector", boss="admin") as house:
+        house.start_keyed()
+        for test in (test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart):
+            test(house)
+            print(test.__name__, flush=True)
+        assert house.broker.stop() == 0
+
+
+main()
