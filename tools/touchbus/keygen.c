@@ -63,7 +63,7 @@ static int make_folder(struct pair *pair, const char *dir, const char *name) {
     if (folder == NULL || mkdtemp(folder) == NULL) {
         int error = folder == NULL ? ENOMEM : errno;
         free(folder);
-        return -error;
+        return error > 0 ? -error : -EIO;
     }
     pair->folder = folder;
     for (size_t i = 0; i < 2; i++) {
