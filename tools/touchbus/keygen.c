@@ -58,22 +58,24 @@ static char *path_of(const char *folder, const char *name, const char *suffix) {
     return asprintf(&path, "%s/%s%s", folder, name, suffix) < 0 ? NULL : path;
 }
 
-static int make_folder(struct pair *pair, const char *dir, const char *name) {
+// False, said on stderr: it could not be made.
+static bool make_folder(struct pair *pair, const char *dir, const char *name) {
     char *folder = path_of(dir, ".keygen", ".XXXXXX");
     if (folder == NULL || mkdtemp(folder) == NULL) {
-        int error = folder == NULL ? ENOMEM : errno;
+        tool_complain("%s: %s", dir, strerror(folder == NULL ? ENOMEM : errno));
         free(folder);
-        return error > 0 ? -error : -EIO;
+        return false;
     }
     pair->folder = folder;
     for (size_t i = 0; i < 2; i++) {
         pair->made[i] = path_of(folder, name, suffixes[i]);
         pair->path[i] = path_of(dir, name, suffixes[i]);
         if (pair->made[i] == NULL || pair->path[i] == NULL) {
-            return -ENOMEM;
+            tool_complain("out of memory");
+            return false;
         }
     }
-    return 0;
+    return true;
 }
 
 static void pair_clear(struct pair *pair) {
@@ -138,26 +140,36 @@ static int place_pair(struct pair *pair, const char *dir, bool force) {
     }
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int r = fd < 0 || fsync(fd) != 0 ? -errno : 0;
+    if (r != 0) {
+        tool_complain("%s: %s", dir, strerror(-r));
+    }
     if (fd >= 0) {
         close(fd);
     }
     return r;
 }
 
-static int generate(struct pair *pair, const struct keygen_conf *conf, const char *name) {
-    int r = make_folder(pair, conf->dir, name);
-    for (size_t i = 0; r == 0 && !conf->force && i < 2; i++) {
+static bool is_there(const struct pair *pair) {
+    for (size_t i = 0; i < 2; i++) {
         if (access(pair->path[i], F_OK) == 0) {
             tool_complain("%s: is there already; --force replaces it", pair->path[i]);
-            return -EEXIST;
+            return true;
         }
     }
-    r = r != 0 ? r : write_pair(pair, name, conf->role);
+    return false;
+}
+
+// False, said on stderr: nothing was made.
+static bool generate(struct pair *pair, const struct keygen_conf *conf, const char *name) {
+    if (!make_folder(pair, conf->dir, name) || (!conf->force && is_there(pair))) {
+        return false;
+    }
+    int r = write_pair(pair, name, conf->role);
     if (r != 0) {
         tool_complain("%s: %s", conf->dir, strerror(-r));
-        return r;
+        return false;
     }
-    return place_pair(pair, conf->dir, conf->force);
+    return place_pair(pair, conf->dir, conf->force) == 0;
 }
 
 static int run(struct tool *tool, const void *conf_data, int argc, char **argv) {
@@ -174,7 +186,7 @@ static int run(struct tool *tool, const void *conf_data, int argc, char **argv) 
         return TOOL_USAGE;
     }
     struct pair pair = {.folder = NULL};
-    int status = generate(&pair, conf, name) == 0 ? TOOL_DONE : TOOL_NO;
+    int status = generate(&pair, conf, name) ? TOOL_DONE : TOOL_NO;
     if (status == TOOL_DONE) {
         json_t *json =
             json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", name, "role", conf->role, "public_key",
