@@ -57,7 +57,7 @@ static void make_state(void) {
     }
     n_events = log_next(broker.log) - 1;
     ticks_hash(broker.view, view_hash_whole);
-    FOLDER_REQUIRE(n_events == TICKS * EVENTS_A_TICK && ticks_first_wrong(&broker) == 0);
+    FOLDER_REQUIRE(n_events == (uint64_t)TICKS * EVENTS_A_TICK && ticks_first_wrong(&broker) == 0);
     close_state(true);
     // Anew, so that the view's file is full of what is read and not of what was written over.
     char marker[96];

@@ -77,7 +77,7 @@ static void play(struct house *house, enum thread thread) {
 static bool let_others(struct house *house) {
     struct broker *broker = &house->broker;
     struct mailbox *mailboxes[] = {broker->to_tick, broker->to_delivery, broker->to_query};
-    for (enum thread thread = THREAD_TICK; thread < house->plays; thread++) {
+    for (enum thread thread = THREAD_TICK; thread < house->plays && thread < THREADS; thread++) {
         bool open = thread == THREAD_TICK       ? house->tick != NULL
                     : thread == THREAD_DELIVERY ? broker->delivery != NULL
                                                 : house->query != NULL;

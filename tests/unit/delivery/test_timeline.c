@@ -36,7 +36,7 @@ static void test_pages_are_whole_and_read_nothing_twice(void **state) {
         ticks_one(broker, TICKS_EVENTS_MAX);
     }
     assert_int_equal(feed_new(broker, &feed), 0);
-    const uint64_t n_events = TICKS * TICKS_EVENTS_MAX;
+    const uint64_t n_events = (uint64_t)TICKS * TICKS_EVENTS_MAX;
     for (size_t page = 1; page < 40; page += 6) {
         uint64_t after = 0, upto = 0, expected = CUSTOMER - 1;
         unsigned n_pages = 0;
