@@ -76,19 +76,14 @@ static int teardown(void **state) {
     return r;
 }
 
-// Borrowed until the next call.
-static const struct option_list *list(const char *const *rows, size_t n) {
-    static struct option_list list;
-    list = (struct option_list){.values = (char **)(uintptr_t)rows, .n_values = n};
-    return &list;
-}
+#define LIST(rows, n) (&(struct option_list){.values = (char **)(uintptr_t)(rows), .n_values = (n)})
 
 // ---- roles
 
 static int parse(const char *row, char why[static WHY]) {
     struct roles roles = {0};
     why[0] = '\0';
-    int r = roles_parse(list(&row, 1), &roles, why, WHY);
+    int r = roles_parse(LIST(&row, 1), &roles, why, WHY);
     roles_clear(&roles);
     return r;
 }
@@ -128,8 +123,8 @@ static void test_a_role_may_not_stand_twice_but_for_a_built_in_one(void **state)
     const char *const twice[] = {"web publish=a", "web publish=b"};
     const char *const built_in[] = {"viewer read=keys"};
     struct roles roles = {0};
-    assert_int_equal(roles_parse(list(twice, 2), &roles, why, WHY), -EINVAL);
-    assert_int_equal(roles_parse(list(built_in, 1), &roles, why, WHY), 0);
+    assert_int_equal(roles_parse(LIST(twice, 2), &roles, why, WHY), -EINVAL);
+    assert_int_equal(roles_parse(LIST(built_in, 1), &roles, why, WHY), 0);
     assert_string_equal(roles_find(&roles, "viewer")->read.patterns[0], "keys");
     assert_non_null(roles_find(&roles, "admin"));
     roles_clear(&roles);
@@ -142,7 +137,7 @@ static struct access_table *read_table(struct fixture *fixture, const char *cons
     char why[WHY] = "";
     struct roles roles = {0};
     struct access_table *table = NULL;
-    assert_int_equal(roles_parse(list(rows, n), &roles, why, WHY), 0);
+    assert_int_equal(roles_parse(LIST(rows, n), &roles, why, WHY), 0);
     int r = access_table_read(fixture->clients, &roles, &table, why, WHY);
     roles_clear(&roles);
     if (r != 0) {
@@ -345,7 +340,7 @@ static void test_a_reload_is_taken_up_by_a_readers_next_turn(void **state) {
     unlink(fixture->files[1]);
     const char *erp = add(fixture, "erp.key", "erp", "sink");
     const char *const rows[] = {"source publish=order.*"};
-    configuration.roles = *list(rows, 1);
+    configuration.roles = *LIST(rows, 1);
     assert_int_equal(access_reload(access, &configuration, &changes), 0);
     assert_string_equal(grant->name, "web"); // still held
     assert_non_null(access_find(&reader, crm));
