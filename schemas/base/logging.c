@@ -26,11 +26,11 @@ static const char *const level_names[] = {
     [LOGGING_DEBUG] = "debug",
 };
 
-static const char *logging_program = "touchbus";
+static const char *_Atomic logging_program = "touchbus";
 static atomic_int logging_level_now = LOGGING_INFO;
 
 void logging_init(const char *program, enum logging_level level) {
-    logging_program = program;
+    atomic_store(&logging_program, program);
     atomic_store(&logging_level_now, (int)level);
 }
 
@@ -83,7 +83,7 @@ __attribute__((format(printf, 2, 0))) static void logging_line(enum logging_leve
     vsnprintf(text, sizeof(text), format, ap);
     int head = snprintf(line, sizeof(line), "%s %s %.32s ",
                         clock_format_rfc3339(clock_now_us(), time_text), level_names[level],
-                        logging_program);
+                        atomic_load(&logging_program));
     size_t used = escape(text, line, (size_t)head, sizeof(line));
     line[used++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, used);

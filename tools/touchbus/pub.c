@@ -32,7 +32,8 @@ static const struct option_row rows[] = {
      .type = OPTION_LIST,
      .offset = AT(attributes),
      .argument = "NAME=VALUE",
-     .help = "An attribute of the event: time, subject, dataschema, datacontenttype, direction, "
+     .help = "An attribute of the event: time (now, where it is not said), subject, dataschema, "
+             "datacontenttype, direction, "
              "actor, case, cause, cost, traceparent, channel. Any other NAME is a member of its "
              "data, as text; NAME:=JSON gives a number, list or map. May be repeated."},
     {.name = "data",
@@ -190,6 +191,10 @@ static bool fill(touchbus_event *event, const struct pub_conf *conf) {
         touchbus_event_set(event, "channel", conf->channel) != 0) {
         tool_complain("--channel: '%s' is not acceptable", conf->channel);
         filled = false;
+    }
+    int64_t time_us;
+    if (filled && !touchbus_event_time(event, &time_us)) {
+        filled = touchbus_event_set_time(event, clock_now_us()) == 0; // it happens now
     }
     filled = filled && set_data(event, data);
     json_decref(data);

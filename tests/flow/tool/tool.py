@@ -88,6 +88,7 @@ def test_pub_prints_the_ack(house):
     again = house.ask("pub", "my.own", "--id", "same", "--attr", "a=1", "--attr", "n:=[1,2]")
     assert again["duplicate"] is True and again["sequence"] == first["sequence"], (first, again)
     assert first["customer"] is None
+    assert "time" in house.ask("log", "get", str(first["sequence"])), "an event that says no time happens now"
     done = exits(house, 1, "-j", "pub", "my.own", "--id", "same", "--attr", "a=2")
     assert json.loads(done.stderr)["error"] == "conflict"
 
