@@ -16,6 +16,7 @@
 #include "broker/query/registry.h"
 #include "broker/query/verbs_names.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/envelope.h"
 
@@ -134,9 +135,24 @@ static void keep_or_free(struct query *query, struct call *call) {
     }
 }
 
+// One key leaves room for the others' requests. Without keys nobody can be told from another.
+static bool may_have_calls(const struct query *query, const struct call *call) {
+    size_t n = 0;
+    for (size_t i = 0; i < query->n_calls && call->actor[0] != '\0'; i++) {
+        n += strcmp(query->calls[i]->actor, call->actor) == 0;
+    }
+    return !GUARD(key_calls) || n < CALLS_OF_A_KEY_MAX;
+}
+
 static void start(struct query *query, struct call *call) {
     if (query->n_calls == CALLS_MAX) {
         call_refuse(call, REASON_BUSY, "%d requests are being answered", CALLS_MAX);
+        call_finish(call);
+    } else if (!may_have_calls(query, call)) {
+        call_refuse(call, REASON_BUSY, "%d requests of one key are being answered",
+                    CALLS_OF_A_KEY_MAX);
+        call_finish(call);
+    } else if (!call_is_allowed(call)) { // who may not ask does not wait, either
         call_finish(call);
     } else if (call->min_sequence > atomic_load(&query->broker->visible)) {
         call->state = CALL_WAITING;

@@ -20,6 +20,7 @@
 
 enum {
     CALLS_MAX = 256,           // requests that wait, run in slices or are away; beyond: busy
+    CALLS_OF_A_KEY_MAX = 64,   // of them, of one key's name
     CALL_PEER_BYTES_MAX = 255, // a ZeroMQ routing id
     CALL_SLICE_US = 1000,      // one slice of a long verb: what it may delay a quick one
     CALL_CHILDREN_MAX = 2,     // child processes at a time; beyond: busy

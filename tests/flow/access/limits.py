@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """What one key may have of everything: connections, durable subscriptions (also those it made before a restart)."""
-from certificates import TOO_MANY, KeyHouse, pb
+from certificates import BUSY, FORBIDDEN, TOO_MANY, KeyHouse, Line, pb
 from curve import CurvePeer
 
 from harness import wait_for  # certificates has set the path
 
 CONNECTIONS_MAX, SUBSCRIPTIONS_MAX = 64, 64  # broker/guard.h, broker/access.h
+QUESTIONS = 300  # more than are answered at a time: broker/query/verbs.h
 HELLO = b"\x08\x01\x10\x07"
 
 
@@ -56,10 +57,25 @@ def test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart(house):
     assert make_subscription(house, "more") == 0
 
 
+def test_questions_that_wait_are_bounded(house):
+    """A question may wait a second for a sequence; one key that asks without end leaves room for the others'."""
+    line = Line(house.port + 2, pb.Answer, house.of("many"))
+    for number in range(QUESTIONS):
+        line.send(pb.Query(request=number + 1, verb="log.info", min_sequence=1 << 40))
+        if number == 0:  # it asks nothing that it may not, and does not wait to hear so
+            assert line.receive(10).code == FORBIDDEN
+    for number in range(QUESTIONS):
+        line.send(pb.Query(request=number + 1, verb="customer.tombstoned", min_sequence=1 << 40))
+    codes = {line.receive().code for _ in range(QUESTIONS)}  # those that are refused come first
+    other = house.query("other", "customer.tombstoned").code
+    line.close()
+    assert codes <= {FORBIDDEN, BUSY} and other != BUSY, (codes, other)
+
+
 def main():
     with KeyHouse(many="connector", other="connector", boss="admin") as house:
         house.start_keyed()
-        for test in (test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart):
+        for test in (test_questions_that_wait_are_bounded, test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart):
             test(house)
             print(test.__name__, flush=True)
         assert house.broker.stop() == 0
