@@ -16,7 +16,8 @@ enum {
     FOLLOW_UPS_MAX = 4,               // events one event can cause in decide
 
     PRODUCERS_MAX = 4096,
-    PRODUCER_RANGES_MAX = 64, // recent number -> sequence ranges kept a producer
+    PRODUCERS_OF_A_KEY_MAX = 512, // of them, of one key, used within 7 days
+    PRODUCER_RANGES_MAX = 64,     // recent number -> sequence ranges kept a producer
     SUBSCRIPTIONS_MAX = 1024,
     MEMBERS_MAX = 4096,
     PARKED_LANES_MAX = 10000, // a subscription

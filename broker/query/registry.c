@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
 
@@ -56,6 +57,19 @@ static struct connector *find(const struct registry *registry, const char *name)
     size_t i = place(registry, name);
     bool found = i < registry->n_connectors && strcmp(registry->connectors[i]->name, name) == 0;
     return found ? registry->connectors[i] : NULL;
+}
+
+bool registry_may_add(const struct registry *registry, const struct grant *grant, const char *name,
+                      int64_t now_us) {
+    size_t n = 0;
+    if (grant->local || find(registry, name) != NULL || !GUARD(key_reports)) {
+        return true;
+    }
+    for (size_t i = 0; i < registry->n_connectors; i++) {
+        const struct connector *connector = registry->connectors[i];
+        n += now_us - connector->seen_us <= REGISTRY_LOST_US && grant_owns(grant, connector->name);
+    }
+    return n < REGISTRY_OF_A_KEY_MAX;
 }
 
 static void drop_lost(struct registry *registry, int64_t now_us) {

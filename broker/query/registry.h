@@ -9,8 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/access.h"
+
 enum {
     REGISTRY_CONNECTORS_MAX = 256,
+    REGISTRY_OF_A_KEY_MAX = 32,            // of them, of one key
     REGISTRY_METRICS_BYTES_MAX = 16 << 10, // one connector's, as JSON text
     REGISTRY_LOST_US = 30 * 1000000,       // silent for longer: shown as lost
 };
@@ -19,6 +22,10 @@ struct registry;
 
 struct registry *registry_new(void);
 struct registry *registry_free(struct registry *registry);
+// Whether the key may report under one more name, where this one is new.
+// Those that are lost do not count.
+bool registry_may_add(const struct registry *registry, const struct grant *grant, const char *name,
+                      int64_t now_us);
 // What a connector says of itself; metrics may be NULL (reference taken otherwise). *ret_reload:
 // an operator asked it to reload, told once. 0 or a reason code.
 uint32_t registry_report(struct registry *registry, const char *name, const char *kind,

@@ -11,6 +11,11 @@ static struct registry *registry(const struct call *call) {
 
 int verb_connector_report(struct call *call) {
     bool reload = false;
+    if (!registry_may_add(registry(call), call_grant(call), call_argument(call, "name"),
+                          clock_now_us())) {
+        return call_refuse(call, REASON_TOO_MANY, "%d connectors of one key report already",
+                           REGISTRY_OF_A_KEY_MAX);
+    }
     uint32_t code =
         registry_report(registry(call), call_argument(call, "name"), call_argument(call, "kind"),
                         call_argument(call, "state"), call_argument(call, "instance"),

@@ -340,7 +340,9 @@ static uint32_t check_producer(struct tick *tick, const struct request *request,
         return REASON_NUMBER_GAP;
     }
     if (producer == NULL && message->n_events > 0) {
-        producer = producers_get(tick->producers, message->producer, tick->now_us);
+        producer = producers_may_add(tick->producers, request->grant, tick->now_us)
+                       ? producers_get(tick->producers, message->producer, tick->now_us)
+                       : NULL;
         if (producer == NULL) {
             return REASON_TOO_MANY;
         }

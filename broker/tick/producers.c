@@ -113,6 +113,19 @@ struct producer *producers_get(struct producers *producers, const char *name, in
     return producer;
 }
 
+bool producers_may_add(const struct producers *producers, const struct grant *grant,
+                       int64_t now_us) {
+    size_t n = 0;
+    if (grant->local || producers->n_rows < PRODUCERS_OF_A_KEY_MAX || !GUARD(key_producers)) {
+        return true;
+    }
+    for (size_t i = 0; i < producers->n_rows && n < PRODUCERS_OF_A_KEY_MAX; i++) {
+        n += producers->rows[i]->used_us > now_us - IDLE_US &&
+             grant_owns(grant, producers->rows[i]->name);
+    }
+    return n < PRODUCERS_OF_A_KEY_MAX;
+}
+
 uint64_t producer_expected(const struct producer *producer, uint64_t epoch) {
     return epoch > producer->epoch ? 1 : producer->next;
 }

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "broker/access.h"
 #include "broker/stores/log.h"
 
 struct producers;
@@ -27,6 +28,10 @@ struct producer *producers_find(struct producers *producers, const char *name);
 // As find, but makes it: a full table gives up its longest idle producer where that was idle for 7
 // days at now_us. NULL where none may go, or memory is short.
 struct producer *producers_get(struct producers *producers, const char *name, int64_t now_us);
+// Whether the key may have one more: not where PRODUCERS_OF_A_KEY_MAX of its names were used within
+// 7 days.
+bool producers_may_add(const struct producers *producers, const struct grant *grant,
+                       int64_t now_us);
 // Writes what changed. 0, or a negative errno.
 int producers_write(struct producers *producers, struct log_txn *txn);
 

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What one key may have of everything: connections, durable subscriptions (also those it made before a restart)."""
+"""What one key may have of everything: producers, reports, requests, connections, durable subscriptions (also those it made before a restart)."""
 from certificates import BUSY, FORBIDDEN, TOO_MANY, KeyHouse, Line, pb
 from curve import CurvePeer
+from events import make
 
 from harness import wait_for  # certificates has set the path
 
 CONNECTIONS_MAX, SUBSCRIPTIONS_MAX = 64, 64  # broker/guard.h, broker/access.h
+PRODUCERS_MAX, REPORTS_MAX = 512, 32  # broker/bounds.h, broker/query/registry.h
 QUESTIONS = 300  # more than are answered at a time: broker/query/verbs.h
 HELLO = b"\x08\x01\x10\x07"
 
@@ -72,10 +74,32 @@ def test_questions_that_wait_are_bounded(house):
     assert codes <= {FORBIDDEN, BUSY} and other != BUSY, (codes, other)
 
 
+def test_producers_of_one_key_are_bounded(house):
+    line = house.publisher("many", "many/0", 1)
+    codes = []
+    for number in range(PRODUCERS_MAX + 1):
+        line.producer = f"many/{number}"
+        codes.append(line.ask([make(pb, f"p-{number}", source="many")], number=1).code)
+    assert codes == [0] * PRODUCERS_MAX + [TOO_MANY], codes
+    line.producer = "many/1"
+    assert line.ask([make(pb, "p-again", source="many")], number=2).code == 0  # one that there is
+    line.close()
+    assert house.publisher("other", "other", 1).ask([make(pb, "p-other", source="other")], number=1).code == 0
+
+
+def test_connectors_that_report_by_one_key_are_bounded(house):
+    report = {"kind": "source", "state": "running"}
+    codes = [house.query("many", "connector.report", name=f"many/{number}", **report).code for number in range(REPORTS_MAX + 1)]
+    assert codes == [0] * REPORTS_MAX + [TOO_MANY], codes
+    assert house.query("many", "connector.report", name="many/1", **report).code == 0
+    assert house.query("other", "connector.report", name="other", **report).code == 0
+
+
 def main():
     with KeyHouse(many="connector", other="connector", boss="admin") as house:
         house.start_keyed()
-        for test in (test_questions_that_wait_are_bounded, test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart):
+        for test in (test_producers_of_one_key_are_bounded, test_connectors_that_report_by_one_key_are_bounded,
+                     test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart, test_questions_that_wait_are_bounded):
             test(house)
             print(test.__name__, flush=True)
         assert house.broker.stop() == 0
