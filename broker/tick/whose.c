@@ -61,11 +61,30 @@ int whose_erased_sequence(struct view_txn *txn, uint64_t customer, uint64_t *ret
     return 0;
 }
 
-// ---- a whole event
+// ---- a whole event, as resolve.c would judge it
 
-static int by_keys(const struct whose *whose, const Touchbus__Event *event, uint64_t *ret_owner,
-                   bool *ret_erased) {
-    enum key_class best = KEY_SHARED;
+// Where keys of one sort lead.
+struct found {
+    uint64_t owner; // living, of the strongest; 0: none
+    enum key_class best;
+    bool any, erased;
+};
+
+static void note_key(const struct whose *whose, enum key_class class, uint64_t customer,
+                     struct found *found) {
+    found->any = true;
+    if (whose_is_erased(whose->keys, customer)) {
+        found->erased = true;
+    } else if (customer != 0 && (found->owner == 0 || class < found->best ||
+                                 (class == found->best && customer < found->owner))) {
+        found->owner = customer;
+        found->best = class;
+    }
+}
+
+// Partners' keys count only where no person's key stands beside them.
+static int by_keys(const struct whose *whose, const Touchbus__Event *event, struct found *ret) {
+    struct found person = {0}, partner = {0};
     for (size_t i = 0; i < event->n_identities; i++) {
         const Touchbus__Identity *identity = event->identities[i];
         enum key_class class = normalise_class(identity->kind);
@@ -75,23 +94,21 @@ static int by_keys(const struct whose *whose, const Touchbus__Event *event, uint
         if (r < 0) {
             return r;
         }
-        if (whose_is_erased(whose->keys, customer)) {
-            *ret_erased = true;
-        } else if (customer != 0 &&
-                   (*ret_owner == 0 || class < best || (class == best && customer < *ret_owner))) {
-            *ret_owner = customer;
-            best = class;
+        if (r == 0) {
+            note_key(whose, class, customer, class == KEY_PARTNER ? &partner : &person);
         }
     }
+    *ret = person.any ? person : partner;
     return 0;
 }
 
 int whose_event(const struct whose *whose, const struct catalogue *catalogue,
                 const Touchbus__Event *event, uint64_t *ret_owner, bool *ret_erased) {
-    *ret_owner = 0;
-    *ret_erased = false;
-    int r = by_keys(whose, event, ret_owner, ret_erased);
-    if (r != 0 || *ret_owner != 0) {
+    struct found found = {0};
+    int r = by_keys(whose, event, &found);
+    *ret_owner = found.owner;
+    *ret_erased = found.erased;
+    if (r != 0 || found.owner != 0) {
         return r;
     }
     Touchbus__Event copy = *event; // references are stamped into it
@@ -103,7 +120,7 @@ int whose_event(const struct whose *whose, const struct catalogue *catalogue,
         r = whose_reference(whose, copy.references[i]->kind, copy.references[i]->id, &customer);
         if (whose_is_erased(whose->keys, customer)) {
             *ret_erased = true;
-        } else if (*ret_owner == 0) {
+        } else if (*ret_owner == 0 && !found.any) { // what has keys of its own is nobody else's
             *ret_owner = customer;
         }
     }

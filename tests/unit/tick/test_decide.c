@@ -7,6 +7,7 @@
 
 #include "broker/fold/fold.h"
 #include "broker/tick/decide.h"
+#include "broker/tick/whose.h"
 #include "schemas/body.h"
 #include "schemas/catalogue.h"
 #include "schemas/reasons.h"
@@ -449,6 +450,44 @@ static void test_who_registers_after_the_erasure_is_a_new_customer(void **state)
     scene_close(&scene);
 }
 
+// Asked before it is decided: whose_event has no fold, and must come to the same.
+static void assert_same_verdict(struct scene *scene, Touchbus__Event *event) {
+    struct whose whose = {scene->fixture->keys, scene->fixture->txn, scene->fixture->arena};
+    uint64_t owner = 0;
+    bool erased = false;
+    assert_int_equal(whose_event(&whose, scene->catalogue, event, &owner, &erased), 0);
+    play(scene, event);
+    assert_int_equal(owner, event->created ? 0 : event->customer);
+    assert_int_equal(owner == 0 && erased, event->redacted);
+}
+
+static void test_whose_an_event_is_follows_the_same_rules(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    struct arena *arena = scene.fixture->arena;
+    view_by(&scene, "partner_id", "p-1", NULL, NULL);
+    Touchbus__Event *event = order_changed(&scene, "o-7");
+    support_identify(arena, event, "user_id", "u-2");
+    play(&scene, event);
+    uint64_t ana = view_by(&scene, "user_id", "u-1", NULL, NULL)->customer;
+    for (int is_erased = 0; is_erased < 2; is_erased++) {
+        static const char *const persons[] = {"u-1", "u-2", "u-new", NULL};
+        for (size_t i = 0; persons[i] != NULL; i++) {
+            event = order_changed(&scene, "o-7"); // the order of u-2, a partner beside
+            support_identify(arena, event, "partner_id", "p-1");
+            support_identify(
+                arena, event, "user_id",
+                arena_printf(arena, "%s%s", persons[i], i == 2 && is_erased ? "er" : ""));
+            assert_same_verdict(&scene, event);
+        }
+        assert_same_verdict(&scene, order_changed(&scene, "o-7"));
+        if (!is_erased) {
+            erase(&scene, ana);
+        }
+    }
+    scene_close(&scene);
+}
+
 static void test_a_number_whose_key_is_destroyed_is_given_to_nobody(void **state) {
     struct scene scene;
     scene_open(state, &scene);
@@ -495,6 +534,7 @@ int main(void) {
         cmocka_unit_test(test_an_erased_person_s_reference_redacts),
         cmocka_unit_test(test_an_event_of_somebody_living_loses_what_names_the_erased),
         cmocka_unit_test(test_who_registers_after_the_erasure_is_a_new_customer),
+        cmocka_unit_test(test_whose_an_event_is_follows_the_same_rules),
         cmocka_unit_test(test_a_number_whose_key_is_destroyed_is_given_to_nobody),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
