@@ -234,10 +234,13 @@ int spool_next(struct spool *spool, const void **ret, size_t *ret_size, uint64_t
     return SPOOL_END;
 }
 
-void spool_skip(struct spool *spool) {
-    assert(spool->next - spool->head <= SPOOL_WINDOW);
+bool spool_skip(struct spool *spool) {
+    if (spool->next - spool->head > SPOOL_WINDOW) {
+        return false;
+    }
     spool->read = spool->next;
     stop_reading(spool);
+    return true;
 }
 
 // ---- ack

@@ -35,8 +35,9 @@ int spool_sync(struct spool *spool);
 // The next synced record after the last one read: *ret is valid until the next call. SPOOL_END
 // where there is none now, or where SPOOL_WINDOW records are read and not acked.
 int spool_next(struct spool *spool, const void **ret, size_t *ret_size, uint64_t *ret_number);
-// Reading goes on behind everything appended up to now: its owner has it already.
-void spool_skip(struct spool *spool);
+// Reading goes on behind everything appended up to now: its owner has it already. False, and
+// nothing is done, where more than SPOOL_WINDOW records would be read and not acked.
+bool spool_skip(struct spool *spool);
 // The record was taken for good. Its segment goes once all of its records are.
 void spool_ack(struct spool *spool, uint64_t number);
 

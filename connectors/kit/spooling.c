@@ -64,8 +64,10 @@ void spooling_catch(struct publishing *publishing) {
     size_t n = append(publishing, &publishing->flying, &r);
     n += append(publishing, &publishing->waiting, &r);
     bool safe = sync_appended(publishing, r, n);
-    if (safe && tracked) {
-        spool_skip(publishing->spool);
+    // At the end all that was submitted comes at once, which may be more than the spool tells
+    // apart.
+    tracked = safe && tracked && spool_skip(publishing->spool);
+    if (tracked) {
         publishing->n_replaying += n;
     }
     answer_appended(publishing, &publishing->flying, safe, tracked);

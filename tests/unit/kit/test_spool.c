@@ -402,12 +402,22 @@ static void test_full_disk_at_every_write_is_said_and_ends(void **state) {
     }
 }
 
+static void test_more_than_the_window_is_not_skipped(void **state) {
+    struct place *place = *state;
+    for (size_t i = 0; i <= SPOOL_WINDOW; i++) {
+        assert_int_equal(spool_append(place->spool, "x", 1, NULL), 0);
+    }
+    assert_int_equal(spool_sync(place->spool), 0);
+    assert_false(spool_skip(place->spool));
+    expect(place, "x"); // it is read as usual
+}
+
 static void test_skip_reads_on_behind(void **state) {
     struct place *place = *state;
     uint64_t one;
     assert_int_equal(spool_append(place->spool, "one", 3, &one), 0);
     assert_int_equal(spool_sync(place->spool), 0);
-    spool_skip(place->spool);
+    assert_true(spool_skip(place->spool));
     expect_end(place);
     append_text(place, "two");
     assert_int_equal(spool_sync(place->spool), 0);
@@ -466,6 +476,7 @@ int main(void) {
         TEST(test_failed_sync_is_said_once_and_never_tried_again),
         TEST(test_full_disk_at_every_write_is_said_and_ends),
         TEST(test_skip_reads_on_behind),
+        TEST(test_more_than_the_window_is_not_skipped),
         TEST(test_lost_cursor_repeats_and_loses_nothing),
         TEST(test_window_bounds_what_is_read),
     };
