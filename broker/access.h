@@ -42,6 +42,7 @@ struct access_account {
     char name[NAME_BYTES_MAX + 1];
     // The tick's own: what is left of its quota, as of when.
     int64_t tokens, tokens_us;
+    uint64_t n_late; // rows put aside while the quarantine was more than half full
     atomic_uint_fast64_t events, forbidden, busy;
 };
 

@@ -23,6 +23,7 @@ enum {
     PARKED_LANES_MAX = 10000, // a subscription
     ACK_RANGES_MAX = 1024,    // settled spans above the cursor, a subscription
     QUARANTINE_MAX = 100000,
+    QUARANTINE_LATE_MAX = 1000, // of one key, while it is more than half full
 
     CUSTOMER_ATTRIBUTES_MAX = 200,
     ATTRIBUTE_VALUE_BYTES_MAX = 1024,

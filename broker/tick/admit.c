@@ -126,12 +126,12 @@ static int append_follow_ups(struct tick *tick, const struct decision *decision)
 }
 
 static int put_aside(struct tick *tick, const uint8_t *id_hash, uint64_t owner,
-                     const Touchbus__Event *event, const char *producer, struct outcome *ret) {
+                     const Touchbus__Event *event, const struct request *request,
+                     struct outcome *ret) {
     const uint8_t *bytes;
     size_t size;
     int r = envelope_pack(&event->base, tick->arena, &bytes, &size);
-    r = r != 0 ? r
-               : quarantine_put(tick, id_hash, owner, bytes, size, event, producer, ret->detail);
+    r = r != 0 ? r : quarantine_put(tick, id_hash, owner, bytes, size, event, request, ret->detail);
     if (r > 0) {
         *ret = (struct outcome){.code = (uint32_t)r, .detail = "the quarantine is full"};
     } else if (r == 0) {
@@ -140,7 +140,7 @@ static int put_aside(struct tick *tick, const uint8_t *id_hash, uint64_t owner,
     return r < 0 ? r : 0;
 }
 
-int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
+int admit_event(struct tick *tick, Touchbus__Event *event, const struct request *request,
                 struct outcome *ret) {
     const uint8_t *secret = keys_hash_secret(tick->broker->keys);
     uint8_t id_hash[BLOCK_ID_HASH_BYTES];
@@ -161,8 +161,7 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
         return r;
     }
     if (decision.code == REASON_QUARANTINED) {
-        return producer == NULL ? 0
-                                : put_aside(tick, id_hash, decision.owner, event, producer, ret);
+        return request == NULL ? 0 : put_aside(tick, id_hash, decision.owner, event, request, ret);
     }
     r = admit_append(tick, event, id_hash, body_hash);
     ret->sequence = event->sequence;
@@ -214,7 +213,7 @@ static int admit_bytes(struct tick *tick, const struct request *request, size_t 
     if (request->grant->account != NULL) {
         atomic_fetch_add(&request->grant->account->events, 1);
     }
-    return admit_event(tick, event, request->message->producer, ret);
+    return admit_event(tick, event, request, ret);
 }
 
 // A number that was taken before: its sequence is in the producer's ranges or found by the id. What

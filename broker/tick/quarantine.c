@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "broker/tick/tick_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/envelope.h"
 #include "schemas/reasons.h"
 
@@ -156,19 +157,37 @@ static int write_row(struct tick *tick, const uint8_t *key, uint64_t customer, c
                   : log_put(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES, row, total);
 }
 
+// Who fills it has one half; in the other everybody has some rows, since nothing comes behind an
+// event that is neither taken nor put aside.
+static bool may_put(struct access_account *account, uint64_t n_rows) {
+    if (account == NULL || !GUARD(key_quarantine)) {
+        return n_rows < QUARANTINE_MAX;
+    }
+    if (n_rows < QUARANTINE_MAX / 2) {
+        account->n_late = 0;
+        return true;
+    }
+    return n_rows < QUARANTINE_MAX && account->n_late < QUARANTINE_LATE_MAX;
+}
+
 int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYTES],
                    uint64_t customer, const uint8_t *event, size_t size,
-                   const Touchbus__Event *open, const char *producer, const char *detail) {
+                   const Touchbus__Event *open, const struct request *request, const char *detail) {
+    struct access_account *account = request->grant->account;
     atomic_uint_fast64_t *n_rows = &tick->broker->counters.quarantine_rows;
     int r = log_delete(tick_log(tick), LOG_QUARANTINE, key, QUARANTINE_KEY_BYTES);
     if (r < 0) {
         return r;
     }
     bool is_new = r == 1;
-    if (is_new && atomic_load(n_rows) >= QUARANTINE_MAX) {
+    if (is_new && !may_put(account, atomic_load(n_rows))) {
         return REASON_BUSY;
     }
-    const char *const texts[N_TEXTS] = {open->type, open->source, producer, detail};
+    if (is_new && account != NULL && atomic_load(n_rows) >= QUARANTINE_MAX / 2) {
+        account->n_late++;
+    }
+    const char *const texts[N_TEXTS] = {open->type, open->source, request->message->producer,
+                                        detail};
     r = write_row(tick, key, customer, event, size, texts);
     atomic_fetch_add(n_rows, r == 0 && is_new);
     return r;

@@ -70,8 +70,9 @@ struct tick {
 
 // ---- admit.c. 0, or a negative errno (fatal).
 int admit_request(struct tick *tick, struct request *request);
-// An event from outside, unnumbered; changed in place.
-int admit_event(struct tick *tick, Touchbus__Event *event, const char *producer,
+// An event from outside, unnumbered; changed in place. request: NULL where an operator published
+// it, who is told what is wrong with it instead of its being put aside.
+int admit_event(struct tick *tick, Touchbus__Event *event, const struct request *request,
                 struct outcome *ret);
 // Stamps sequence and receipt, folds, keeps for the block. The caller has seen tick_has_room.
 int admit_append(struct tick *tick, Touchbus__Event *event,
@@ -97,9 +98,9 @@ int tick_commit(struct tick *tick);
 int reload_configuration(struct tick *tick);
 
 // ---- quarantine.c
-// Sealed with that customer's key (0 nobody's). 0; REASON_BUSY where QUARANTINE_MAX rows are held;
-// negative errno.
+// Sealed with that customer's key (0 nobody's). 0; REASON_BUSY where QUARANTINE_MAX rows are held,
+// or the request's key has its share; negative errno.
 int quarantine_put(struct tick *tick, const uint8_t key[static BLOCK_ID_HASH_BYTES],
                    uint64_t customer, const uint8_t *event, size_t size,
-                   const Touchbus__Event *open, const char *producer, const char *detail);
+                   const Touchbus__Event *open, const struct request *request, const char *detail);
 int quarantine_load(struct tick *tick); // counts the rows, at start

@@ -9,6 +9,7 @@ from harness import wait_for  # certificates has set the path
 
 CONNECTIONS_MAX, SUBSCRIPTIONS_MAX = 64, 64  # broker/guard.h, broker/access.h
 PRODUCERS_MAX, REPORTS_MAX = 512, 32  # broker/bounds.h, broker/query/registry.h
+QUARANTINE_MAX, LATE_MAX, BATCH, QUARANTINED = 100000, 1000, 2048, 2  # broker/bounds.h
 QUESTIONS = 300  # more than are answered at a time: broker/query/verbs.h
 HELLO = b"\x08\x01\x10\x07"
 
@@ -97,11 +98,27 @@ def test_connectors_that_report_by_one_key_are_bounded(house):
     assert house.query("other", "connector.report", name="other", **report).code == 0
 
 
+def test_the_quarantine_is_not_one_keys(house):
+    """What one key floods it with takes one half; another's malformed event does not hold up what comes behind it."""
+    line, codes, number = house.publisher("many"), [], 0
+    while BUSY not in codes:
+        assert number < QUARANTINE_MAX, "it is full"
+        reply = line.ask([make(pb, f"q-{number + n}", "order.placed", {"order_id": "o"}, source="many") for n in range(BATCH)])
+        codes += [outcome.code for outcome in reply.outcomes if outcome.code == QUARANTINED or "quarantine" in outcome.detail]
+        number += BATCH
+    assert QUARANTINE_MAX / 2 <= codes.count(QUARANTINED) <= QUARANTINE_MAX / 2 + LATE_MAX, codes.count(QUARANTINED)
+    line.close()
+    broken = make(pb, "q-other", "order.placed", {"order_id": "o"}, source="other")
+    reply = house.publisher("other", "other.q", 1).ask([broken, make(pb, "q-behind", source="other")], number=1)
+    assert [outcome.code for outcome in reply.outcomes] == [QUARANTINED] and reply.expected == 3, reply
+
+
 def main():
     with KeyHouse(many="connector", other="connector", boss="admin") as house:
         house.start_keyed()
         for test in (test_producers_of_one_key_are_bounded, test_connectors_that_report_by_one_key_are_bounded,
-                     test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart, test_questions_that_wait_are_bounded):
+                     test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart, test_the_quarantine_is_not_one_keys,
+                     test_questions_that_wait_are_bounded):
             test(house)
             print(test.__name__, flush=True)
         assert house.broker.stop() == 0
