@@ -23,6 +23,7 @@ enum { COPY_BYTES = 1 << 16, SEEN_SLOTS = 1 << 16 };
 
 struct row {
     uint64_t offset, size;
+    uint64_t hash; // of its bytes
     bool goes;
 };
 
@@ -89,7 +90,7 @@ static int collect(struct purge *purge, struct names *names, size_t row) {
 
 // ---- rows
 
-static int note(struct purge *purge, uint64_t offset, uint64_t size) {
+static int note(struct purge *purge, uint64_t offset, const char *line, uint64_t size) {
     if (purge->n_rows == purge->n_allocated) {
         size_t wanted = purge->n_allocated == 0 ? 64 : 2 * purge->n_allocated;
         struct row *rows = reallocarray(purge->rows, wanted, sizeof(*rows));
@@ -99,7 +100,8 @@ static int note(struct purge *purge, uint64_t offset, uint64_t size) {
         purge->rows = rows;
         purge->n_allocated = wanted;
     }
-    purge->rows[purge->n_rows++] = (struct row){.offset = offset, .size = size};
+    purge->rows[purge->n_rows++] =
+        (struct row){.offset = offset, .size = size, .hash = XXH3_64bits(line, size)};
     return 0;
 }
 
@@ -139,7 +141,7 @@ static int look_through(struct purge *purge, int fd, uint64_t from, uint64_t end
             r = ferror(file) ? -EIO : 0;
             break;
         }
-        r = note(purge, from, (uint64_t)size);
+        r = note(purge, from, line, (uint64_t)size);
         r = r == 0 ? look_at(purge, line, (size_t)size) : r;
         from += (uint64_t)size;
     }
@@ -194,13 +196,31 @@ static int rewrite(struct quarantine *quarantine, const struct purge *purge, uin
     return 0;
 }
 
+// Whether the rows that go are still where they were looked at: an operator may have emptied the
+// file meanwhile, and others' rows come since. 0; -EAGAIN; another negative errno. Held.
+static int check_rows(const struct quarantine *quarantine, const struct purge *purge) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < purge->n_rows; i++) {
+        const struct row *row = &purge->rows[i];
+        if (!row->goes) {
+            continue;
+        }
+        _cleanup_free_ char *line = malloc(row->size);
+        r = line == NULL ? -ENOMEM : files_pread(quarantine->fd, line, row->size, row->offset);
+        if (r == 0 && XXH3_64bits(line, row->size) != row->hash) {
+            r = -EAGAIN;
+        }
+    }
+    return r;
+}
+
 // Writes the file without the rows that go. end: up to where it was looked through.
 static int remove_rows(struct quarantine *quarantine, const struct purge *purge, uint64_t end) {
     uint64_t size = 0;
     int r = quarantine_hold(quarantine, &size);
     if (r == 0) {
-        // An operator emptied it meanwhile: look again.
-        r = size < end ? -EAGAIN : rewrite(quarantine, purge, size);
+        r = size < end ? -EAGAIN : check_rows(quarantine, purge); // else look again
+        r = r == 0 ? rewrite(quarantine, purge, size) : r;
         quarantine_release(quarantine);
     }
     return r;

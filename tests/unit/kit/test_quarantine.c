@@ -26,6 +26,7 @@ struct fixture {
     const char *kind, *value; // of the person who was erased
     int fail, n_asked;
     struct quarantine *add_meanwhile;
+    bool empty_meanwhile; // before that
 };
 
 static int setup(void **state) {
@@ -67,6 +68,10 @@ static int ask(void *user, const struct kit_identity *identities, size_t n, bool
     for (size_t i = 0; i < n; i++) {
         ret[i] = strcmp(identities[i].kind, fixture->kind) == 0 &&
                  strcmp(identities[i].value, fixture->value) == 0;
+    }
+    if (fixture->empty_meanwhile) {
+        assert_int_equal(quarantine_command("drop", fixture->folder, "."), 0);
+        fixture->empty_meanwhile = false;
     }
     if (fixture->add_meanwhile != NULL) {
         put(fixture->add_meanwhile, "meanwhile", "x", 1);
@@ -186,6 +191,18 @@ static void test_what_is_put_aside_meanwhile_stays(void **state) {
     assert_string_equal(ids(fixture), "meanwhile ");
 }
 
+static void test_rows_in_the_place_of_those_that_were_looked_at_stay(void **state) {
+    struct fixture *fixture = *state;
+    uint64_t unchecked;
+    put_text(fixture, "a", "anonymous");
+    fixture->empty_meanwhile = true;
+    fixture->add_meanwhile = fixture->quarantine; // a longer row, where the other one was
+    assert_int_equal(purge(fixture, "user_id", "anonymous", &unchecked), -EAGAIN);
+    assert_string_equal(ids(fixture), "meanwhile ");
+    assert_int_equal(purge(fixture, "user_id", "anonymous", &unchecked), 0);
+    assert_string_equal(ids(fixture), "meanwhile ");
+}
+
 static void test_a_second_look_begins_where_the_first_one_ended(void **state) {
     struct fixture *fixture = *state;
     uint64_t from = 0, unchecked;
@@ -239,6 +256,7 @@ int main(void) {
         RULE(test_what_names_nobody_is_counted_and_stays),
         RULE(test_a_question_without_an_answer_changes_nothing),
         RULE(test_what_is_put_aside_meanwhile_stays),
+        RULE(test_rows_in_the_place_of_those_that_were_looked_at_stay),
         RULE(test_a_second_look_begins_where_the_first_one_ended),
         RULE(test_many_rows_take_few_questions),
         RULE(test_an_operator_empties_it_beside_the_connector),
