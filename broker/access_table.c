@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "broker/access_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 enum { KEY_SHOWN_CHARS = 8 }; // of a public key in logs and events
 
@@ -33,6 +35,21 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*one)->name, (*other)->name);
 }
 
+// Who may write here lets anybody in, with any role. 0; a negative errno with a line in why.
+static int check_writers(const char *path, char *why, size_t why_size) {
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        int error = errno;
+        snprintf(why, why_size, "--clients: %s: %s", path, strerror(error));
+        return -error;
+    }
+    if (GUARD(clients_mode) && (status.st_mode & S_IWOTH) != 0) {
+        snprintf(why, why_size, "--clients: %s: anybody may write to it: chmod o-w it", path);
+        return -EPERM;
+    }
+    return 0;
+}
+
 static int read_one(const char *folder, const char *file, const struct roles *roles,
                     struct grant *ret, char *why, size_t why_size) {
     _cleanup_free_ char *path = NULL;
@@ -45,6 +62,11 @@ static int read_one(const char *folder, const char *file, const struct roles *ro
     int r = certificate_read(path, &certificate, said);
     if (r != 0) {
         snprintf(why, why_size, "%s", said);
+        return r;
+    }
+    r = check_writers(path, why, why_size);
+    if (r != 0) {
+        certificate_clear(&certificate);
         return r;
     }
     bool is_secret = certificate.secret_key[0] != '\0';
@@ -97,6 +119,10 @@ static int fill(struct access_table *table, const char *folder, struct dirent *c
 int access_table_read(const char *folder, const struct roles *roles, struct access_table **ret,
                       char *why, size_t why_size) {
     struct dirent **files = NULL;
+    int refused = check_writers(folder, why, why_size);
+    if (refused != 0) {
+        return refused;
+    }
     int n = scandir(folder, &files, is_certificate, alphasort);
     if (n < 0) {
         int error = errno;

@@ -293,6 +293,16 @@ static void test_a_certificate_of_no_role_refuses_the_folder(void **state) {
     refuses(*state, -EINVAL, "bad.key", "wizard");
 }
 
+static void test_what_anybody_may_write_to_refuses_the_folder(void **state) {
+    struct fixture *fixture = *state;
+    add(fixture, "good.key", "good", "source");
+    assert_int_equal(chmod(fixture->files[0], 0666), 0);
+    refuses(fixture, -EPERM, "good.key", "anybody may write");
+    assert_int_equal(chmod(fixture->files[0], 0644), 0);
+    assert_int_equal(chmod(fixture->clients, 01777), 0);
+    refuses(fixture, -EPERM, fixture->clients, "anybody may write");
+}
+
 static void test_a_file_that_cannot_be_read_refuses_the_folder(void **state) {
     struct fixture *fixture = *state;
     add(fixture, "good.key", "good", "source");
@@ -427,6 +437,7 @@ int main(void) {
         TEST(test_reading_is_by_field),
         TEST(test_a_quota_is_events_a_second_with_a_second_saved_up),
         TEST(test_a_certificate_of_no_role_refuses_the_folder),
+        TEST(test_what_anybody_may_write_to_refuses_the_folder),
         TEST(test_a_file_that_cannot_be_read_refuses_the_folder),
         TEST(test_one_key_under_two_names_refuses_the_folder),
         TEST(test_two_keys_of_one_name_are_a_rotation),
