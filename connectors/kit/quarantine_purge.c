@@ -83,7 +83,9 @@ static int collect(struct purge *purge, struct names *names, size_t row) {
         purge->names[purge->n_names] = names->list[n_taken++];
         purge->row_of[purge->n_names++] = row;
     }
-    names_free_values(names->list + n_taken, names->n - n_taken);
+    if (n_taken < names->n) {
+        names_free_values(names->list + n_taken, names->n - n_taken);
+    }
     names->n = 0;
     return r;
 }
