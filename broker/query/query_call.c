@@ -127,6 +127,30 @@ static int copy_arguments(struct call *call, const Touchbus__Query *request) {
     return 0;
 }
 
+static uint32_t keep_body(struct call *call, const ProtobufCBinaryData *body,
+                          const char **ret_why) {
+    if (body_check(body->data, body->len, true, ret_why) != 0) {
+        return REASON_BAD_ARGUMENT;
+    }
+    call->packed_body = malloc(body->len);
+    if (call->packed_body == NULL) {
+        return REASON_BUSY;
+    }
+    memcpy(call->packed_body, body->data, body->len);
+    call->packed_body_size = body->len;
+    return REASON_OK;
+}
+
+int call_unpack_body(struct call *call) {
+    int r = call->packed_body_size > 0
+                ? body_to_json(call->packed_body, call->packed_body_size, &call->body)
+                : 0;
+    free(call->packed_body);
+    call->packed_body = NULL;
+    call->packed_body_size = 0;
+    return r;
+}
+
 uint32_t call_new(struct query *query, const void *peer, size_t peer_size,
                   const struct grant *grant, const Touchbus__Query *request,
                   char ret_detail[static DETAIL_BYTES_MAX], struct call **ret) {
@@ -160,11 +184,9 @@ uint32_t call_new(struct query *query, const void *peer, size_t peer_size,
     add_defaults(call);
     set_actor(call);
     const char *why = "";
-    if (code == REASON_OK && request->body.len > 0 &&
-        (body_check(request->body.data, request->body.len, true, &why) != 0 ||
-         body_to_json(request->body.data, request->body.len, &call->body) != 0)) {
+    if (code == REASON_OK && request->body.len > 0) {
+        code = keep_body(call, &request->body, &why);
         snprintf(ret_detail, DETAIL_BYTES_MAX, "body: %s", why);
-        code = REASON_BAD_ARGUMENT;
     }
     if (code != REASON_OK) {
         call_free(call);
@@ -183,6 +205,7 @@ struct call *call_free(struct call *call) {
     }
     json_decref(call->body);
     json_decref(call->answer);
+    free(call->packed_body);
     free(call->texts);
     free(call->unsent);
     free(call->child.line);

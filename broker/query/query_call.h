@@ -45,7 +45,9 @@ struct call {
     size_t n_arguments;
     char *texts;       // the arguments' bytes
     char customer[24]; // one of them, where it was found by a key
-    json_t *body;
+    void *packed_body; // as it came, until the call starts
+    size_t packed_body_size;
+    json_t *body; // many times as large, so only while a verb works with it
     uint32_t code;
     char detail[DETAIL_BYTES_MAX];
     json_t *answer;
@@ -82,6 +84,8 @@ struct call *call_free(struct call *call);
 // Sends a reply without a call. Best effort: a peer that does not read loses it.
 void query_send_refusal(struct query *query, const void *peer, size_t peer_size, uint64_t request,
                         uint32_t code, const char *detail);
+// Makes call_body of what came, when the call starts. 0 or a negative errno.
+int call_unpack_body(struct call *call);
 // Sends the answer that stands in the call; it is ENDING or ENDED then.
 void call_finish(struct call *call);
 // Goes on with an ENDING call.

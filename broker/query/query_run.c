@@ -233,5 +233,10 @@ void call_start(struct call *call) {
         call_finish(call);
         return;
     }
+    int r = call_unpack_body(call);
+    if (r != 0) {
+        call_judge(call, r);
+        return;
+    }
     starters[call->verb->place](call);
 }

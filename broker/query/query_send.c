@@ -117,6 +117,8 @@ void call_end(struct call *call) {
 }
 
 void call_finish(struct call *call) {
+    json_decref(call->body); // the answer may wait for a slow peer
+    call->body = NULL;
     call->state = CALL_ENDING;
     call_end(call);
 }

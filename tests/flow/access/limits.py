@@ -10,6 +10,7 @@ from harness import wait_for  # certificates has set the path
 CONNECTIONS_MAX, SUBSCRIPTIONS_MAX = 64, 64  # broker/guard.h, broker/access.h
 PRODUCERS_MAX, REPORTS_MAX = 512, 32  # broker/bounds.h, broker/query/registry.h
 QUARANTINE_MAX, LATE_MAX, BATCH, QUARANTINED = 100000, 1000, 2048, 2  # broker/bounds.h
+QUESTIONS_OF_A_KEY, EMPTY_MAPS, GROWTH_MIB_MAX, BAD_CURSOR = 64, 65000, 200, 105
 QUESTIONS = 300  # more than are answered at a time: broker/query/verbs.h
 HELLO = b"\x08\x01\x10\x07"
 
@@ -98,6 +99,24 @@ def test_connectors_that_report_by_one_key_are_bounded(house):
     assert house.query("other", "connector.report", name="other", **report).code == 0
 
 
+def memory_mib(house):
+    """The broker's resident memory at its highest."""
+    with open(f"/proc/{house.broker.pid}/status", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+
+
+def test_a_question_that_waits_takes_what_it_has_on_the_wire(house):
+    """Unpacked a body may take two hundred times as much."""
+    line = Line(house.port + 2, pb.Answer, house.of("many"))
+    before, asked = memory_mib(house), QUESTIONS_OF_A_KEY - 4
+    body = b"\x81\xa1a\xdd" + EMPTY_MAPS.to_bytes(4, "big") + b"\x80" * EMPTY_MAPS
+    for number in range(asked):
+        line.send(pb.Query(request=number + 1, verb="customer.tombstoned", min_sequence=1 << 40, body=body))
+    assert {line.receive().code for _ in range(asked)} == {BAD_CURSOR}  # after a second
+    assert memory_mib(house) - before < GROWTH_MIB_MAX, (before, memory_mib(house))
+    line.close()
+
+
 def test_the_quarantine_is_not_one_keys(house):
     """What one key floods it with takes one half; another's malformed event does not hold up what comes behind it."""
     line, codes, number = house.publisher("many"), [], 0
@@ -116,8 +135,9 @@ def test_the_quarantine_is_not_one_keys(house):
 def main():
     with KeyHouse(many="connector", other="connector", boss="admin") as house:
         house.start_keyed()
-        for test in (test_producers_of_one_key_are_bounded, test_connectors_that_report_by_one_key_are_bounded,
-                     test_connections_beyond_the_bound_are_cut, test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart, test_the_quarantine_is_not_one_keys,
+        for test in (test_a_question_that_waits_takes_what_it_has_on_the_wire, test_producers_of_one_key_are_bounded,
+                     test_connectors_that_report_by_one_key_are_bounded, test_connections_beyond_the_bound_are_cut,
+                     test_subscriptions_beyond_the_bound_are_refused_also_after_a_restart, test_the_quarantine_is_not_one_keys,
                      test_questions_that_wait_are_bounded):
             test(house)
             print(test.__name__, flush=True)
