@@ -56,6 +56,12 @@ def test_sandbox_is_ok(units):
         assert verdict in ("OK", "SAFE", "PERFECT") and float(exposure) <= EXPOSURE_MAX, printed
 
 
+def test_a_crash_is_followed_by_a_start_however_many_there_were(units):
+    for unit in units:
+        said = settings(unit)
+        assert (said["Restart"], said["StartLimitIntervalSec"]) == (["on-failure"], ["0"]), unit
+
+
 # ---- what the units forbid is nothing that the programs do
 
 def settings(unit):
@@ -192,6 +198,7 @@ def main():
         units = installed_units(prefix)
         test_units_are_well_formed(units)
         test_sandbox_is_ok(units)
+        test_a_crash_is_followed_by_a_start_however_many_there_were(units)
         test_daemons_say_when_they_are_ready()
         if shutil.which("strace") and not sanitized():
             test_sandbox_allows_what_is_done(units)
