@@ -107,8 +107,9 @@ static uint64_t next_customer(const struct keys *keys, uint64_t *customers_last)
     return *customers_last;
 }
 
-static bool names_erased(struct arena *arena, const struct resolution *resolution,
-                         const Touchbus__Identity *identity) {
+// The value as it is compared, of an identity that is an erased person's; else NULL.
+static const char *names_erased(struct arena *arena, const struct resolution *resolution,
+                                const Touchbus__Identity *identity) {
     const char *value = NULL;
     for (size_t i = 0; i < resolution->n_candidates; i++) {
         const struct candidate *candidate = &resolution->candidates[i];
@@ -117,10 +118,15 @@ static bool names_erased(struct arena *arena, const struct resolution *resolutio
         }
         value = value != NULL ? value : normalise_value(identity->kind, identity->value, arena);
         if (value != NULL && strcmp(candidate->value, value) == 0) {
-            return true;
+            return value;
         }
     }
-    return false;
+    return NULL;
+}
+
+// However it is written.
+static bool holds(const char *text, const char *value) {
+    return strcasestr(text, value) != NULL;
 }
 
 // What stands for an erased person in an event of somebody else goes, the subject too where it is
@@ -130,9 +136,10 @@ static void drop_erased(struct arena *arena, Touchbus__Event *event,
     size_t n = 0;
     for (size_t i = 0; i < event->n_identities; i++) {
         Touchbus__Identity *identity = event->identities[i];
-        if (!names_erased(arena, resolution, identity)) {
+        const char *value = names_erased(arena, resolution, identity);
+        if (value == NULL) {
             event->identities[n++] = identity;
-        } else if (strstr(event->subject, identity->value) != NULL) {
+        } else if (holds(event->subject, identity->value) || holds(event->subject, value)) {
             event->subject = (char *)(uintptr_t) "";
         }
     }

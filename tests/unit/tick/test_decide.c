@@ -419,6 +419,15 @@ static void test_an_event_of_somebody_living_loses_what_names_the_erased(void **
     assert_string_equal(event->subject, "");
     assert_int_equal(event->n_keys, 1);
     assert_int_equal(scene.decision.n_follow_ups, 0); // no merge to refuse
+    static const char *const subjects[] = {"ana@klant.example", "mailto:Ana@Klant.Example"};
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) { // written otherwise
+        event = support_event(arena, "page.viewed", "1", "{\"url\": \"/\"}");
+        event->subject = arena_strdup(arena, subjects[i]);
+        support_identify(arena, event, "email", "ANA@klant.example");
+        support_identify(arena, event, "user_id", "u-2");
+        play(&scene, event);
+        assert_string_equal(event->subject, "");
+    }
     scene_close(&scene);
 }
 
