@@ -44,8 +44,10 @@ static int move_others(const char *from, const char *to) {
     }
     int r = 0;
     const struct dirent *entry = NULL;
-    for (int n = 0; r == 0 && n < ENTRIES_MAX && (entry = readdir(list)) != NULL; n++) {
-        r = is_brokers(entry->d_name) ? 0 : move_entry(from, to, entry->d_name);
+    for (int n = 0; r == 0 && (entry = readdir(list)) != NULL; n++) {
+        r = n == ENTRIES_MAX            ? -E2BIG
+            : is_brokers(entry->d_name) ? 0
+                                        : move_entry(from, to, entry->d_name);
     }
     closedir(list);
     return r;

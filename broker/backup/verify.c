@@ -369,8 +369,19 @@ static void check_keys_files(struct verify *verify, const char *dir, bool needed
     json_decref(manifest);
 }
 
+// A folder of a name that nobody can guess in a place that others may write to.
+static int make_scratch(const char *scratch, char parent[static PATH_MAX],
+                        char ret_dir[static PATH_MAX]) {
+    int n = snprintf(parent, PATH_MAX, "%s/touchbus-verify-XXXXXX", scratch);
+    if (n < 0 || n + (int)sizeof("/view") > PATH_MAX || mkdtemp(parent) == NULL) {
+        return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : -errno;
+    }
+    mempcpy(mempcpy(ret_dir, parent, (size_t)n), "/view", sizeof("/view"));
+    return 0;
+}
+
 int backup_verify(const char *dir, const char *keys, const char *scratch, FILE *out) {
-    char scratch_dir[PATH_MAX];
+    char scratch_dir[PATH_MAX], scratch_parent[PATH_MAX];
     struct verify verify = {.dir = dir,
                             .keys_dir = keys,
                             .scratch = scratch_dir,
@@ -378,10 +389,16 @@ int backup_verify(const char *dir, const char *keys, const char *scratch, FILE *
                             .compared = "not compared: it takes the keys"};
     json_t *manifest = NULL;
     const char *why = "";
-    snprintf(scratch_dir, sizeof(scratch_dir), "%s/touchbus-verify-%ld", scratch, (long)getpid());
+    int r = make_scratch(scratch, scratch_parent, scratch_dir);
+    if (r != 0) {
+        problem(&verify, scratch, strerror(-r));
+        conclude(&verify);
+        return EXIT_NO;
+    }
     if (manifest_read(dir, &manifest, &why) != 0) {
         problem(&verify, dir, why);
         conclude(&verify);
+        rmdir(scratch_parent);
         return EXIT_NO;
     }
     verify.manifest = manifest;
@@ -399,5 +416,6 @@ int backup_verify(const char *dir, const char *keys, const char *scratch, FILE *
         remove_locks(dir);
     }
     json_decref(manifest);
+    rmdir(scratch_parent);
     return verify.n_problems == 0 ? EXIT_SOUND : EXIT_NO;
 }
