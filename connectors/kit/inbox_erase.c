@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an inbox no longer keeps in done and failed. Which file speaks of somebody is told by its
-// bytes, whatever its format: an id as a word of its own.
+// bytes, whatever its format: an id as a word of its own; one that is nothing but digits, as a
+// quantity is too, as a whole value between quotes or tags.
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -20,16 +21,26 @@
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
+static bool is_number(const char *text) {
+    return text[strspn(text, "0123456789")] == '\0';
+}
+
 static bool is_word(const char *begin, const char *at, size_t size, const char *end) {
     return (at == begin || !isalnum((unsigned char)at[-1])) &&
            (at + size == end || !isalnum((unsigned char)at[size]));
 }
 
+static bool is_value(const char *begin, const char *at, size_t size, const char *end) {
+    return at > begin && strchr("\"'>", at[-1]) != NULL && at + size < end &&
+           strchr("\"'<", at[size]) != NULL;
+}
+
 static bool speaks_of(const char *bytes, size_t size, const char *text) {
     size_t length = strlen(text);
+    bool whole = is_number(text);
     const char *at = bytes, *end = bytes + size;
     while (length > 0 && (at = memmem(at, (size_t)(end - at), text, length)) != NULL) {
-        if (is_word(bytes, at, length, end)) {
+        if (whole ? is_value(bytes, at, length, end) : is_word(bytes, at, length, end)) {
             return true;
         }
         at++;
@@ -55,7 +66,7 @@ static int judge(int folder_fd, const char *name, const char *const *texts, size
     }
     bool found = false;
     for (size_t i = 0; i < n_texts && !found; i++) {
-        found = speaks_of(name, strlen(name), texts[i]) ||
+        found = (!is_number(texts[i]) && speaks_of(name, strlen(name), texts[i])) ||
                 (bytes != NULL && speaks_of(bytes, size, texts[i]));
     }
     if (bytes != NULL) {

@@ -195,6 +195,22 @@ static void test_erasing_takes_what_speaks_of_an_order_as_a_word(void **state) {
     assert_int_equal(n_of(fixture->folders.failed_fd), 1); // the reason
 }
 
+static void test_erasing_an_order_that_is_a_number_spares_quantities(void **state) {
+    struct fixture *fixture = *state;
+    static const char *const texts[] = {"1"};
+    static const char *const files[][2] = {{"a.json", "{\"order_id\":\"1\"}"},
+                                           {"b.xml", "<ID>1</ID>"},
+                                           {"c.json", "{\"order_id\":\"o-7\",\"quantity\":1}"},
+                                           {"d.json", "{\"order_id\":\"1-7\", \"lines\":[1, 1]}"},
+                                           {"e 1.json", "{}"}};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        drop(fixture, files[i][0], files[i][1], true);
+        assert_int_equal(inbox_folders_done(&fixture->folders, files[i][0], "hash"), 0);
+    }
+    assert_int_equal(inbox_folders_erase(&fixture->folders, texts, 1), 0);
+    assert_int_equal(n_of(fixture->folders.done_fd), 3);
+}
+
 static void test_old_reports_leave_done(void **state) {
     struct fixture *fixture = *state;
     drop(fixture, "old.json", "{}", true);
@@ -216,6 +232,7 @@ int main(void) {
         TEST(test_done_overwrites_no_other_file),
         TEST(test_failed_has_its_reason_beside_it),
         TEST(test_erasing_takes_what_speaks_of_an_order_as_a_word),
+        TEST(test_erasing_an_order_that_is_a_number_spares_quantities),
         TEST(test_old_reports_leave_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
