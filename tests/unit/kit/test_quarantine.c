@@ -2,9 +2,7 @@
 // The rules of what is put aside: rows of erased persons go, whatever format their item has, others
 // stay as they are, nothing is changed by a question without an answer, and an operator may empty
 // it beside the running connector.
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,9 +17,10 @@
 #include "connectors/kit/quarantine.h"
 #include "schemas/base/base64.h"
 #include "schemas/base/cleanup.h"
+#include "tests/unit/scratch.h"
 
 struct fixture {
-    char folder[64];
+    char folder[SCRATCH_PATH_BYTES];
     struct quarantine *quarantine;
     const char *kind, *value; // of the person who was erased
     int fail, n_asked;
@@ -31,8 +30,7 @@ struct fixture {
 
 static int setup(void **state) {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/touchbus-quarantine-XXXXXX");
-    assert_non_null(mkdtemp(fixture->folder));
+    scratch_make(fixture->folder);
     assert_int_equal(quarantine_open(fixture->folder, &fixture->quarantine), 0);
     *state = fixture;
     return 0;
@@ -41,12 +39,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct fixture *fixture = *state;
     quarantine_close(fixture->quarantine);
-    DIR *folder = opendir(fixture->folder);
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        unlinkat(dirfd(folder), entry->d_name, 0);
-    }
-    closedir(folder);
-    rmdir(fixture->folder);
+    scratch_remove(fixture->folder);
     free(fixture);
     return 0;
 }

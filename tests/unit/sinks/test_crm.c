@@ -16,18 +16,18 @@
 #include <sqlite3.h>
 
 #include "connectors/crm/store.h"
+#include "tests/unit/scratch.h"
 
 static const uint8_t log_a[STORE_INCARNATION_BYTES] = {0xaa}, log_b[] = {0xbb, [15] = 1};
 
 struct fixture {
-    char folder[64], path[96];
+    char folder[SCRATCH_PATH_BYTES], path[96];
     struct store *store;
 };
 
 static int setup(void **state) {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/touchbus-crm-XXXXXX");
-    assert_non_null(mkdtemp(fixture->folder));
+    scratch_make(fixture->folder);
     snprintf(fixture->path, sizeof(fixture->path), "%s/crm.sqlite", fixture->folder);
     assert_int_equal(store_open(fixture->path, &fixture->store), 0);
     *state = fixture;
@@ -37,12 +37,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct fixture *fixture = *state;
     store_close(fixture->store);
-    DIR *folder = opendir(fixture->folder);
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        unlinkat(dirfd(folder), entry->d_name, 0);
-    }
-    closedir(folder);
-    rmdir(fixture->folder);
+    scratch_remove(fixture->folder);
     free(fixture);
     return 0;
 }
