@@ -9,11 +9,11 @@ enum {
     BLOCK_BYTES_MAX = 8 << 20,
     TICK_ARENA_BYTES_MAX = 64 << 20,
     // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
-    TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 5,
+    TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 9,
     TICK_JOBS_MAX = 1024,             // jobs of other threads in one tick
     FOLD_ARENA_BYTES_MAX = 64 << 20,  // decoded customers between two flushes of a fold
     FOLD_RECORD_BYTES_MAX = 48 << 20, // records that one transaction of the view rewrites
-    FOLLOW_UPS_MAX = 4,               // events one event can cause in decide
+    FOLLOW_UPS_MAX = 8,               // events one event can cause in decide
 
     PRODUCERS_MAX = 4096,
     PRODUCERS_OF_A_KEY_MAX = 512, // of them, of one key, used within 7 days

@@ -163,7 +163,8 @@ static bool is_stamped(const Touchbus__Event *event) {
     return event->sequence != 0 || event->received_us != 0 || event->customer != 0 ||
            event->n_lanes != 0 || event->rank != 0 || event->n_keys != 0 ||
            event->n_references != 0 || event->created || event->key_lookups.len != 0 ||
-           event->reference_lookups.len != 0 || event->erases || event->redacted;
+           event->reference_lookups.len != 0 || event->erases || event->redacted ||
+           event->survivor != 0 || event->stamp != NULL;
 }
 
 static int check_rules(const Touchbus__Event *event, bool from_client, const char **ret_why) {
@@ -222,9 +223,9 @@ int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const ui
     return 0;
 }
 
-// The rule of touchbus.proto: 1 to 15 and 40 to 49 are open, 16 to 39 sealed.
+// The rule of touchbus.proto: 1 to 15 and 40 to 59 are open, 16 to 39 sealed.
 static bool is_open(uint32_t number) {
-    return number <= 15 || (number >= 40 && number <= 49);
+    return number <= 15 || (number >= 40 && number <= 59);
 }
 
 // Makes a field of a shallow copy as if it had never been set.
@@ -237,6 +238,7 @@ static void clear_field(Touchbus__Event *event, const ProtobufCFieldDescriptor *
         [PROTOBUF_C_TYPE_BOOL] = sizeof(protobuf_c_boolean),
         [PROTOBUF_C_TYPE_ENUM] = sizeof(uint32_t),
         [PROTOBUF_C_TYPE_BYTES] = sizeof(ProtobufCBinaryData),
+        [PROTOBUF_C_TYPE_MESSAGE] = sizeof(void *),
     };
     char *member = (char *)event + field->offset;
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {

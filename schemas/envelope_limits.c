@@ -44,6 +44,15 @@ static const struct field_limit extension_fields[] = {
     [1] = BYTES(name, NAME_BYTES_MAX),
     [2] = BYTES(text, EXTENSION_TEXT_BYTES_MAX),
 };
+static const struct field_limit stamp_fields[] = {
+    [4] = COUNT(vetoes, STAMP_LEAVES_MAX),  [10] = COUNT(timers, STAMP_TIMERS_MAX),
+    [12] = BYTES(tier, NAME_BYTES_MAX),     [13] = BYTES(phase, NAME_BYTES_MAX),
+    [20] = COUNT(scores, STAMP_SCORES_MAX),
+};
+static const struct field_limit score_fields[] = {
+    [2] = BYTES(channel, NAME_BYTES_MAX),
+    [3] = BYTES(tier, NAME_BYTES_MAX),
+};
 static const struct field_limit publish_request_fields[] = {
     [3] = BYTES(producer, NAME_BYTES_MAX),
     [6] = BOTH(events, FRAME_BYTES_MAX, REQUEST_EVENTS_MAX),
@@ -55,6 +64,7 @@ static const struct field_limit publish_reply_fields[] = {
 };
 static const struct field_limit outcome_fields[] = {
     [3] = BYTES(detail, DETAIL_BYTES_MAX),
+    [4] = BYTES(verdict, VERDICT_BYTES_MAX),
 };
 static const struct field_limit filter_fields[] = {
     [1] = BOTH(types, ID_BYTES_MAX, FILTER_PATTERNS_MAX),
@@ -104,6 +114,8 @@ static const struct message_limits rows[] = {
     ROW(identity, identity_fields),
     ROW(extension, extension_fields),
     ROW(reference, reference_fields),
+    ROW(stamp, stamp_fields),
+    ROW(score, score_fields),
     ROW(publish_request, publish_request_fields),
     ROW(publish_reply, publish_reply_fields),
     ROW(outcome, outcome_fields),

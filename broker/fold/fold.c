@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of what each type changes, and the path every event takes. Events of nobody change
-// nothing here, nor does anything that comes for a customer who was erased. An event whose data is
-// not what its type promises changes what can be read of it.
+// The table of what each type changes, and the path every event takes: what its stamp says (of
+// nobody's events, too), then the customer's record and items. Nothing that comes for a customer
+// who was erased changes the customer. An event whose data is not what its type promises changes
+// what can be read of it.
 #include "broker/fold/fold.h"
 
 #include <endian.h>
@@ -28,6 +29,21 @@ static const struct fold_row {
     {"return.requested", fold_return_requested},
     {"supply.changed", fold_supply_changed},
 };
+
+// What decide stamped, one file a concern; step->customer is NULL for events of nobody. Tables that
+// are not a customer's own may be changed from the stamp alone: it stands open, so that a rebuild
+// makes the same of events whose sealed half is gone.
+static int (*const STAMPS[])(struct fold_step *step) = {
+    NULL,
+};
+
+static int fold_stamp(struct fold_step *step) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof(STAMPS) / sizeof(STAMPS[0]) && STAMPS[i] != NULL; i++) {
+        r = step->event->stamp == NULL ? 0 : STAMPS[i](step);
+    }
+    return r;
+}
 
 static int compare_row(const void *type, const void *row) {
     return strcmp(type, ((const struct fold_row *)row)->type);
@@ -91,7 +107,7 @@ static int fold_event(struct fold_step *step) {
         return fold_erasure(step);
     }
     if (GUARD(erased_stays_erased) && step->customer->erased_sequence != 0) {
-        return 0;
+        return fold_stamp(step);
     }
     r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
     if (r == 0 && *event->channel != '\0') {
@@ -109,15 +125,13 @@ static int fold_event(struct fold_step *step) {
     r = r != 0 ? r : fold_references(step);
     r = r != 0 ? r : fold_counters(step, type, channel);
     r = r != 0 ? r : fold_timeline(step, type, channel);
+    r = r != 0 ? r : fold_stamp(step);
     const struct fold_row *row =
         bsearch(event->type, FOLD, sizeof(FOLD) / sizeof(FOLD[0]), sizeof(FOLD[0]), compare_row);
     return r != 0 || row == NULL ? r : row->apply(step);
 }
 
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {
-    if (event->customer == 0) {
-        return 0;
-    }
     if (arena_used(fold->arena) > FOLD_ARENA_BYTES_MAX / 4) {
         int r = fold_flush(fold, txn);
         if (r != 0) {
@@ -139,7 +153,7 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
         .event = event,
         .time_us = time_us > latest_us ? latest_us : time_us,
     };
-    return fold_event(&step);
+    return event->customer == 0 ? fold_stamp(&step) : fold_event(&step);
 }
 
 int fold_flush(struct fold *fold, struct view_txn *txn) {

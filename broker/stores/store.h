@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STORE_KEY_BYTES_MAX = 511, STORE_TABLES_MAX = 16, STORE_READERS_MAX = 126 };
+enum { STORE_KEY_BYTES_MAX = 511, STORE_TABLES_MAX = 24, STORE_READERS_MAX = 126 };
 
 struct store;
 struct store_txn;

@@ -21,6 +21,15 @@ enum view_table {
     VIEW_ORDERS,    // customer u64, lookup of the order -> sequence changed u64, Order sealed
     VIEW_QUOTES,    // customer u64, lookup of the quote -> sequence changed u64, Quote sealed
     VIEW_NAMES,     // u32 -> name (1 up; 0 is "other")
+    VIEW_ITEMS,     // customer u64, kind u8, lookup of the id -> sequence changed u64, Item sealed
+    VIEW_SHARED,    // kind u8, lookup of the id -> Item as it is: what belongs to nobody (prices,
+                    // agents)
+    VIEW_LEDGER,    // sequence u64 -> Ledger
+    VIEW_CONTESTED, // lookup of a key -> Contested: who else came with it
+    VIEW_TIMERS,    // customer u64, kind u8, id -> due u64
+    VIEW_DUE,       // due u64, customer u64, kind u8, id -> nothing
+    VIEW_WAITING,   // sequence u64 -> Waiting: live interactions without an agent
+    VIEW_SCORES,    // hour u32, channel u32 (name), tier u32 (name) -> Cell
     VIEW_N_TABLES,
 };
 

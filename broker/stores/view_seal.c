@@ -13,7 +13,7 @@ _Static_assert((int)VIEW_SEAL_OVERHEAD == (int)KEYS_ROW_OVERHEAD, "a row is seal
 
 // Tables with sealed rows, by a letter that stays where their numbers change.
 static const char letters[VIEW_N_TABLES] = {
-    [VIEW_CUSTOMERS] = 'c', [VIEW_ORDERS] = 'o', [VIEW_QUOTES] = 'q'};
+    [VIEW_CUSTOMERS] = 'c', [VIEW_ORDERS] = 'o', [VIEW_QUOTES] = 'q', [VIEW_ITEMS] = 'i'};
 
 void view_use_keys(struct view_txn *txn, struct keys_reader *reader) {
     assert(txn->keys == NULL);

@@ -109,20 +109,21 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
     return r;
 }
 
-static int append_follow_ups(struct tick *tick, const struct decision *decision) {
+// What the event caused, and what that caused in turn, right behind it.
+static int append_follow_ups(struct tick *tick, const struct decide_place *place,
+                             Touchbus__Event *event, struct decision *decision) {
     const uint8_t *secret = keys_hash_secret(tick->broker->keys);
-    for (size_t i = 0; i < decision->n_follow_ups; i++) {
-        Touchbus__Event *event = decision->follow_ups[i];
+    int r = decide_follow(tick->decide, place, event, decision);
+    for (size_t i = 0; r == 0 && i < decision->findings.n_follow_ups; i++) {
+        Touchbus__Event *own = decision->findings.follow_ups[i];
         uint8_t id_hash[BLOCK_ID_HASH_BYTES];
         uint64_t body_hash = 0;
-        dedup_hash_id(secret, event, id_hash);
-        int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
-        r = r != 0 ? r : admit_append(tick, event, id_hash, body_hash);
-        if (r != 0) {
-            return r;
-        }
+        dedup_hash_id(secret, own, id_hash);
+        r = dedup_hash_body(secret, own, tick->arena, &body_hash);
+        r = r != 0 ? r : admit_append(tick, own, id_hash, body_hash);
+        r = r != 0 ? r : decide_follow(tick->decide, place, own, decision);
     }
-    return 0;
+    return r;
 }
 
 static int put_aside(struct tick *tick, const uint8_t *id_hash, uint64_t owner,
@@ -153,20 +154,27 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
         return r;
     }
     struct decision decision;
-    r = decide_event(tick->decide, tick->fold, tick->view, tick->arena, event,
-                     tick->first + tick->n_records, &tick->customers_last, &decision);
-    ret->code = decision.code;
-    ret->detail = decision.detail;
+    struct decide_place place = {tick->fold, tick->view, tick->arena, tick->now_us};
+    r = decide_event(tick->decide, &place, event, tick->first + tick->n_records,
+                     &tick->customers_last, &decision);
+    ret->code = decision.findings.code;
+    ret->detail = decision.findings.detail;
+    ret->verdict = decision.findings.verdict;
     if (r != 0) {
         return r;
     }
-    if (decision.code == REASON_QUARANTINED) {
+    if (ret->code == REASON_QUARANTINED) {
         return request == NULL ? 0 : put_aside(tick, id_hash, decision.owner, event, request, ret);
     }
+    if (ret->code != 0) {
+        return 0;
+    }
     r = admit_append(tick, event, id_hash, body_hash);
+    r = r != 0 ? r : append_follow_ups(tick, &place, event, &decision);
     ret->sequence = event->sequence;
-    ret->customer = event->customer;
-    return r != 0 ? r : append_follow_ups(tick, &decision);
+    ret->customer = event->survivor != 0 ? event->survivor : event->customer;
+    ret->verdict = decision.findings.verdict;
+    return r;
 }
 
 // ---- one request
@@ -296,7 +304,7 @@ static int outcome_add(struct arena *arena, Touchbus__PublishReply *reply, size_
                        const struct outcome *outcome) {
     reply->sequences[index] = outcome->sequence;
     reply->customers[index] = outcome->customer;
-    if (outcome->code == 0) {
+    if (outcome->code == 0 && outcome->verdict.len == 0) {
         return 0;
     }
     if (reply->outcomes == NULL) {
@@ -309,6 +317,7 @@ static int outcome_add(struct arena *arena, Touchbus__PublishReply *reply, size_
     touchbus__outcome__init(row);
     row->index = (uint32_t)index;
     row->code = outcome->code;
+    row->verdict = outcome->verdict;
     row->detail = arena_strdup(arena, outcome->detail);
     reply->outcomes[reply->n_outcomes++] = row;
     return row->detail == NULL ? -ENOMEM : 0;

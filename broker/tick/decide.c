@@ -24,6 +24,7 @@ struct rank_row {
 };
 
 struct decide {
+    const struct policy *policy;
     const struct catalogue *catalogue;
     const uint8_t *secret;
     struct keys *keys; // NULL: nobody was erased
@@ -47,12 +48,14 @@ static int rank_parse(const char *text, struct rank_row *ret) {
     return ret->glob == NULL ? -ENOMEM : 0;
 }
 
-int decide_new(const struct configuration *configuration, const struct catalogue *catalogue,
-               const uint8_t *secret, struct keys *keys, struct decide **ret) {
+int decide_new(const struct configuration *configuration, const struct policy *policy,
+               const struct catalogue *catalogue, const uint8_t *secret, struct keys *keys,
+               struct decide **ret) {
     struct decide *decide = calloc(1, sizeof(*decide));
     if (decide == NULL) {
         return -ENOMEM;
     }
+    decide->policy = policy;
     decide->catalogue = catalogue;
     decide->secret = secret;
     decide->keys = keys;
@@ -141,25 +144,54 @@ int decide_check(const struct decide *decide, struct arena *arena, const Touchbu
     return *ret_detail == NULL ? -ENOMEM : REASON_QUARANTINED;
 }
 
-int decide_event(const struct decide *decide, struct fold *fold, struct view_txn *txn,
-                 struct arena *arena, Touchbus__Event *event, uint64_t sequence,
-                 uint64_t *customers_last, struct decision *ret) {
-    *ret = (struct decision){.detail = ""};
+static struct judging judge(const struct decide *decide, const struct decide_place *place,
+                            Touchbus__Event *event, uint64_t sequence, uint64_t customer,
+                            struct findings *findings) {
+    return (struct judging){
+        .policy = decide->policy,
+        .keys = decide->keys,
+        .secret = decide->secret,
+        .fold = place->fold,
+        .txn = place->txn,
+        .arena = place->arena,
+        .now_us = place->now_us,
+        .event = event,
+        .sequence = sequence,
+        .customer = customer,
+        .findings = findings,
+    };
+}
+
+// Before anything is stamped. *ret->code: 0, or why not.
+static int check(const struct decide *decide, struct arena *arena, struct judging *judging) {
+    struct findings *findings = judging->findings;
+    int r = decide_check(decide, arena, judging->event, &findings->detail);
+    findings->code = r > 0 ? (uint32_t)r : 0;
+    return r < 0 ? r : r > 0 ? 0 : rules_refuse(judging);
+}
+
+int decide_event(const struct decide *decide, const struct decide_place *place,
+                 Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
+                 struct decision *ret) {
+    *ret = (struct decision){.findings.detail = ""};
+    struct arena *arena = place->arena;
     const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     struct resolution resolution;
     int r = resolve_references(type, arena, event);
     r = r != 0 ? r
-               : resolve_find(decide->secret, decide->keys, fold, txn, arena, event, &resolution);
+               : resolve_find(decide->secret, decide->keys, place->fold, place->txn, arena, event,
+                              &resolution);
     if (r != 0) {
         return r;
     }
     ret->owner = resolution.customer;
+    struct judging judging =
+        judge(decide, place, event, sequence, resolution.customer, &ret->findings);
     if (!resolution.erased) {
-        r = decide_check(decide, arena, event, &ret->detail);
-        if (r != 0) {
+        r = check(decide, arena, &judging);
+        if (r != 0 || ret->findings.code != 0) {
             event->n_references = 0; // put aside as it was published
-            ret->code = r > 0 ? (uint32_t)r : 0;
-            return r < 0 ? r : 0;
+            return r;
         }
     } else {
         resolve_redact(event);
@@ -169,12 +201,30 @@ int decide_event(const struct decide *decide, struct fold *fold, struct view_txn
     }
     event->rank = rank_of(decide, event->source);
     if (!resolution.erased) {
-        r = resolve_stamp(decide->keys, fold, txn, arena, event, customers_last, &resolution);
+        r = resolve_stamp(decide->keys, place->fold, place->txn, arena, event, customers_last,
+                          &resolution);
+        judging.customer = event->customer;
+        r = r != 0 ? r : rules_stamp(&judging);
     }
     r = r != 0 ? r : stamp_lane(decide, arena, event);
     if (r == 0 && resolution.n_owners > 1) {
-        r = resolve_refusal(arena, event, sequence, &resolution, &ret->follow_ups[0]);
-        ret->n_follow_ups = r == 0;
+        r = resolve_refusal(arena, event, sequence, &resolution, &ret->findings.follow_ups[0]);
+        ret->findings.n_follow_ups = r == 0;
+    }
+    return r;
+}
+
+int decide_follow(const struct decide *decide, const struct decide_place *place,
+                  Touchbus__Event *event, struct decision *decision) {
+    struct findings *findings = &decision->findings;
+    size_t n = findings->n_follow_ups;
+    struct judging judging =
+        judge(decide, place, event, event->sequence, event->customer, findings);
+    int r = event->redacted ? 0 : rules_follow(&judging);
+    for (size_t i = n; r == 0 && i < findings->n_follow_ups; i++) {
+        Touchbus__Event *own = findings->follow_ups[i];
+        own->rank = RANK_SYSTEM;
+        r = own->n_lanes == 0 ? stamp_lane(decide, place->arena, own) : 0;
     }
     return r;
 }

@@ -6,9 +6,10 @@
 
 #include <stdint.h>
 
-#include "broker/bounds.h"
 #include "broker/configuration.h"
 #include "broker/fold/fold.h"
+#include "broker/policy/policy.h"
+#include "broker/rules/rules.h"
 #include "broker/stores/keys.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
@@ -17,28 +18,39 @@
 
 struct decide;
 
-// What decide found beside what stands in the event.
+// What decide found beside what stands in the event. findings.code REASON_QUARANTINED: its detail
+// says why, nothing was stamped; another code: refused by a rule, nothing was stamped either.
 struct decision {
-    uint32_t code;      // 0 accepted; REASON_QUARANTINED: detail says why, nothing was stamped
-    const char *detail; // in the arena
-    uint64_t owner;     // the customer that it leads to, also where it is put aside; 0: none
-    size_t n_follow_ups;
-    Touchbus__Event *follow_ups[FOLLOW_UPS_MAX]; // stamped but for sequence, receipt and cause
+    struct findings findings;
+    uint64_t owner; // the customer that it leads to, also where it is put aside; 0: none
 };
 
-// Borrows configuration, catalogue, secret (16 bytes, for lookups and lanes) and keys (asked who
-// was erased; NULL: nobody) for its life. -EINVAL after one log line where a --rank is malformed.
-int decide_new(const struct configuration *configuration, const struct catalogue *catalogue,
-               const uint8_t *secret, struct keys *keys, struct decide **ret);
+// Where an event is judged: the tick's transaction and its time.
+struct decide_place {
+    struct fold *fold; // asked what it holds, changed by fold_flush alone
+    struct view_txn *txn;
+    struct arena *arena;
+    int64_t now_us; // receipt of the events
+};
+
+// Borrows configuration, policy, catalogue, secret (16 bytes, for lookups and lanes) and keys
+// (asked who was erased; NULL: nobody) for its life. -EINVAL after one log line where a --rank is
+// malformed.
+int decide_new(const struct configuration *configuration, const struct policy *policy,
+               const struct catalogue *catalogue, const uint8_t *secret, struct keys *keys,
+               struct decide **ret);
 struct decide *decide_free(struct decide *decide); // takes NULL; returns NULL
 
-// event is as published, in the arena, and is changed in place. fold: asked what it holds, never
-// changed. sequence: the one it will get.
+// event is as published, in the arena, and is changed in place. sequence: the one it will get.
 // *customers_last: the last customer number given; raised by one where the event makes a customer.
 // 0, or a negative errno.
-int decide_event(const struct decide *decide, struct fold *fold, struct view_txn *txn,
-                 struct arena *arena, Touchbus__Event *event, uint64_t sequence,
-                 uint64_t *customers_last, struct decision *ret);
+int decide_event(const struct decide *decide, const struct decide_place *place,
+                 Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
+                 struct decision *ret);
+// After the event, one of its own or one of decision's follow-ups, was folded: adds the follow-ups
+// that it causes to decision, with rank and lanes. 0, or a negative errno.
+int decide_follow(const struct decide *decide, const struct decide_place *place,
+                  Touchbus__Event *event, struct decision *decision);
 // The schema alone: 0; REASON_QUARANTINED with *ret_detail in the arena; -ENOMEM.
 int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
                  const char **ret_detail);

@@ -257,7 +257,7 @@ static int load(struct tick *tick) {
     r = r != 0 ? r : load_ids(tick);
     r = r != 0 ? r : load_fold(tick);
     r = r != 0 ? r
-               : decide_new(&broker->configuration, broker->catalogue,
+               : decide_new(&broker->configuration, NULL, broker->catalogue,
                             keys_hash_secret(broker->keys), broker->keys, &tick->decide);
     r = r != 0 ? r : erase_load(tick);
     return r;

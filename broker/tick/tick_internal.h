@@ -31,6 +31,7 @@ struct outcome {
     uint32_t code;
     uint64_t sequence, customer;
     const char *detail;
+    ProtobufCBinaryData verdict; // for the ack, in the arena; empty: none
 };
 
 struct tick {

@@ -57,7 +57,7 @@ static void world_open(void) {
     remove_file(path, "lock.mdb");
     REQUIRE(rmdir(path) == 0 && rmdir(dir) == 0);
     secret = keys_hash_secret(world.keys);
-    REQUIRE(decide_new(&configuration, world.catalogue, secret, NULL, &world.decide) == 0);
+    REQUIRE(decide_new(&configuration, NULL, world.catalogue, secret, NULL, &world.decide) == 0);
 }
 
 static void view_anew(void) {
@@ -76,10 +76,12 @@ static void take_event(Touchbus__Event *event) {
     REQUIRE(dedup_hash_body(secret, event, world.arena, &body_hash) == 0);
     struct decision decision;
     uint64_t customers = world.customers_last;
-    REQUIRE(decide_event(world.decide, world.fold, world.txn, world.arena, event,
-                         world.sequence + 1, &world.customers_last, &decision) == 0);
-    REQUIRE(decision.code == 0 || world.customers_last == customers);
-    if (decision.code != 0) {
+    struct findings *findings = &decision.findings;
+    struct decide_place place = {world.fold, world.txn, world.arena, 1};
+    REQUIRE(decide_event(world.decide, &place, event, world.sequence + 1, &world.customers_last,
+                         &decision) == 0);
+    REQUIRE(findings->code == 0 || world.customers_last == customers);
+    if (findings->code != 0) {
         return;
     }
     event->sequence = ++world.sequence;
@@ -91,9 +93,11 @@ static void take_event(Touchbus__Event *event) {
     REQUIRE(envelope_pack_sealed(event, world.arena, &sealed, &sealed_size) == 0);
     REQUIRE(open_size + sealed_size <= STORED_EVENT_BYTES_MAX);
     REQUIRE(fold_apply(world.fold, world.txn, event) == 0);
-    for (size_t i = 0; i < decision.n_follow_ups; i++) {
-        decision.follow_ups[i]->sequence = ++world.sequence;
-        REQUIRE(fold_apply(world.fold, world.txn, decision.follow_ups[i]) == 0);
+    REQUIRE(decide_follow(world.decide, &place, event, &decision) == 0);
+    for (size_t i = 0; i < findings->n_follow_ups; i++) {
+        findings->follow_ups[i]->sequence = ++world.sequence;
+        REQUIRE(fold_apply(world.fold, world.txn, findings->follow_ups[i]) == 0);
+        REQUIRE(decide_follow(world.decide, &place, findings->follow_ups[i], &decision) == 0);
     }
 }
 

@@ -35,9 +35,9 @@ static void scene_open(void **state, struct scene *ret) {
     support_begin(ret->fixture, ret->fixture->view, &ret->fixture->txn);
     const uint8_t *secret = keys_hash_secret(ret->fixture->keys);
     assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
-    assert_int_equal(
-        decide_new(&ret->configuration, ret->catalogue, secret, ret->fixture->keys, &ret->decide),
-        0);
+    assert_int_equal(decide_new(&ret->configuration, NULL, ret->catalogue, secret,
+                                ret->fixture->keys, &ret->decide),
+                     0);
     assert_int_equal(fold_new(ret->fixture->txn, &ret->fold), 0);
 }
 
@@ -49,12 +49,12 @@ static void scene_close(struct scene *scene) {
 
 // Decides and folds, as a tick does.
 static void play(struct scene *scene, Touchbus__Event *event) {
+    struct decide_place place = {scene->fold, scene->fixture->txn, scene->fixture->arena, 1000000};
     event->received_us = 1000000;
-    assert_int_equal(decide_event(scene->decide, scene->fold, scene->fixture->txn,
-                                  scene->fixture->arena, event, scene->sequence + 1,
+    assert_int_equal(decide_event(scene->decide, &place, event, scene->sequence + 1,
                                   &scene->customers_last, &scene->decision),
                      0);
-    if (scene->decision.code == 0) {
+    if (scene->decision.findings.code == 0) {
         event->sequence = ++scene->sequence;
         assert_int_equal(fold_apply(scene->fold, scene->fixture->txn, event), 0);
         assert_int_equal(fold_flush(scene->fold, scene->fixture->txn), 0);
@@ -150,8 +150,8 @@ static void test_several_owners_are_not_merged(void **state) {
     play(&scene, event);
     assert_int_equal(event->customer, 2); // the strong key's owner
     assert_int_equal(event->n_keys, 2); // the foreign e-mail stays where it is, the cookie attaches
-    assert_int_equal(scene.decision.n_follow_ups, 1);
-    const Touchbus__Event *refused = scene.decision.follow_ups[0];
+    assert_int_equal(scene.decision.findings.n_follow_ups, 1);
+    const Touchbus__Event *refused = scene.decision.findings.follow_ups[0];
     assert_string_equal(refused->type, "identity.changed");
     assert_int_equal(refused->cause, event->sequence);
     assert_int_equal(refused->customer, 2);
@@ -248,7 +248,7 @@ static void test_the_first_to_name_a_reference_keeps_it(void **state) {
         Touchbus__Event *event = support_event(arena, "case.opened", "1", data);
         support_identify(arena, event, "user_id", i == 0 ? "u-1" : "u-2");
         play(&scene, event);
-        assert_int_equal(scene.decision.code, 0);
+        assert_int_equal(scene.decision.findings.code, 0);
     }
     Touchbus__Event *event = support_event(arena, "x.unknown", "2", NULL);
     event->case_id = arena_strdup(arena, "c-1");
@@ -264,8 +264,8 @@ static void test_a_broken_schema_is_quarantined_and_gives_no_customer_number(voi
     Touchbus__Event *event = support_event(arena, "order.placed", "1", "{\"order_id\": \"o-1\"}");
     support_identify(arena, event, "user_id", "u-1");
     play(&scene, event);
-    assert_int_equal(scene.decision.code, REASON_QUARANTINED);
-    assert_non_null(strstr(scene.decision.detail, "lines"));
+    assert_int_equal(scene.decision.findings.code, REASON_QUARANTINED);
+    assert_non_null(strstr(scene.decision.findings.detail, "lines"));
     assert_int_equal(scene.customers_last, 0);
     scene_close(&scene);
 }
@@ -277,7 +277,7 @@ static void test_unknown_types_are_accepted_whatever_their_data(void **state) {
     Touchbus__Event *event = support_event(arena, "acme.thing", "1", "[1, 2]");
     support_identify(arena, event, "user_id", "u-1");
     play(&scene, event);
-    assert_int_equal(scene.decision.code, 0);
+    assert_int_equal(scene.decision.findings.code, 0);
     assert_int_equal(event->customer, 1);
     scene_close(&scene);
 }
@@ -307,7 +307,7 @@ static void test_a_malformed_rank_is_refused(void **state) {
         char *values[] = {bad[i]};
         struct configuration configuration = {.ranks = {values, 1}};
         struct decide *decide = NULL;
-        assert_int_equal(decide_new(&configuration, NULL, NULL, NULL, &decide), -EINVAL);
+        assert_int_equal(decide_new(&configuration, NULL, NULL, NULL, NULL, &decide), -EINVAL);
     }
 }
 
@@ -342,7 +342,7 @@ static void erase(struct scene *scene, uint64_t customer) {
 }
 
 static void assert_redacted(const struct scene *scene, const Touchbus__Event *event) {
-    assert_int_equal(scene->decision.code, 0);
+    assert_int_equal(scene->decision.findings.code, 0);
     assert_true(event->redacted);
     assert_int_equal(event->customer, 0);
     assert_true(event->lanes[0] >> 63);
@@ -418,7 +418,7 @@ static void test_an_event_of_somebody_living_loses_what_names_the_erased(void **
     assert_string_equal(event->identities[0]->kind, "user_id");
     assert_string_equal(event->subject, "");
     assert_int_equal(event->n_keys, 1);
-    assert_int_equal(scene.decision.n_follow_ups, 0); // no merge to refuse
+    assert_int_equal(scene.decision.findings.n_follow_ups, 0); // no merge to refuse
     static const char *const subjects[] = {"ana@klant.example", "mailto:Ana@Klant.Example"};
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) { // written otherwise
         event = support_event(arena, "page.viewed", "1", "{\"url\": \"/\"}");
@@ -515,7 +515,7 @@ static void test_what_is_put_aside_says_whose_it_is(void **state) {
     Touchbus__Event *event = support_event(arena, "order.placed", "1", "{\"order_id\": \"o-1\"}");
     support_identify(arena, event, "user_id", "u-1");
     play(&scene, event);
-    assert_int_equal(scene.decision.code, REASON_QUARANTINED);
+    assert_int_equal(scene.decision.findings.code, REASON_QUARANTINED);
     assert_int_equal(scene.decision.owner, customer);
     assert_int_equal(event->n_references + event->n_keys + event->customer, 0); // as published
     scene_close(&scene);

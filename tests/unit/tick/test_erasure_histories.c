@@ -124,15 +124,17 @@ static void publish(struct history *history) {
     Touchbus__Event *event = new_event(history);
     struct decision decision;
     uint64_t sequence = log_next(history->log) + history->n_events;
-    assert_int_equal(decide_event(history->decide, history->fold, history->txn, history->arena,
-                                  event, sequence, &history->customers_last, &decision),
-                     0);
-    if (decision.code != 0) {
+    struct decide_place place = {history->fold, history->txn, history->arena,
+                                 (int64_t)sequence * 1000};
+    assert_int_equal(
+        decide_event(history->decide, &place, event, sequence, &history->customers_last, &decision),
+        0);
+    if (decision.findings.code != 0) {
         return; // put aside
     }
     append(history, event);
-    for (size_t i = 0; i < decision.n_follow_ups; i++) {
-        append(history, decision.follow_ups[i]);
+    for (size_t i = 0; i < decision.findings.n_follow_ups; i++) {
+        append(history, decision.findings.follow_ups[i]);
     }
 }
 
@@ -276,7 +278,7 @@ static void open_history(struct history *history, struct fixture *fixture, uint6
     snprintf(path, sizeof(path), "%s/log", fixture->dir);
     assert_int_equal(log_open(path, MAP_BYTES, false, &history->log), 0);
     assert_int_equal(catalogue_load(NULL, &history->catalogue, &error), 0);
-    assert_int_equal(decide_new(&history->configuration, history->catalogue,
+    assert_int_equal(decide_new(&history->configuration, NULL, history->catalogue,
                                 keys_hash_secret(fixture->keys), fixture->keys, &history->decide),
                      0);
     assert_int_equal(keys_reader_new(fixture->keys, &history->sealing), 0);

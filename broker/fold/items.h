@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kinds of items and interests. Their numbers stand in keys of the view: never renumbered.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/stores/lookup.h"
+
+enum item_kind {
+    ITEM_ORDER = 1,        // id: order_id
+    ITEM_QUOTE = 2,        // quote_id
+    ITEM_CASE = 3,         // case_id
+    ITEM_CALL = 4,         // call_id
+    ITEM_CHAT = 5,         // conversation_id
+    ITEM_CART = 6,         // cart_id
+    ITEM_PROMISE = 7,      // promise_id
+    ITEM_ANSWER = 8,       // question
+    ITEM_CONSENT = 9,      // address, channel, purpose: joined by a unit separator (0x1f), "" any
+    ITEM_CONTACT = 10,     // contact_id
+    ITEM_CONTENT = 11,     // content_id: shown
+    ITEM_OFFER = 12,       // offer_id: answered
+    ITEM_LEAD = 13,        // lead_id
+    ITEM_OPPORTUNITY = 14, // opportunity_id
+    ITEM_CREDIT = 15,      // application_id
+    ITEM_INVOICE = 16,     // invoice_id
+    ITEM_ASSET = 17,       // asset
+    ITEM_GROUP = 18,       // group_id
+    ITEM_MESSAGE = 19,     // ref, of what came in and is unanswered, and of outcomes
+    ITEM_PRIVACY = 20,     // kind: restriction, objection, access
+    // of nobody, in VIEW_SHARED
+    ITEM_PRICE = 32,  // sku
+    ITEM_SUPPLY = 33, // sku
+    ITEM_AGENT = 34,  // actor
+    ITEM_BUDGET = 35, // channel, period
+    ITEM_KINDS_MAX = 64,
+};
+
+enum interest_kind { INTEREST_NEED = 1, INTEREST_PRODUCT = 2 };
+
+enum { ITEM_KEY_BYTES = 8 + 1 + LOOKUP_BYTES };

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// One customer as it is read: the leaves that were merged, joined. Works on any transaction of the
+// view with keys (view_use_keys): the tick's own (after fold_flush) and a reader's. It writes
+// nothing, asks no clock and no configuration. Joined values follow register.h, never the order in
+// which leaves were merged, so that a split gives back exactly what each had.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/fold/items.h"
+#include "broker/stores/view.h"
+#include "schemas/base/arena.h"
+#include "schemas/limits.h"
+#include "view.pb-c.h"
+
+struct profile_leaf {
+    uint64_t number;
+    View__Customer *record; // never NULL
+    View__Person *person;   // opened; empty where its key is destroyed
+};
+
+struct profile {
+    struct view_txn *txn;
+    struct arena *arena;                          // everything lies in it
+    uint64_t customer;                            // the surviving one, which names them all
+    struct profile_leaf leaves[STAMP_LEAVES_MAX]; // the surviving one first, then by number
+    size_t n_leaves;
+};
+
+// The surviving customer of a leaf (itself, where it was not merged). 0; 1: there is no such
+// customer; negative errno.
+int profile_survivor(struct view_txn *txn, struct arena *arena, uint64_t leaf, uint64_t *ret);
+// The customer that this leaf is a part of. 0; 1: there is none; -EBADMSG, -ENOMEM. An erased one
+// is read as well: its record says so.
+int profile_read(struct view_txn *txn, struct arena *arena, uint64_t leaf, struct profile *ret);
+// The joined attribute; NULL where nobody set it. A deleted one (nil) is given as it stands.
+const View__Attribute *profile_attribute(const struct profile *profile, const char *name);
+// An attribute's text, borrowed from the arena; NULL where it is none.
+const char *profile_text(const struct profile *profile, const char *name);
+// Every joined attribute, by name.
+int profile_attributes(const struct profile *profile, View__Attribute ***ret, size_t *ret_n);
+// Joined items of a kind, the ones that changed last first, at most max (of each leaf the max that
+// changed last are read).
+int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
+                  size_t *ret_n);
+// One of them; *ret NULL where there is none.
+int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
+                 View__Item **ret);
+// A member of an item; NULL where it has none.
+const View__Attribute *profile_member(const View__Item *item, const char *name);
+// Its text in the arena (of text and whole numbers); NULL where it is none.
+const char *profile_member_text(const struct profile *profile, const View__Item *item,
+                                const char *name);

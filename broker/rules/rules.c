@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of rules by event type, in the order of names, and what they share.
+#include "broker/rules/rules.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schemas/base/cleanup.h"
+#include "schemas/body.h"
+
+typedef int (*rule)(struct judging *judging);
+
+// By type, in the order of names; several rows of one type run from the top down. NULL: nothing to
+// do at that moment.
+static const struct rule_row {
+    const char *type;
+    rule refuse, stamp, follow;
+} RULES[] = {
+    {"", NULL, NULL, NULL},
+};
+
+// Of every type, after those of its own.
+static const struct rule_row EVERY = {"*", NULL, NULL, NULL};
+
+enum { N_RULES = sizeof(RULES) / sizeof(RULES[0]) };
+
+// The first row of the event's type; N_RULES where there is none.
+static size_t first_row(const struct judging *judging) {
+    size_t low = 0, high = N_RULES;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(RULES[middle].type, judging->event->type) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool is_of_type(size_t row, const struct judging *judging) {
+    return row < N_RULES && strcmp(RULES[row].type, judging->event->type) == 0;
+}
+
+static int run(rule rule, struct judging *judging) {
+    return rule == NULL ? 0 : rule(judging);
+}
+
+int rules_refuse(struct judging *judging) {
+    int r = 0;
+    for (size_t i = first_row(judging); r == 0 && is_of_type(i, judging); i++) {
+        r = judging->findings->code != 0 ? 0 : run(RULES[i].refuse, judging);
+    }
+    return r;
+}
+
+int rules_stamp(struct judging *judging) {
+    int r = 0;
+    for (size_t i = first_row(judging); r == 0 && is_of_type(i, judging); i++) {
+        r = run(RULES[i].stamp, judging);
+    }
+    return r != 0 ? r : run(EVERY.stamp, judging);
+}
+
+int rules_follow(struct judging *judging) {
+    int r = 0;
+    for (size_t i = first_row(judging); r == 0 && is_of_type(i, judging); i++) {
+        r = run(RULES[i].follow, judging);
+    }
+    return r != 0 ? r : run(EVERY.follow, judging);
+}
+
+Touchbus__Stamp *rules_make_stamp(struct judging *judging) {
+    if (judging->event->stamp == NULL) {
+        Touchbus__Stamp *stamp = arena_alloc(judging->arena, sizeof(*stamp));
+        if (stamp == NULL) {
+            return NULL;
+        }
+        touchbus__stamp__init(stamp);
+        judging->event->stamp = stamp;
+    }
+    return judging->event->stamp;
+}
+
+static int set_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret) {
+    _cleanup_free_ void *data = NULL;
+    size_t size = 0;
+    int r = json == NULL ? -ENOMEM : body_from_json(json, &data, &size);
+    json_decref(json);
+    if (r != 0) {
+        return r;
+    }
+    *ret = (ProtobufCBinaryData){.len = size, .data = arena_copy(arena, data, size)};
+    return ret->data == NULL ? -ENOMEM : 0;
+}
+
+int rules_follow_up(struct judging *judging, const char *what, const char *type, json_t *data,
+                    uint64_t leaf, Touchbus__Event **ret) {
+    struct arena *arena = judging->arena;
+    struct findings *findings = judging->findings;
+    if (findings->n_follow_ups >= FOLLOW_UPS_MAX) {
+        json_decref(data);
+        return 1;
+    }
+    Touchbus__Event *event = arena_alloc(arena, sizeof(*event));
+    if (event == NULL) {
+        json_decref(data);
+        return -ENOMEM;
+    }
+    touchbus__event__init(event);
+    int r = set_data(arena, data, &event->data);
+    event->id = arena_printf(arena, "%s-%" PRIu64, what, judging->sequence);
+    event->source = arena_strdup(arena, "/touchbus");
+    event->type = arena_strdup(arena, type);
+    event->channel = judging->event->channel;
+    event->traceparent = judging->event->traceparent;
+    event->direction = TOUCHBUS__DIRECTION__DECIDED;
+    event->cause = judging->sequence;
+    event->customer = leaf;
+    if (r != 0 || event->id == NULL || event->source == NULL || event->type == NULL) {
+        return r != 0 ? r : -ENOMEM;
+    }
+    findings->follow_ups[findings->n_follow_ups++] = event;
+    *ret = event;
+    return 0;
+}
+
+int rules_verdict(struct judging *judging, json_t *verdict) {
+    return set_data(judging->arena, verdict, &judging->findings->verdict);
+}
