@@ -44,8 +44,8 @@ static bool is_of_type(size_t row, const struct judging *judging) {
     return row < N_RULES && strcmp(RULES[row].type, judging->event->type) == 0;
 }
 
-static int run(rule rule, struct judging *judging) {
-    return rule == NULL ? 0 : rule(judging);
+static int run(rule one, struct judging *judging) {
+    return one == NULL ? 0 : one(judging);
 }
 
 int rules_refuse(struct judging *judging) {
