@@ -53,6 +53,10 @@ static const struct field_limit score_fields[] = {
     [2] = BYTES(channel, NAME_BYTES_MAX),
     [3] = BYTES(tier, NAME_BYTES_MAX),
 };
+static const struct field_limit reservation_fields[] = {
+    [3] = BYTES(channel, NAME_BYTES_MAX),
+    [6] = COUNT(days, RESERVATION_DAYS_MAX),
+};
 static const struct field_limit publish_request_fields[] = {
     [3] = BYTES(producer, NAME_BYTES_MAX),
     [6] = BOTH(events, FRAME_BYTES_MAX, REQUEST_EVENTS_MAX),
@@ -116,6 +120,7 @@ static const struct message_limits rows[] = {
     ROW(reference, reference_fields),
     ROW(stamp, stamp_fields),
     ROW(score, score_fields),
+    ROW(reservation, reservation_fields),
     ROW(publish_request, publish_request_fields),
     ROW(publish_reply, publish_reply_fields),
     ROW(outcome, outcome_fields),

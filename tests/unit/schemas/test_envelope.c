@@ -312,6 +312,10 @@ static void test_clients_do_not_stamp(void **state) {
     EVENT_REFUSED(event.created = true, REASON_BAD_FRAME, stamped);
     EVENT_REFUSED(event.erases = true, REASON_BAD_FRAME, stamped);
     EVENT_REFUSED(event.redacted = true, REASON_BAD_FRAME, stamped);
+    EVENT_REFUSED(event.survivor = 1, REASON_BAD_FRAME, stamped);
+    Touchbus__Stamp stamp;
+    touchbus__stamp__init(&stamp);
+    EVENT_REFUSED(event.stamp = &stamp, REASON_BAD_FRAME, stamped);
     ProtobufCBinaryData lookups = {.len = 4, .data = (uint8_t *)keys};
     EVENT_REFUSED(event.key_lookups = lookups, REASON_BAD_FRAME, stamped);
     EVENT_REFUSED(event.reference_lookups = lookups, REASON_BAD_FRAME, stamped);
@@ -357,9 +361,12 @@ static void fill_all(Touchbus__Event *event) {
     static Touchbus__Reference *references[] = {&reference};
     static Touchbus__Extension extension;
     static Touchbus__Extension *extensions[] = {&extension};
+    static Touchbus__Stamp stamp;
     touchbus__identity__init(&identity);
     touchbus__reference__init(&reference);
     touchbus__extension__init(&extension);
+    touchbus__stamp__init(&stamp);
+    stamp.split = 5;
     identity.kind = identity.value = reference.kind = reference.id = k;
     extension.name = x;
     extension.value_case = TOUCHBUS__EXTENSION__VALUE_NUMBER;
@@ -368,7 +375,8 @@ static void fill_all(Touchbus__Event *event) {
     event->has_time = event->created = event->erases = event->redacted = true;
     event->key_lookups = event->reference_lookups = (ProtobufCBinaryData){.len = 1, .data = body};
     event->time_us = event->received_us = -1;
-    event->sequence = event->customer = event->cause = 7;
+    event->sequence = event->customer = event->cause = event->survivor = 7;
+    event->stamp = &stamp;
     event->rank = 9;
     event->direction = TOUCHBUS__DIRECTION__OUTBOUND;
     event->dataschema = event->channel = event->traceparent = open;
@@ -416,7 +424,8 @@ static bool is_set(const Touchbus__Event *event, const ProtobufCFieldDescriptor 
     if (field->type == PROTOBUF_C_TYPE_BYTES) {
         return ((const ProtobufCBinaryData *)(const void *)member)->len > 0;
     }
-    bool is_64 = field->type == PROTOBUF_C_TYPE_SINT64 || field->type == PROTOBUF_C_TYPE_UINT64;
+    bool is_64 = field->type == PROTOBUF_C_TYPE_SINT64 || field->type == PROTOBUF_C_TYPE_UINT64 ||
+                 field->type == PROTOBUF_C_TYPE_MESSAGE;
     memcpy(&word, member, is_64 ? 8 : 4);
     return word != 0;
 }
@@ -434,7 +443,7 @@ static void test_halves_split_by_number_and_join_again(void **state) {
             touchbus__event__unpack(arena_allocator(arena), sizes[half], parts[half]);
         for (unsigned i = 0; i < event.base.descriptor->n_fields; i++) {
             const ProtobufCFieldDescriptor *field = &event.base.descriptor->fields[i];
-            bool open = field->id < 16 || (field->id >= 40 && field->id < 50);
+            bool open = field->id < 16 || (field->id >= 40 && field->id < 60);
             assert_true(is_set(&event, field));
             assert_int_equal(is_set(back, field), open == (half == 0));
         }
