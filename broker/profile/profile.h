@@ -39,12 +39,23 @@ int profile_read(struct view_txn *txn, struct arena *arena, uint64_t leaf, struc
 const View__Attribute *profile_attribute(const struct profile *profile, const char *name);
 // An attribute's text, borrowed from the arena; NULL where it is none.
 const char *profile_text(const struct profile *profile, const char *name);
+// The same of a value at hand: of text and whole numbers, copied into the arena.
+const char *profile_value_text(const struct profile *profile, const View__Attribute *attribute);
 // Every joined attribute, by name.
 int profile_attributes(const struct profile *profile, View__Attribute ***ret, size_t *ret_n);
 // Joined items of a kind, the ones that changed last first, at most max (of each leaf the max that
 // changed last are read).
 int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
                   size_t *ret_n);
+// Every item of every kind, page by page, each joined and once; page is zero at first. 1: there may
+// be more; 0: these were the last; a negative errno.
+enum { PROFILE_PAGE_ITEMS = 32 };
+struct profile_page {
+    size_t leaf;
+    uint8_t last[ITEM_KEY_BYTES];
+};
+int profile_items_page(const struct profile *profile, struct profile_page *page, View__Item ***ret,
+                       size_t *ret_n);
 // One of them; *ret NULL where there is none.
 int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
                  View__Item **ret);
@@ -53,3 +64,15 @@ const View__Attribute *profile_member(const View__Item *item, const char *name);
 // Its text in the arena (of text and whole numbers); NULL where it is none.
 const char *profile_member_text(const struct profile *profile, const View__Item *item,
                                 const char *name);
+
+// ---- interests: needs and products, by how often and when
+struct profile_interest {
+    enum interest_kind kind;
+    const char *term;
+    uint64_t number;   // how often, in the days that are kept
+    uint32_t last_day; // since 1970 UTC
+    double weight;     // a day counts half after each half_life_us
+};
+// The leaves' interests added up, the heaviest first, weighed as of this time.
+int profile_interests(const struct profile *profile, int64_t now_us, int64_t half_life_us,
+                      struct profile_interest **ret, size_t *ret_n);

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+// A customer's things that have an id. Leaves keep a thing under the same lookup, so that one is
+// found in all of them without opening any other; members are joined one by one. What changed last
+// is picked by what stands open in front of each row.
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/fold/register.h"
+#include "broker/profile/profile.h"
+
+enum { ROWS_SCANNED_MAX = 20000, ROW_PREFIX_BYTES = sizeof(uint64_t) + 1 };
+
+// What references call them, so that a thing's row and the reference to it have one lookup.
+static const char *const kind_names[ITEM_KINDS_MAX] = {
+    [ITEM_ORDER] = "order",       [ITEM_QUOTE] = "quote",
+    [ITEM_CASE] = "case",         [ITEM_CALL] = "call",
+    [ITEM_CHAT] = "conversation", [ITEM_CART] = "cart",
+    [ITEM_PROMISE] = "promise",   [ITEM_ANSWER] = "answer",
+    [ITEM_CONSENT] = "consent",   [ITEM_CONTACT] = "contact",
+    [ITEM_CONTENT] = "content",   [ITEM_OFFER] = "offer",
+    [ITEM_LEAD] = "lead",         [ITEM_OPPORTUNITY] = "opportunity",
+    [ITEM_CREDIT] = "credit",     [ITEM_INVOICE] = "invoice",
+    [ITEM_ASSET] = "asset",       [ITEM_GROUP] = "group",
+    [ITEM_MESSAGE] = "message",   [ITEM_PRIVACY] = "privacy",
+};
+
+// ---- which rows
+
+struct row {
+    uint64_t changed;
+    uint8_t lookup[LOOKUP_BYTES];
+};
+
+// Those of one leaf that changed last.
+struct pick {
+    struct row *rows; // max of them
+    size_t n, max, oldest, n_scanned, n_scanned_max;
+};
+
+static void find_oldest(struct pick *pick) {
+    pick->oldest = 0;
+    for (size_t i = 1; i < pick->n; i++) {
+        if (pick->rows[i].changed < pick->rows[pick->oldest].changed) {
+            pick->oldest = i;
+        }
+    }
+}
+
+static int pick_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    struct pick *pick = user;
+    struct row row;
+    if (key_size != ITEM_KEY_BYTES || size < sizeof(row.changed)) {
+        return -EBADMSG;
+    }
+    memcpy(&row.changed, value, sizeof(row.changed));
+    row.changed = be64toh(row.changed);
+    memcpy(row.lookup, (const uint8_t *)key + ROW_PREFIX_BYTES, LOOKUP_BYTES);
+    bool is_full = pick->n == pick->max;
+    if (!is_full || row.changed > pick->rows[pick->oldest].changed) {
+        pick->rows[is_full ? pick->oldest : pick->n++] = row;
+        if (pick->n == pick->max) {
+            find_oldest(pick);
+        }
+    }
+    return ++pick->n_scanned >= pick->n_scanned_max;
+}
+
+static void row_prefix(uint64_t customer, enum item_kind kind,
+                       uint8_t ret[static ROW_PREFIX_BYTES]) {
+    customer = htobe64(customer);
+    memcpy(ret, &customer, sizeof(customer));
+    ret[sizeof(customer)] = (uint8_t)kind;
+}
+
+static int compare_lookups(const void *a, const void *b) {
+    const struct row *left = a, *right = b;
+    int order = memcmp(left->lookup, right->lookup, LOOKUP_BYTES);
+    return order != 0                       ? order
+           : left->changed < right->changed ? 1
+           : left->changed > right->changed ? -1
+                                            : 0;
+}
+
+static int compare_changed(const void *a, const void *b) {
+    const struct row *left = a, *right = b;
+    return left->changed < right->changed   ? 1
+           : left->changed > right->changed ? -1
+                                            : memcmp(left->lookup, right->lookup, LOOKUP_BYTES);
+}
+
+// Every lookup once, with its last change, the last changed first.
+static size_t sort_rows(struct row *rows, size_t n) {
+    size_t n_kept = 0;
+    qsort(rows, n, sizeof(*rows), compare_lookups);
+    for (size_t i = 0; i < n; i++) {
+        if (n_kept == 0 || memcmp(rows[n_kept - 1].lookup, rows[i].lookup, LOOKUP_BYTES) != 0) {
+            rows[n_kept++] = rows[i];
+        }
+    }
+    qsort(rows, n_kept, sizeof(*rows), compare_changed);
+    return n_kept;
+}
+
+// What changed last over all leaves is among what changed last in one of them.
+static int pick_rows(const struct profile *profile, enum item_kind kind, size_t max,
+                     struct row **ret, size_t *ret_n) {
+    struct row *rows = arena_alloc(profile->arena, profile->n_leaves * max * sizeof(*rows) + 1);
+    size_t n = 0;
+    if (rows == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < profile->n_leaves; i++) {
+        uint8_t prefix[ROW_PREFIX_BYTES];
+        struct pick pick = {
+            .rows = rows + n, .max = max, .n_scanned_max = ROWS_SCANNED_MAX / profile->n_leaves};
+        row_prefix(profile->leaves[i].number, kind, prefix);
+        int r = view_scan(profile->txn, VIEW_ITEMS, prefix, sizeof(prefix), false, pick_row, &pick);
+        if (r < 0) {
+            return r;
+        }
+        n += pick.n;
+    }
+    n = sort_rows(rows, n);
+    *ret = rows;
+    *ret_n = n < max ? n : max;
+    return 0;
+}
+
+// ---- one item
+
+static View__Attribute *find_member(const View__Item *item, const char *name) {
+    for (size_t i = 0; i < item->n_members; i++) {
+        if (strcmp(item->members[i]->name, name) == 0) {
+            return item->members[i];
+        }
+    }
+    return NULL;
+}
+
+// *ret NULL where the leaf has none, or its key is destroyed.
+static int open_row(const struct profile *profile, uint64_t leaf, enum item_kind kind,
+                    const uint8_t lookup[static LOOKUP_BYTES], View__Item **ret) {
+    uint8_t key[ITEM_KEY_BYTES];
+    const void *value;
+    size_t size, plain_size = 0;
+    row_prefix(leaf, kind, key);
+    memcpy(key + ROW_PREFIX_BYTES, lookup, LOOKUP_BYTES);
+    *ret = NULL;
+    int r = view_get(profile->txn, VIEW_ITEMS, key, sizeof(key), &value, &size);
+    if (r != 0) {
+        return r < 0 ? r : 0;
+    }
+    if (size < sizeof(uint64_t)) {
+        return -EBADMSG;
+    }
+    size -= sizeof(uint64_t);
+    uint8_t *plain = arena_alloc(profile->arena, size + 1);
+    if (plain == NULL) {
+        return -ENOMEM;
+    }
+    r = view_unseal(profile->txn, VIEW_ITEMS, key, sizeof(key),
+                    (const uint8_t *)value + sizeof(uint64_t), size, plain, &plain_size);
+    if (r != 0 || plain_size == 0) {
+        return r;
+    }
+    *ret = view__item__unpack(arena_allocator(profile->arena), plain_size, plain);
+    return *ret != NULL ? 0 : -EBADMSG;
+}
+
+static int join_item(const struct profile *profile, View__Item *item, const View__Item *other) {
+    View__Attribute **members =
+        arena_calloc(profile->arena, item->n_members + other->n_members + 1, sizeof(*members));
+    if (members == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < item->n_members; i++) {
+        View__Attribute *against = find_member(other, item->members[i]->name);
+        members[i] = against != NULL && register_beats(against, item->members[i])
+                         ? against
+                         : item->members[i];
+    }
+    size_t n = item->n_members;
+    for (size_t i = 0; i < other->n_members; i++) {
+        if (find_member(item, other->members[i]->name) == NULL) {
+            members[n++] = other->members[i];
+        }
+    }
+    item->members = members;
+    item->n_members = n;
+    if (other->first_sequence < item->first_sequence) {
+        item->first_sequence = other->first_sequence;
+    }
+    if (other->changed_sequence > item->changed_sequence) {
+        item->changed_sequence = other->changed_sequence;
+    }
+    item->first_us = other->first_us < item->first_us ? other->first_us : item->first_us;
+    item->changed_us = other->changed_us > item->changed_us ? other->changed_us : item->changed_us;
+    return 0;
+}
+
+static int read_item(const struct profile *profile, enum item_kind kind,
+                     const uint8_t lookup[static LOOKUP_BYTES], View__Item **ret) {
+    View__Item *joined = NULL;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < profile->n_leaves; i++) {
+        View__Item *item;
+        r = open_row(profile, profile->leaves[i].number, kind, lookup, &item);
+        if (r == 0 && item != NULL && joined != NULL) {
+            r = join_item(profile, joined, item);
+        } else if (r == 0 && item != NULL) {
+            joined = item;
+        }
+    }
+    *ret = joined;
+    return r;
+}
+
+int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
+                  size_t *ret_n) {
+    struct row *rows;
+    size_t n_rows, n = 0;
+    int r = pick_rows(profile, kind, max, &rows, &n_rows);
+    View__Item **items = r == 0 ? arena_calloc(profile->arena, n_rows + 1, sizeof(*items)) : NULL;
+    if (items == NULL) {
+        return r != 0 ? r : -ENOMEM;
+    }
+    for (size_t i = 0; r == 0 && i < n_rows; i++) {
+        r = read_item(profile, kind, rows[i].lookup, &items[n]);
+        n += r == 0 && items[n] != NULL;
+    }
+    *ret = items;
+    *ret_n = n;
+    return r;
+}
+
+int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
+                 View__Item **ret) {
+    uint8_t lookup[LOOKUP_BYTES];
+    *ret = NULL;
+    return lookup_reference(view_lookup_secret(profile->txn), kind_names[kind], id, lookup)
+               ? read_item(profile, kind, lookup, ret)
+               : 0;
+}
+
+// ---- pages, for who reads all of them
+
+struct page_rows {
+    const struct profile *profile;
+    struct profile_page *page;
+    struct {
+        enum item_kind kind;
+        uint8_t lookup[LOOKUP_BYTES];
+    } rows[PROFILE_PAGE_ITEMS];
+    size_t n;
+};
+
+static int page_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    (void)value;
+    (void)size;
+    struct page_rows *rows = user;
+    if (key_size != ITEM_KEY_BYTES) {
+        return -EBADMSG;
+    }
+    if (memcmp(key, rows->page->last, ITEM_KEY_BYTES) == 0) {
+        return 0;
+    }
+    if (rows->n == PROFILE_PAGE_ITEMS) {
+        return 1;
+    }
+    memcpy(rows->page->last, key, ITEM_KEY_BYTES);
+    rows->rows[rows->n].kind = ((const uint8_t *)key)[sizeof(uint64_t)];
+    memcpy(rows->rows[rows->n++].lookup, (const uint8_t *)key + ROW_PREFIX_BYTES, LOOKUP_BYTES);
+    return 0;
+}
+
+// Whether the item stood in a page of a leaf before this one.
+static bool was_given(const struct profile *profile, size_t leaf, enum item_kind kind,
+                      const uint8_t lookup[static LOOKUP_BYTES]) {
+    uint8_t key[ITEM_KEY_BYTES];
+    const void *value;
+    size_t size;
+    memcpy(key + ROW_PREFIX_BYTES, lookup, LOOKUP_BYTES);
+    for (size_t i = 0; i < leaf; i++) {
+        row_prefix(profile->leaves[i].number, kind, key);
+        if (view_get(profile->txn, VIEW_ITEMS, key, sizeof(key), &value, &size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int profile_items_page(const struct profile *profile, struct profile_page *page, View__Item ***ret,
+                       size_t *ret_n) {
+    struct page_rows rows = {.profile = profile, .page = page};
+    *ret_n = 0;
+    if (page->leaf >= profile->n_leaves) {
+        return 0;
+    }
+    uint64_t prefix = htobe64(profile->leaves[page->leaf].number);
+    if (memcmp(page->last, &prefix, sizeof(prefix)) != 0) { // a leaf's first page
+        memset(page->last, 0, sizeof(page->last));
+        memcpy(page->last, &prefix, sizeof(prefix));
+    }
+    int r = view_scan_from(profile->txn, VIEW_ITEMS, &prefix, sizeof(prefix), page->last,
+                           sizeof(page->last), false, page_row, &rows);
+    *ret = arena_calloc(profile->arena, rows.n + 1, sizeof(**ret));
+    if (r < 0 || *ret == NULL) {
+        return r < 0 ? r : -ENOMEM;
+    }
+    size_t leaf = page->leaf;
+    page->leaf += r == 0;
+    r = 0;
+    for (size_t i = 0; r == 0 && i < rows.n; i++) {
+        if (!was_given(profile, leaf, rows.rows[i].kind, rows.rows[i].lookup)) {
+            r = read_item(profile, rows.rows[i].kind, rows.rows[i].lookup, &(*ret)[*ret_n]);
+            *ret_n += r == 0 && (*ret)[*ret_n] != NULL;
+        }
+    }
+    return r != 0 ? r : page->leaf < profile->n_leaves;
+}
+
+// ---- members
+
+const View__Attribute *profile_member(const View__Item *item, const char *name) {
+    return find_member(item, name);
+}
+
+const char *profile_member_text(const struct profile *profile, const View__Item *item,
+                                const char *name) {
+    return profile_value_text(profile, find_member(item, name));
+}
