@@ -260,19 +260,62 @@ WRAPPED(int64_t, clock_monotonic_us, void) {
     return __real_clock_monotonic_us() + slept_us;
 }
 
+static int64_t told_us; // 0: the wall clock goes by itself
+int64_t __real_clock_now_us(void);
+WRAPPED(int64_t, clock_now_us, void) {
+    return told_us != 0 ? told_us : __real_clock_now_us();
+}
+
+void house_time(int64_t now_us) {
+    slept_us += told_us != 0 && now_us > told_us ? now_us - told_us : 0;
+    told_us = now_us;
+}
+
+void house_jump(int64_t now_us) {
+    told_us = now_us;
+}
+
 // ---- life
 
-static int configure(struct configuration *configuration, const char *state) {
-    char words[][16] = {"touchbusd", "--dedup-events", "1000", "--log-map", "64M", "--view-map",
-                        "64M",       "--disk-reserve", "0",    "--state"};
-    enum { WORDS = sizeof(words) / sizeof(words[0]) };
-    char path[512], *argv[WORDS + 2] = {NULL};
-    for (size_t i = 0; i < WORDS; i++) {
-        argv[i] = words[i];
+static const char *const own_words[] = {"touchbusd", "--dedup-events", "1000", "--log-map",
+                                        "64M",       "--view-map",     "64M",  "--disk-reserve",
+                                        "0",         "--state"};
+static const char *const *more_words;
+static size_t n_more_words;
+
+void house_words(const char *const *words, size_t n) {
+    assert(n <= HOUSE_WORDS_MAX);
+    more_words = words;
+    n_more_words = n;
+}
+
+static int add_word(struct broker *broker, const char *word) {
+    broker->argv[broker->argc] = strdup(word);
+    return broker->argv[broker->argc++] == NULL ? -ENOMEM : 0;
+}
+
+// The words stay: a reload reads them again.
+static int configure(struct broker *broker, const char *state) {
+    enum { OWN = sizeof(own_words) / sizeof(own_words[0]) };
+    broker->argv = calloc(OWN + 2 + n_more_words, sizeof(*broker->argv));
+    int r = broker->argv == NULL ? -ENOMEM : 0;
+    for (size_t i = 0; r == 0 && i < OWN; i++) {
+        r = add_word(broker, own_words[i]);
     }
-    snprintf(path, sizeof(path), "%s", state);
-    argv[WORDS] = path;
-    return options_parse(&configuration_page, configuration, WORDS + 1, argv, NULL);
+    r = r != 0 ? r : add_word(broker, state);
+    for (size_t i = 0; r == 0 && i < n_more_words; i++) {
+        r = add_word(broker, more_words[i]);
+    }
+    return r != 0 ? r
+                  : options_parse(&configuration_page, &broker->configuration, broker->argc,
+                                  broker->argv, NULL);
+}
+
+static void forget_words(struct broker *broker) {
+    for (int i = 0; i < broker->argc; i++) {
+        free(broker->argv[i]);
+    }
+    free(broker->argv);
 }
 
 static int open_all(struct house *house) {
@@ -307,7 +350,7 @@ int house_open(const char *state, house_hear *hear, void *user, struct house **r
     for (size_t i = 0; i < HOUSE_DOORS; i++) {
         house->doors[i].last = &house->doors[i].first;
     }
-    int r = configure(&house->broker.configuration, state);
+    int r = configure(&house->broker, state);
     r = r != 0 ? r : open_all(house);
     if (r != 0) {
         house_close(house, false);
@@ -338,6 +381,7 @@ void house_close(struct house *house, bool clean) {
     drop(broker->to_upkeep);
     catalogue_free(broker->catalogue);
     options_clear(&configuration_page, &broker->configuration);
+    forget_words(broker);
     for (size_t i = 0; i < HOUSE_DOORS; i++) {
         struct door *door = &house->doors[i];
         free(door->reading);

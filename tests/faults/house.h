@@ -17,8 +17,17 @@ enum house_door { HOUSE_PUBLISH, HOUSE_SUBSCRIBE, HOUSE_QUERY, HOUSE_DOORS };
 typedef void house_hear(void *user, enum house_door door, const char *peer, const void *frame,
                         size_t size);
 
+enum { HOUSE_WORDS_MAX = 32 };
+
 struct house;
 
+// Options of houses opened from here on, beside their own. Borrowed.
+void house_words(const char *const *words, size_t n);
+// The wall clock stands still at this time from here on; what lies between it and the time told
+// before has passed on the monotonic clock, too. 0: it goes by itself again.
+void house_time(int64_t now_us);
+// The wall clock alone is set to this time, as an operator or NTP does.
+void house_jump(int64_t now_us);
 // On a state folder, made where it is missing. 0 or a negative errno, as the daemon's start.
 int house_open(const char *state, house_hear *hear, void *user, struct house **ret);
 // NULL is fine. clean: as SIGTERM; else as a start that failed.
