@@ -7,6 +7,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "connectors/client/answer.h"
 #include "connectors/client/endpoint.h"
 #include "connectors/client/event.h"
 #include "schemas/base/arena.h"
@@ -31,13 +32,6 @@ struct touchbus_client {
     struct handshake handshake;
     char endpoint[ENDPOINT_BYTES_MAX];
     uint64_t request;
-};
-
-struct touchbus_answer {
-    struct arena *arena;
-    const Touchbus__Answer *message;
-    char *json; // made when asked for
-    touchbus_answer *self;
 };
 
 static int client_connect(touchbus_client *client) {
@@ -172,6 +166,16 @@ static int send_query(touchbus_client *client, const Touchbus__Query *query, int
 
 // ---- the answers
 
+touchbus_answer *answer_new(void) {
+    touchbus_answer *answer = calloc(1, sizeof(*answer));
+    if (answer == NULL) {
+        return NULL;
+    }
+    answer->self = answer;
+    answer->arena = arena_new(ANSWER_ARENA_BYTES_MAX);
+    return answer->arena == NULL ? touchbus_answer_free(answer) : answer;
+}
+
 // Reads one frame. 1 and *ret; 0: none there, or none of ours.
 static int receive_answer(touchbus_client *client, touchbus_answer **ret) {
     zmq_msg_t frame;
@@ -182,13 +186,9 @@ static int receive_answer(touchbus_client *client, touchbus_answer **ret) {
     }
     ProtobufCMessage *message = NULL;
     const char *why;
-    touchbus_answer *answer = calloc(1, sizeof(*answer));
+    touchbus_answer *answer = answer_new();
     int r = -ENOMEM;
     if (answer != NULL) {
-        answer->self = answer;
-        answer->arena = arena_new(ANSWER_ARENA_BYTES_MAX);
-    }
-    if (answer != NULL && answer->arena != NULL) {
         r = envelope_unpack(&touchbus__answer__descriptor, zmq_msg_data(&frame),
                             zmq_msg_size(&frame), answer->arena, &message, &why);
         r = r > 0 ? -EBADMSG : r;

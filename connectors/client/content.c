@@ -114,7 +114,7 @@ const void *touchbus_event_data(const touchbus_event *event, size_t *ret_size) {
 
 // Into a buffer of the size that a first pass tells: json_dumps leaves pieces out, and says
 // nothing, where its own cannot grow (jansson 2.14).
-static char *text_of(const json_t *json) {
+char *event_json_text(const json_t *json) {
     const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
     size_t size = json_dumpb(json, NULL, 0, flags);
     char *text = size == 0 ? NULL : malloc(size + 1);
@@ -133,7 +133,7 @@ char *touchbus_event_data_json(const touchbus_event *event) {
     if (data == NULL || body_to_json(data, size, &json) != 0) {
         return NULL;
     }
-    return text_of(json);
+    return event_json_text(json);
 }
 
 int touchbus_event_from_json(const char *text, size_t size, touchbus_event **ret,
@@ -162,5 +162,5 @@ int touchbus_event_from_json(const char *text, size_t size, touchbus_event **ret
 char *touchbus_event_to_json(const touchbus_event *event) {
     const Touchbus__Event *message = event_message(event);
     _cleanup_(cleanup_json) json_t *json = message == NULL ? NULL : cloudevents_to_json(message);
-    return json == NULL ? NULL : text_of(json);
+    return json == NULL ? NULL : event_json_text(json);
 }

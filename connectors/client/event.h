@@ -4,6 +4,8 @@
 // a change forgets the bytes.
 #pragma once
 
+#include <jansson.h>
+
 #include "connectors/client/touchbus.h"
 #include "schemas/base/arena.h"
 #include "touchbus.pb-c.h"
@@ -55,6 +57,8 @@ touchbus_event *event_from_message(struct arena *arena, Touchbus__Event *message
 int event_pack(const touchbus_event *event);
 // Forgets bytes and texts before a change. NULL where there is no message to change.
 Touchbus__Event *event_change(touchbus_event *event);
+// Compact JSON text, the caller frees; NULL where memory is short.
+char *event_json_text(const json_t *json);
 // What a publisher sends: without stamps, with this id and source where the event has none.
 // *ret is malloc'ed. 0; -EINVAL without a type; -E2BIG over EVENT_BYTES_MAX; -ENOMEM.
 int event_pack_to_publish(const touchbus_event *event, const char *id, const char *source,

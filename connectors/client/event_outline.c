@@ -54,6 +54,8 @@ static void outline_note(struct event_outline *outline, uint64_t field, uint64_t
     case 42: // reference_lookups
     case 43: // erases
     case 44: // redacted
+    case 45: // survivor
+    case 46: // stamp
         outline->stamped = true;
         break;
     default:

@@ -33,7 +33,8 @@ static int pack_without_stamps(const touchbus_event *event, touchbus_event **ret
         return -EINVAL;
     }
     Touchbus__Event bare = *message;
-    bare.sequence = bare.customer = 0;
+    bare.sequence = bare.customer = bare.survivor = 0;
+    bare.stamp = NULL;
     bare.received_us = 0;
     bare.rank = 0;
     bare.created = bare.erases = bare.redacted = false;

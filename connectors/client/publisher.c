@@ -16,6 +16,7 @@
 #include "schemas/base/arena.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/body.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
@@ -187,9 +188,22 @@ static void send_due(touchbus_publisher *publisher) {
 
 // ---- replies in
 
+// The caller frees; NULL: none, or it cannot be read.
+static char *verdict_text(const ProtobufCBinaryData *verdict) {
+    json_t *json = NULL;
+    if (verdict->len == 0 || body_check(verdict->data, verdict->len, true, NULL) != 0 ||
+        body_to_json(verdict->data, verdict->len, &json) != 0) {
+        return NULL;
+    }
+    char *text = event_json_text(json);
+    json_decref(json);
+    return text;
+}
+
 static void on_settled(const struct window_settled *settled, void *user) {
     touchbus_publisher *publisher = user;
     const struct reason *reason = reason_find(settled->code);
+    _cleanup_free_ char *verdict = verdict_text(&settled->verdict);
     touchbus_ack ack = {
         .tag = settled->tag,
         .code = settled->code,
@@ -201,6 +215,7 @@ static void on_settled(const struct window_settled *settled, void *user) {
         .sequence = settled->sequence,
         .customer = settled->customer,
         .incarnation = publisher->incarnation,
+        .verdict = verdict,
     };
     publisher->n_acks++;
     if (publisher->on_ack != NULL) {

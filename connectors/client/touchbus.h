@@ -110,6 +110,8 @@ typedef struct touchbus_ack {
     uint64_t sequence;          // 0 where it is in no log
     uint64_t customer;          // 0 nobody
     const uint8_t *incarnation; // 16 bytes
+    const char *verdict; // what was decided about it: a JSON object, borrowed; NULL: there was
+                         // nothing to decide, or it is a duplicate
 } touchbus_ack;
 
 typedef struct touchbus_publisher_options {
@@ -277,6 +279,36 @@ TOUCHBUS_EXPORT const char *touchbus_answer_hint(const touchbus_answer *answer);
 TOUCHBUS_EXPORT uint64_t touchbus_answer_as_of(const touchbus_answer *answer);
 TOUCHBUS_EXPORT const char *touchbus_answer_json(
     const touchbus_answer *answer); // the body as one JSON object, "{}" where there is none
+
+// ---- contact policy
+//
+// Whether a customer may be contacted now, by which channel, about what. The verdict is a JSON
+// object: contact_id, content_id, verdict (approved, deferred, suppressed), channel (approved),
+// until (deferred), reasons, decided_by, sequence; tools/README.md describes it. An approved
+// contact is reserved: say that it was carried out with message.sent or call.placed and its
+// contact_id, or that it failed with message.outcome or call.ended.
+
+typedef struct touchbus_contact {
+    const char *customer;     // c42; NULL: told by kind and value, or by the address
+    const char *kind, *value; // a key of the customer; NULL: none
+    const char *address;      // where to; NULL: any that is the customer's
+    const char *content_id, *purpose;
+    const char *const *channels; // NULL-terminated, the preferred first; NULL: any
+    const char *contact_id;      // asked again, it gets the same answer; NULL: a new one
+    int64_t priority;
+    const char *not_after; // RFC 3339; NULL: none
+} touchbus_contact;
+
+// The contact.requested to publish: the verdict is in its ack. -EINVAL where something is missing
+// or not acceptable. The caller frees *ret.
+TOUCHBUS_EXPORT int touchbus_contact_event(const touchbus_contact *contact, touchbus_event **ret);
+// Publishes it and waits. 0 and *ret (the caller frees): code 0 and the verdict as its JSON, or the
+// refusal's code. -ETIMEDOUT: nobody knows whether it was decided; asked again under the same
+// contact_id the answer is the same. -EACCES where the broker refuses the key. Of options on_ack
+// and user are not looked at; options may be NULL.
+TOUCHBUS_EXPORT int touchbus_contact_ask(const touchbus_publisher_options *options,
+                                         const touchbus_contact *contact, int timeout_ms,
+                                         touchbus_answer **ret);
 
 // The library's version, e.g. "0.1.0".
 TOUCHBUS_EXPORT const char *touchbus_version(void);

@@ -33,6 +33,7 @@ struct window_settled {
     const char *detail; // borrowed during the call, never NULL
     bool duplicate;
     uint64_t sequence, customer;
+    ProtobufCBinaryData verdict; // msgpack, borrowed during the call; empty: none
 };
 // May push again, never free the window.
 typedef void (*window_settle)(const struct window_settled *settled, void *user);

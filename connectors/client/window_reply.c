@@ -70,6 +70,7 @@ static void take_outcomes(struct window *window, const struct flight *flight,
         if (outcome != NULL) {
             settled.code = outcome->code;
             settled.detail = outcome->detail;
+            settled.verdict = outcome->verdict;
         }
         if (reason_find(settled.code)->retryable) {
             if (settled.code != REASON_NUMBER_GAP) {

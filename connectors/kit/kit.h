@@ -61,10 +61,11 @@ struct kit_ack {
                         // by the broker; anything else is a refusal
     const char *reason; // its stable name
     const char *detail, *hint;
-    bool retryable;    // a refusal that may be over later
-    bool spooled;      // on this machine's disk, not yet at the broker: code is 0, sequence 0
-    uint64_t sequence; // 0 where it is in no log (yet)
-    uint64_t customer; // 0 nobody
+    bool retryable;      // a refusal that may be over later
+    bool spooled;        // on this machine's disk, not yet at the broker: code is 0, sequence 0
+    uint64_t sequence;   // 0 where it is in no log (yet)
+    uint64_t customer;   // 0 nobody
+    const char *verdict; // JSON, of what was decided about it (contact.requested); NULL: none
 };
 
 #define KIT_FULL 1 // a bound is reached: stop taking more, try again later

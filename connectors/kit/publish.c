@@ -38,7 +38,8 @@ static void on_ack(const touchbus_ack *acked, void *user) {
                           .hint = acked->hint,
                           .retryable = acked->retryable,
                           .sequence = acked->sequence,
-                          .customer = acked->customer};
+                          .customer = acked->customer,
+                          .verdict = acked->verdict};
     bool refused = acked->code > REASON_QUARANTINED;
     entries_remove(&publishing->flying, entry);
     count_ack(publishing, &ack, acked->duplicate);

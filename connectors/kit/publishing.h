@@ -42,7 +42,8 @@ struct submission {
     int64_t deadline_us;
     struct entry **entries; // until they are placed
     struct kit_ack *acks;
-    char **details; // of refusals
+    char **details;  // of refusals
+    char **verdicts; // NULL: none
 };
 
 struct publishing {

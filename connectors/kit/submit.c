@@ -103,8 +103,12 @@ static struct submission *submission_free(struct submission *submission) {
     for (size_t i = 0; submission->details != NULL && i < submission->n_entries; i++) {
         free(submission->details[i]);
     }
+    for (size_t i = 0; submission->verdicts != NULL && i < submission->n_entries; i++) {
+        free(submission->verdicts[i]);
+    }
     free(submission->entries);
     free(submission->details);
+    free(submission->verdicts);
     free(submission->acks);
     free(submission);
     return NULL;
@@ -119,7 +123,9 @@ static struct submission *submission_new(size_t n_events) {
     submission->entries = calloc(n_events, sizeof(*submission->entries));
     submission->acks = calloc(n_events, sizeof(*submission->acks));
     submission->details = calloc(n_events, sizeof(*submission->details));
-    if (submission->entries == NULL || submission->acks == NULL || submission->details == NULL) {
+    submission->verdicts = calloc(n_events, sizeof(*submission->verdicts));
+    if (submission->entries == NULL || submission->acks == NULL || submission->details == NULL ||
+        submission->verdicts == NULL) {
         return submission_free(submission);
     }
     return submission;
@@ -222,6 +228,10 @@ void submission_answer(struct publishing *publishing, struct submission *submiss
     }
     submission->acks[index].detail =
         submission->details[index] != NULL ? submission->details[index] : "";
+    if (ack->verdict != NULL) {
+        submission->verdicts[index] = strdup(ack->verdict);
+    }
+    submission->acks[index].verdict = submission->verdicts[index];
     if (--submission->n_open > 0) {
         return;
     }

@@ -31,6 +31,7 @@ static const struct command *const rows[] = {
     &command_customer_export,
     &command_customer_erase,
     &command_customer_receipt,
+    &command_contact,
     &command_view_verify,
     &command_view_rebuild,
     &command_connector_ls,

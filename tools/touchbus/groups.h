@@ -18,6 +18,7 @@ extern const struct command command_parked_ls, command_parked_show, command_park
     command_parked_drop;
 extern const struct command command_quarantine_ls, command_quarantine_show, command_quarantine_fix,
     command_quarantine_drop;
+extern const struct command command_contact;
 extern const struct command command_view_verify, command_view_rebuild;
 extern const struct command command_connector_ls, command_connector_show, command_connector_reload;
 

@@ -217,6 +217,9 @@ json_t *ack_json(const touchbus_ack *ack, const char *type) {
                              (int)ack->duplicate);
     json_object_set_new(json, "customer", ack->customer != 0 ? json_string(customer) : json_null());
     json_object_set_new(json, "type", json_string(type));
+    if (ack->verdict != NULL) {
+        json_object_set_new(json, "verdict", json_loads(ack->verdict, 0, NULL));
+    }
     if (ack->code > REASON_CODE_DUPLICATE) {
         json_object_set_new(json, "error", json_string(ack->reason));
         json_object_set_new(json, "detail", json_string(ack->detail));

@@ -14,9 +14,11 @@
 
 enum tool_exit {
     TOOL_DONE = 0,
-    TOOL_NO = 1,    // the answer is no: a refusal, not found, not equal
-    TOOL_USAGE = 2, // wrong usage
-    TOOL_AWAY = 3,  // the broker is not there
+    TOOL_NO = 1,         // the answer is no: a refusal, not found, not equal
+    TOOL_USAGE = 2,      // wrong usage
+    TOOL_AWAY = 3,       // the broker is not there
+    TOOL_DEFERRED = 4,   // contact: not now, later
+    TOOL_SUPPRESSED = 5, // contact: not at all
 };
 
 // First member of every command's configuration; the rows are main.c's.

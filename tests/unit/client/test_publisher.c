@@ -16,11 +16,13 @@
 enum { N_ACKS_MAX = 64 };
 
 static uint8_t incarnation[16] = {1, 2, 3};
+static ProtobufCBinaryData verdict; // of the first event of a request that is answered
 
 struct acks {
     size_t n;
     touchbus_ack acks[N_ACKS_MAX];
     uint8_t incarnation[16];
+    char verdict[128];
     touchbus_publisher *publish_again; // from within the first ack
 };
 
@@ -34,7 +36,13 @@ static void publish(touchbus_publisher *publisher, const char *id, uintptr_t tag
 static void on_ack(const touchbus_ack *ack, void *user) {
     struct acks *acks = user;
     assert_true(acks->n < N_ACKS_MAX);
-    acks->acks[acks->n++] = *ack;
+    acks->acks[acks->n] = *ack;
+    acks->acks[acks->n].verdict = NULL;
+    if (ack->verdict != NULL) {
+        snprintf(acks->verdict, sizeof(acks->verdict), "%s", ack->verdict);
+        acks->acks[acks->n].verdict = acks->verdict;
+    }
+    acks->n++;
     memcpy(acks->incarnation, ack->incarnation, sizeof(acks->incarnation));
     if (acks->publish_again != NULL) {
         touchbus_publisher *publisher = acks->publish_again;
@@ -70,6 +78,12 @@ static void answer(struct peer *peer, const Touchbus__PublishRequest *request) {
     for (size_t i = 0; i < request->n_events; i++) {
         sequences[i] = 100 + request->number + i;
     }
+    Touchbus__Outcome outcome;
+    Touchbus__Outcome *outcomes[] = {&outcome};
+    touchbus__outcome__init(&outcome);
+    outcome.verdict = verdict;
+    reply.outcomes = outcomes;
+    reply.n_outcomes = verdict.len > 0 && request->n_events > 0;
     peer_send(peer, &reply.base);
 }
 
@@ -94,6 +108,29 @@ static Touchbus__Event *event_of(const Touchbus__PublishRequest *request, size_t
         touchbus__event__unpack(NULL, request->events[index].len, request->events[index].data);
     assert_non_null(event);
     return event;
+}
+
+static void test_a_verdict_comes_with_the_ack(void **state) {
+    (void)state;
+    static uint8_t bytes[] = "\x81\xa7verdict\xa8"
+                             "approved";
+    struct peer peer;
+    struct acks acks = {0};
+    peer_open(&peer, ENDPOINT_PUBLISH);
+    touchbus_publisher *publisher = publisher_for(&peer, &acks);
+    publish(publisher, "a", 1);
+    publish(publisher, "b", 2);
+    greet(&peer, publisher);
+    verdict = (ProtobufCBinaryData){.len = sizeof(bytes) - 1, .data = bytes};
+    answer(&peer, next_request(&peer, publisher));
+    verdict = (ProtobufCBinaryData){0};
+    assert_int_equal(touchbus_publisher_flush(publisher, 5000), 0);
+    assert_int_equal(acks.n, 2);
+    assert_int_equal(acks.acks[0].code, 0);
+    assert_string_equal(acks.acks[0].verdict, "{\"verdict\":\"approved\"}");
+    assert_null(acks.acks[1].verdict);
+    touchbus_publisher_free(publisher);
+    peer_close(&peer);
 }
 
 static void test_publish_is_acked_with_sequence_and_incarnation(void **state) {
@@ -224,6 +261,7 @@ static void test_malformed_options_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_verdict_comes_with_the_ack),
         cmocka_unit_test(test_publish_is_acked_with_sequence_and_incarnation),
         cmocka_unit_test(test_a_cut_connection_sends_again_under_the_same_numbers),
         cmocka_unit_test(test_publishing_from_within_an_ack_is_sent_afterwards),
