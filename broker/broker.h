@@ -17,6 +17,7 @@
 struct access;
 struct delivery;
 struct guard;
+struct policy_holder;
 
 struct broker_counters {
     atomic_uint_fast64_t events, duplicates, refused, quarantined, nobody, redacted, ticks,
@@ -28,6 +29,7 @@ struct broker {
     int argc; // as main got them, for a reload
     char **argv;
     struct catalogue *catalogue;
+    struct policy_holder *policy; // what the enterprise decided: policy/holder.h
     struct log *log;
     struct keys *keys;
     struct view *view;

@@ -33,6 +33,13 @@ static const struct option_row rows[] = {
      .offset = ROW(catalogue),
      .argument = "FILE",
      .help = "More event types, in the form of schemas/catalogue.txt."},
+    {.name = "policy",
+     .type = OPTION_STRING,
+     .offset = ROW(policy),
+     .argument = "FILE",
+     .reloadable = true,
+     .help = "What the enterprise decides: caps, quiet hours, tiers, costs, queues, offers. YAML, "
+             "laid over the built-in policy.yaml; read anew on SIGHUP."},
     {.name = "rank",
      .type = OPTION_LIST,
      .offset = ROW(ranks),

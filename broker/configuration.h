@@ -13,6 +13,7 @@ struct configuration {
     char *bind;               // --bind, 127.0.0.1: beyond loopback only with keys
     int64_t port;             // --port, 7400
     char *catalogue;          // --catalogue, rows of the operator's own types
+    char *policy;             // --policy, laid over the built-in one; NULL: that alone
     struct option_list ranks; // --rank SOURCE-GLOB=N
     char *key;                // --key, the broker's secret certificate; NULL: no keys
     char *clients;            // --clients, the folder of public certificates

@@ -21,6 +21,7 @@
 #include "broker/broker.h"
 #include "broker/delivery/delivery.h"
 #include "broker/guard.h"
+#include "broker/policy/holder.h"
 #include "broker/query/query.h"
 #include "broker/stores/state.h"
 #include "broker/stores/upkeep.h"
@@ -204,10 +205,24 @@ static int open_catalogue(struct broker *broker) {
     return r;
 }
 
-// What --check says beyond the options: whether catalogue, roles and certificates can be read.
+static int open_policy(struct broker *broker) {
+    struct policy *policy;
+    char *error = NULL;
+    int r = policy_load(broker->configuration.policy, &policy, &error);
+    if (r != 0) {
+        logging_error("event=policy-refused error=\"%s\"", error != NULL ? error : "");
+    }
+    free(error);
+    return r != 0 ? r : policy_holder_new(policy, &broker->policy);
+}
+
+// What --check says beyond the options: whether catalogue, policy, roles and certificates can be
+// read.
 static int check_only(struct broker *broker) {
     int r = open_catalogue(broker);
+    r = r != 0 ? r : open_policy(broker);
     broker->catalogue = catalogue_free(broker->catalogue);
+    broker->policy = policy_holder_free(broker->policy);
     r = r != 0 ? r : access_check(&broker->configuration);
     return r == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
 }
@@ -232,6 +247,7 @@ static int daemon_open(struct daemon *daemon) {
     r = r > 0 ? 0 : r;
     r = r == 0 && broker->guard == NULL ? -ENOMEM : r;
     r = r != 0 ? r : open_catalogue(broker);
+    r = r != 0 ? r : open_policy(broker);
     r = r != 0 ? r : access_new(&broker->configuration, broker->zmq, &broker->access);
     r = r != 0 ? r : open_mailboxes(broker);
     r = r != 0 ? r : state_open(broker);
@@ -260,6 +276,7 @@ static void daemon_close(struct daemon *daemon, bool clean) {
     drop_jobs(broker->to_query);
     drop_jobs(broker->to_upkeep);
     catalogue_free(broker->catalogue);
+    broker->policy = policy_holder_free(broker->policy);
     broker->guard = guard_free(broker->guard);
     broker->access = access_free(broker->access);
     if (broker->zmq != NULL) {

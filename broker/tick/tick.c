@@ -3,6 +3,7 @@
 // cost of one sync is shared; idle, the thread sleeps in zmq_poll. It never waits inside a tick but
 // for the disk.
 #include "broker/tick/tick.h"
+#include "broker/policy/holder.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -256,8 +257,9 @@ static int load(struct tick *tick) {
     r = r != 0 ? r : quarantine_load(tick);
     r = r != 0 ? r : load_ids(tick);
     r = r != 0 ? r : load_fold(tick);
+    tick->policy = policy_take(broker->policy);
     r = r != 0 ? r
-               : decide_new(&broker->configuration, NULL, broker->catalogue,
+               : decide_new(&broker->configuration, tick->policy, broker->catalogue,
                             keys_hash_secret(broker->keys), broker->keys, &tick->decide);
     r = r != 0 ? r : erase_load(tick);
     return r;
@@ -290,6 +292,7 @@ struct tick *tick_free(struct tick *tick) {
     assert(!tick->open);
     publish_free(tick->publish);
     decide_free(tick->decide);
+    policy_release(tick->broker->policy, tick->policy);
     fold_free(tick->fold);
     dedup_free(tick->dedup);
     producers_free(tick->producers);

@@ -38,6 +38,7 @@ struct tick {
     struct broker *broker;
     struct publish *publish;
     struct decide *decide;
+    const struct policy *policy; // decide's, taken from the broker's holder
     struct dedup *dedup;
     struct producers *producers;
     struct fold *fold;

@@ -21,6 +21,7 @@ static struct configuration configuration;
 // One for the life of the process; the view starts anew now and then.
 static struct world {
     struct catalogue *catalogue;
+    struct policy *policy;
     struct decide *decide;
     struct arena *arena;
     struct keys *keys;
@@ -57,7 +58,9 @@ static void world_open(void) {
     remove_file(path, "lock.mdb");
     REQUIRE(rmdir(path) == 0 && rmdir(dir) == 0);
     secret = keys_hash_secret(world.keys);
-    REQUIRE(decide_new(&configuration, NULL, world.catalogue, secret, NULL, &world.decide) == 0);
+    REQUIRE(policy_load(NULL, &world.policy, &error) == 0);
+    REQUIRE(decide_new(&configuration, world.policy, world.catalogue, secret, NULL,
+                       &world.decide) == 0);
 }
 
 static void view_anew(void) {

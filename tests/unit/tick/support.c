@@ -181,3 +181,12 @@ const char *support_attribute(const View__Person *person, struct arena *arena, c
     }
     return NULL;
 }
+
+const struct policy *support_policy(void) {
+    static struct policy *policy;
+    char *error;
+    if (policy == NULL) {
+        assert_int_equal(policy_load(NULL, &policy, &error), 0);
+    }
+    return policy;
+}

@@ -9,6 +9,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include "broker/policy/policy.h"
 #include "broker/stores/keys.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
@@ -31,6 +32,9 @@ int support_teardown(void **state);
 void support_begin(struct fixture *fixture, struct view *view, struct view_txn **ret);
 // A second view beside the first, empty. The caller closes it.
 struct view *support_view(struct fixture *fixture, const char *name);
+
+// The built-in policy, for every test of the process.
+const struct policy *support_policy(void);
 
 // An event as envelope_unpack_event would give it; data is JSON text or NULL.
 Touchbus__Event *support_event(struct arena *arena, const char *type, const char *id,

@@ -35,7 +35,7 @@ static void scene_open(void **state, struct scene *ret) {
     support_begin(ret->fixture, ret->fixture->view, &ret->fixture->txn);
     const uint8_t *secret = keys_hash_secret(ret->fixture->keys);
     assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
-    assert_int_equal(decide_new(&ret->configuration, NULL, ret->catalogue, secret,
+    assert_int_equal(decide_new(&ret->configuration, support_policy(), ret->catalogue, secret,
                                 ret->fixture->keys, &ret->decide),
                      0);
     assert_int_equal(fold_new(ret->fixture->txn, &ret->fold), 0);

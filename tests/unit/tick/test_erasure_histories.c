@@ -278,7 +278,7 @@ static void open_history(struct history *history, struct fixture *fixture, uint6
     snprintf(path, sizeof(path), "%s/log", fixture->dir);
     assert_int_equal(log_open(path, MAP_BYTES, false, &history->log), 0);
     assert_int_equal(catalogue_load(NULL, &history->catalogue, &error), 0);
-    assert_int_equal(decide_new(&history->configuration, NULL, history->catalogue,
+    assert_int_equal(decide_new(&history->configuration, support_policy(), history->catalogue,
                                 keys_hash_secret(fixture->keys), fixture->keys, &history->decide),
                      0);
     assert_int_equal(keys_reader_new(fixture->keys, &history->sealing), 0);
