@@ -13,8 +13,8 @@
 static bool take_ranks(struct tick *tick) {
     struct broker *broker = tick->broker;
     struct decide *decide;
-    if (decide_new(&broker->configuration, tick->policy, broker->catalogue, keys_hash_secret(broker->keys),
-                   broker->keys, &decide) != 0) {
+    if (decide_new(&broker->configuration, tick->policy, broker->catalogue,
+                   keys_hash_secret(broker->keys), broker->keys, &decide) != 0) {
         return false;
     }
     decide_free(tick->decide);
