@@ -14,6 +14,7 @@ enum {
     FOLD_ARENA_BYTES_MAX = 64 << 20,  // decoded customers between two flushes of a fold
     FOLD_RECORD_BYTES_MAX = 48 << 20, // records that one transaction of the view rewrites
     FOLLOW_UPS_MAX = 8,               // events one event can cause in decide
+    TIMERS_A_TICK_MAX = 256,          // due times that become events in one tick
 
     PRODUCERS_MAX = 4096,
     PRODUCERS_OF_A_KEY_MAX = 512, // of them, of one key, used within 7 days

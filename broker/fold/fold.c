@@ -34,6 +34,7 @@ static const struct fold_row {
 // are not a customer's own may be changed from the stamp alone: it stands open, so that a rebuild
 // makes the same of events whose sealed half is gone.
 static int (*const STAMPS[])(struct fold_step *step) = {
+    fold_timers,
     NULL,
 };
 

@@ -4,6 +4,7 @@
 // counted.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,8 @@ int fold_is_erased(struct fold *fold, struct view_txn *txn, uint64_t customer);
 // transaction makes dirty beside what its events bring. Its owner ends it at FOLD_RECORD_BYTES_MAX.
 size_t fold_record_bytes(const struct fold *fold);
 void fold_count_anew(struct fold *fold);
+// Whether a due time changed since it was asked last.
+bool fold_timers_moved(struct fold *fold);
 // The last customer number given, as of what was folded.
 uint64_t fold_customers_last(const struct fold *fold);
 // Name of an interned number, "other" for 0 and unknown ones.

@@ -54,5 +54,5 @@ int fold_erasure(struct fold_step *step) {
     for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {
         r = delete_rows(step, tables[i]);
     }
-    return r;
+    return r != 0 ? r : fold_timers_erase(step);
 }

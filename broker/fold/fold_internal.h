@@ -25,6 +25,7 @@ struct fold {
     uint64_t customers_last;   // the last customer number given
     bool customers_last_moved; // since the last flush
     bool stamped;              // see fold_keys.c
+    bool timers_moved;         // see fold_timers_moved
 };
 
 // A customer that was touched since the last flush.
@@ -68,10 +69,12 @@ int fold_person(struct fold_step *step, View__Person **ret);
 void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size);
 
 // ---- what an event changes, one file a concern. 0 or a negative errno
-int fold_keys(struct fold_step *step);                                      // fold_keys.c
-int fold_references(struct fold_step *step);                                // fold_keys.c
-int fold_stamped_load(struct view_txn *txn, bool *ret);                     // fold_keys.c
-int fold_erasure(struct fold_step *step);                                   // fold_erasure.c
+int fold_keys(struct fold_step *step);                  // fold_keys.c
+int fold_references(struct fold_step *step);            // fold_keys.c
+int fold_stamped_load(struct view_txn *txn, bool *ret); // fold_keys.c
+int fold_erasure(struct fold_step *step);               // fold_erasure.c
+int fold_timers(struct fold_step *step);                // fold_timers.c
+int fold_timers_erase(struct fold_step *step);
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_customer_identified(struct fold_step *step);                       // fold_profile.c

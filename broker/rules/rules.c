@@ -2,6 +2,7 @@
 // The table of rules by event type, in the order of names, and what they share.
 #include "broker/rules/rules.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "schemas/base/cleanup.h"
 #include "schemas/body.h"
+#include "schemas/limits.h"
 
 typedef int (*rule)(struct judging *judging);
 
@@ -125,6 +127,35 @@ int rules_follow_up(struct judging *judging, const char *what, const char *type,
     findings->follow_ups[findings->n_follow_ups++] = event;
     *ret = event;
     return 0;
+}
+
+int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,
+              const uint8_t id[static LOOKUP_BYTES], int64_t due_us) {
+    Touchbus__Timer *timer = arena_alloc(arena, sizeof(*timer));
+    if (event->stamp == NULL) {
+        event->stamp = arena_alloc(arena, sizeof(*event->stamp));
+        if (event->stamp != NULL) {
+            touchbus__stamp__init(event->stamp);
+        }
+    }
+    size_t n = event->stamp == NULL ? 0 : event->stamp->n_timers;
+    Touchbus__Timer **timers = arena_alloc(arena, (n + 1) * sizeof(Touchbus__Timer *));
+    if (timer == NULL || event->stamp == NULL || timers == NULL) {
+        return -ENOMEM;
+    }
+    assert(n < STAMP_TIMERS_MAX);
+    if (n > 0) {
+        memcpy(timers, event->stamp->timers, n * sizeof(Touchbus__Timer *));
+    }
+    touchbus__timer__init(timer);
+    timer->kind = kind;
+    timer->id.data = arena_copy(arena, id, LOOKUP_BYTES);
+    timer->id.len = LOOKUP_BYTES;
+    timer->due_us = due_us;
+    timers[n] = timer;
+    event->stamp->timers = timers;
+    event->stamp->n_timers = n + 1;
+    return timer->id.data == NULL ? -ENOMEM : 0;
 }
 
 int rules_verdict(struct judging *judging, json_t *verdict) {

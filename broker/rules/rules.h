@@ -11,6 +11,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold.h"
+#include "broker/fold/timers.h"
 #include "broker/policy/policy.h"
 #include "broker/stores/keys.h"
 #include "broker/stores/view.h"
@@ -36,6 +37,7 @@ struct judging {
     struct view_txn *txn; // the tick's; what the fold keeps decoded is in it after fold_flush
     struct arena *arena;  // the tick's
     int64_t now_us;       // receipt of the tick's events
+    int64_t timer_us;     // the time by which timers are judged (tick/timer_clock.h): arm by it
     Touchbus__Event *event;
     uint64_t sequence; // it has, or will have
     uint64_t customer; // the leaf it goes to; 0: nobody, or one that is to be made
@@ -50,6 +52,11 @@ int rules_stamp(struct judging *judging);
 // After the event was folded: follow-ups and verdict. Follow-ups are judged in turn, after they
 // were folded, until FOLLOW_UPS_MAX stand behind the first event.
 int rules_follow(struct judging *judging);
+// What is due: judging->customer's timer of this kind and id. judging->event is an empty one,
+// now_us becomes timer_us, so that it is no earlier than due_us. Adds the follow-ups that come of
+// it, with ids that follow from their cause; one of them takes the timer out, "timer.passed" where
+// nothing else came of it. What they arm themselves is due later than now.
+int rules_due(struct judging *judging, const struct timer_due *due);
 
 // ---- for the rules' files
 // The event's stamp, made where there is none. NULL where memory is short.
@@ -59,5 +66,8 @@ Touchbus__Stamp *rules_make_stamp(struct judging *judging);
 // FOLLOW_UPS_MAX are there, nothing was added; a negative errno.
 int rules_follow_up(struct judging *judging, const char *what, const char *type, json_t *data,
                     uint64_t leaf, Touchbus__Event **ret);
+// Adds a due time to the stamp: of that kind and id, 0 turns it off. 0 or -ENOMEM.
+int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,
+              const uint8_t id[static LOOKUP_BYTES], int64_t due_us);
 // The verdict for the ack; takes the reference. 0 or -ENOMEM.
 int rules_verdict(struct judging *judging, json_t *verdict);

@@ -78,6 +78,14 @@ static int find_duplicate(struct tick *tick, const uint8_t *id_hash, uint64_t bo
 
 // ---- one event
 
+struct decide_place tick_place(const struct tick *tick) {
+    return (struct decide_place){.fold = tick->fold,
+                                 .txn = tick->view,
+                                 .arena = tick->arena,
+                                 .now_us = tick->now_us,
+                                 .timer_us = tick->timers.now_us};
+}
+
 bool tick_has_room(const struct tick *tick) {
     return tick->n_records + 1 + FOLLOW_UPS_MAX <= TICK_RECORDS_MAX &&
            fold_record_bytes(tick->fold) < FOLD_RECORD_BYTES_MAX &&
@@ -109,11 +117,9 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
     return r;
 }
 
-// What the event caused, and what that caused in turn, right behind it.
-static int append_follow_ups(struct tick *tick, const struct decide_place *place,
-                             Touchbus__Event *event, struct decision *decision) {
+int admit_caused(struct tick *tick, const struct decide_place *place, struct decision *decision) {
     const uint8_t *secret = keys_hash_secret(tick->broker->keys);
-    int r = decide_follow(tick->decide, place, event, decision);
+    int r = 0;
     for (size_t i = 0; r == 0 && i < decision->findings.n_follow_ups; i++) {
         Touchbus__Event *own = decision->findings.follow_ups[i];
         uint8_t id_hash[BLOCK_ID_HASH_BYTES];
@@ -154,7 +160,7 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
         return r;
     }
     struct decision decision;
-    struct decide_place place = {tick->fold, tick->view, tick->arena, tick->now_us};
+    struct decide_place place = tick_place(tick);
     r = decide_event(tick->decide, &place, event, tick->first + tick->n_records,
                      &tick->customers_last, &decision);
     ret->code = decision.findings.code;
@@ -170,7 +176,8 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
         return 0;
     }
     r = admit_append(tick, event, id_hash, body_hash);
-    r = r != 0 ? r : append_follow_ups(tick, &place, event, &decision);
+    r = r != 0 ? r : decide_follow(tick->decide, &place, event, &decision);
+    r = r != 0 ? r : admit_caused(tick, &place, &decision);
     ret->sequence = event->sequence;
     ret->customer = event->survivor != 0 ? event->survivor : event->customer;
     ret->verdict = decision.findings.verdict;

@@ -155,6 +155,7 @@ static struct judging judge(const struct decide *decide, const struct decide_pla
         .txn = place->txn,
         .arena = place->arena,
         .now_us = place->now_us,
+        .timer_us = place->timer_us,
         .event = event,
         .sequence = sequence,
         .customer = customer,
@@ -214,6 +215,18 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
     return r;
 }
 
+// Rank and lanes of the follow-ups from the nth on.
+static int stamp_follow_ups(const struct decide *decide, struct arena *arena,
+                            struct findings *findings, size_t n) {
+    int r = 0;
+    for (size_t i = n; r == 0 && i < findings->n_follow_ups; i++) {
+        Touchbus__Event *own = findings->follow_ups[i];
+        own->rank = RANK_SYSTEM;
+        r = own->n_lanes == 0 ? stamp_lane(decide, arena, own) : 0;
+    }
+    return r;
+}
+
 int decide_follow(const struct decide *decide, const struct decide_place *place,
                   Touchbus__Event *event, struct decision *decision) {
     struct findings *findings = &decision->findings;
@@ -221,10 +234,19 @@ int decide_follow(const struct decide *decide, const struct decide_place *place,
     struct judging judging =
         judge(decide, place, event, event->sequence, event->customer, findings);
     int r = event->redacted ? 0 : rules_follow(&judging);
-    for (size_t i = n; r == 0 && i < findings->n_follow_ups; i++) {
-        Touchbus__Event *own = findings->follow_ups[i];
-        own->rank = RANK_SYSTEM;
-        r = own->n_lanes == 0 ? stamp_lane(decide, place->arena, own) : 0;
+    return r != 0 ? r : stamp_follow_ups(decide, place->arena, findings, n);
+}
+
+int decide_due(const struct decide *decide, const struct decide_place *place,
+               const struct timer_due *due, struct decision *ret) {
+    Touchbus__Event *none = arena_alloc(place->arena, sizeof(*none));
+    *ret = (struct decision){.findings.detail = ""};
+    if (none == NULL) {
+        return -ENOMEM;
     }
-    return r;
+    touchbus__event__init(none);
+    none->customer = due->customer;
+    struct judging judging = judge(decide, place, none, 0, due->customer, &ret->findings);
+    int r = rules_due(&judging, due);
+    return r != 0 ? r : stamp_follow_ups(decide, place->arena, &ret->findings, 0);
 }

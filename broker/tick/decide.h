@@ -30,7 +30,8 @@ struct decide_place {
     struct fold *fold; // asked what it holds, changed by fold_flush alone
     struct view_txn *txn;
     struct arena *arena;
-    int64_t now_us; // receipt of the events
+    int64_t now_us;   // receipt of the events
+    int64_t timer_us; // the time by which timers are judged
 };
 
 // Borrows configuration, policy, catalogue, secret (16 bytes, for lookups and lanes) and keys
@@ -51,6 +52,9 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
 // that it causes to decision, with rank and lanes. 0, or a negative errno.
 int decide_follow(const struct decide *decide, const struct decide_place *place,
                   Touchbus__Event *event, struct decision *decision);
+// What comes of a due time, as decision's follow-ups, with rank and lanes. 0, or a negative errno.
+int decide_due(const struct decide *decide, const struct decide_place *place,
+               const struct timer_due *due, struct decision *ret);
 // The schema alone: 0; REASON_QUARANTINED with *ret_detail in the arena; -ENOMEM.
 int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
                  const char **ret_detail);

@@ -121,10 +121,12 @@ static void tick_close(struct tick *tick) {
 
 // What waits now, all of it through to its answers.
 static void tick_once(struct tick *tick, bool with_requests) {
-    int r = tick->reload || tick->n_unsaid > 0 ? tick_open(tick) : 0;
+    bool due = timers_look(tick) && with_requests;
+    int r = due || tick->reload || tick->n_unsaid > 0 ? tick_open(tick) : 0;
     r = r == 0 && tick->reload ? reload_configuration(tick) : r;
     tick->reload = false;
     r = r == 0 && tick->n_unsaid > 0 ? erase_go_on(tick) : r;
+    r = r == 0 && due ? timers_fire(tick) : r;
     r = r != 0 ? r : receive_jobs(tick);
     r = r != 0 || !with_requests ? r : receive_requests(tick);
     if (tick->reading) {
@@ -164,6 +166,13 @@ static bool signalled(struct tick *tick) {
     return true;
 }
 
+// How long nothing may come before the loop looks by itself; -1: as long as it likes.
+static int loop_wait_ms(struct tick *tick) {
+    int requests_ms = tick->n_unsaid > 0 ? 0 : publish_wait_ms(tick->publish);
+    int timers_ms = timers_wait_ms(tick);
+    return requests_ms < 0 || (timers_ms >= 0 && timers_ms < requests_ms) ? timers_ms : requests_ms;
+}
+
 void tick_run(struct tick *tick) {
     zmq_pollitem_t items[] = {
         {.socket = publish_socket(tick->publish), .events = ZMQ_POLLIN},
@@ -171,7 +180,7 @@ void tick_run(struct tick *tick) {
         {.fd = tick->signals, .events = ZMQ_POLLIN},
     };
     while (!atomic_load(&tick->broker->stop)) {
-        int wait_ms = tick->n_unsaid > 0 ? 0 : publish_wait_ms(tick->publish);
+        int wait_ms = loop_wait_ms(tick);
         bool waits = wait_ms >= 0;
         int r = zmq_poll(items, sizeof(items) / sizeof(items[0]), wait_ms);
         if (r < 0 && errno != EINTR) {
@@ -262,6 +271,7 @@ static int load(struct tick *tick) {
                : decide_new(&broker->configuration, tick->policy, broker->catalogue,
                             keys_hash_secret(broker->keys), broker->keys, &tick->decide);
     r = r != 0 ? r : erase_load(tick);
+    r = r != 0 ? r : timers_load(tick);
     return r;
 }
 

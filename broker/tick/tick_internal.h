@@ -16,6 +16,7 @@
 #include "broker/tick/producers.h"
 #include "broker/tick/publish.h"
 #include "broker/tick/tick.h"
+#include "broker/tick/timers.h"
 
 // An accepted event of this tick; its sequence is tick->first plus its index.
 struct record {
@@ -50,6 +51,7 @@ struct tick {
     bool reload;      // SIGHUP came
     uint64_t *unsaid; // customers whose erasure the log does not know, found at the start
     size_t n_unsaid;
+    struct timers timers;
 
     // the open tick
     bool open, reading;
@@ -79,7 +81,10 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
 // Stamps sequence and receipt, folds, keeps for the block. The caller has seen tick_has_room.
 int admit_append(struct tick *tick, Touchbus__Event *event,
                  const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash);
+// The follow-ups of a decision right behind what caused them, and what they cause in turn.
+int admit_caused(struct tick *tick, const struct decide_place *place, struct decision *decision);
 bool tick_has_room(const struct tick *tick);
+struct decide_place tick_place(const struct tick *tick); // where the open tick judges
 
 // ---- tick_jobs.c
 // As tick_append. erases: the event erases its customer.

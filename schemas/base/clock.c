@@ -24,6 +24,10 @@ int64_t clock_monotonic_us(void) {
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_us(void) {
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 static bool is_digit(char byte) {
     return byte >= '0' && byte <= '9';
 }

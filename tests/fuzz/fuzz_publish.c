@@ -80,7 +80,7 @@ static void take_event(Touchbus__Event *event) {
     struct decision decision;
     uint64_t customers = world.customers_last;
     struct findings *findings = &decision.findings;
-    struct decide_place place = {world.fold, world.txn, world.arena, 1};
+    struct decide_place place = {world.fold, world.txn, world.arena, 1, 1};
     REQUIRE(decide_event(world.decide, &place, event, world.sequence + 1, &world.customers_last,
                          &decision) == 0);
     REQUIRE(findings->code == 0 || world.customers_last == customers);

@@ -125,7 +125,7 @@ static void publish(struct history *history) {
     struct decision decision;
     uint64_t sequence = log_next(history->log) + history->n_events;
     struct decide_place place = {history->fold, history->txn, history->arena,
-                                 (int64_t)sequence * 1000};
+                                 (int64_t)sequence * 1000, (int64_t)sequence * 1000};
     assert_int_equal(
         decide_event(history->decide, &place, event, sequence, &history->customers_last, &decision),
         0);
