@@ -30,6 +30,10 @@ enum {
     ATTRIBUTE_VALUE_BYTES_MAX = 1024,
     CUSTOMER_KEYS_MAX = 200,
     CUSTOMER_COUNTERS_MAX = 512,
+    ITEM_VALUE_BYTES_MAX = 4096, // a member of an item; lines may have FOLD_LINES_BYTES_MAX
+    INTERESTS_MAX = 100,         // needs and products of one customer
+    INTEREST_DAYS_MAX = 30,      // days with any, kept of each
+    VISIT_DAYS_MAX = 3,
     NAMES_MAX = 60000,        // interned types and channels; beyond: counted as "other"
     TIMELINE_RECENT_MAX = 32, // interactions in the customer's record
     TIMELINE_SPILL = 16,      // of them that go to one run when it is full

@@ -14,21 +14,15 @@
 #include "broker/fold/fold_internal.h"
 #include "schemas/base/guards.h"
 
+// What is more than values taken from the data: by type, in the order of names; several rows of one
+// type run from the top down.
 static const struct fold_row {
     const char *type;
     int (*apply)(struct fold_step *step);
 } FOLD[] = {
-    {"customer.changed", fold_customer_changed},
-    {"customer.identified", fold_customer_identified},
-    {"customer.registered", fold_customer_registered},
-    {"delivery.completed", fold_delivery_completed},
-    {"order.changed", fold_order_changed},
-    {"order.placed", fold_order_placed},
-    {"quote.closed", fold_quote_closed},
-    {"quote.issued", fold_quote_issued},
-    {"return.requested", fold_return_requested},
-    {"supply.changed", fold_supply_changed},
+    {"", NULL},
 };
+enum { N_FOLD = sizeof(FOLD) / sizeof(FOLD[0]) };
 
 // What decide stamped, one file a concern; step->customer is NULL for events of nobody. Tables that
 // are not a customer's own may be changed from the stamp alone: it stands open, so that a rebuild
@@ -46,8 +40,16 @@ static int fold_stamp(struct fold_step *step) {
     return r;
 }
 
-static int compare_row(const void *type, const void *row) {
-    return strcmp(type, ((const struct fold_row *)row)->type);
+// What the type changes beside counters and timeline.
+static int fold_type(struct fold_step *step) {
+    int r = fold_attributes(step);
+    r = r != 0 ? r : fold_interests(step);
+    r = r != 0 ? r : fold_items(step);
+    for (size_t i = fold_first_row(FOLD, N_FOLD, sizeof(FOLD[0]), step->event->type);
+         r == 0 && i < N_FOLD && strcmp(FOLD[i].type, step->event->type) == 0; i++) {
+        r = FOLD[i].apply == NULL ? 0 : FOLD[i].apply(step);
+    }
+    return r;
 }
 
 static const char customers_key[] = "customers";
@@ -127,9 +129,12 @@ static int fold_event(struct fold_step *step) {
     r = r != 0 ? r : fold_counters(step, type, channel);
     r = r != 0 ? r : fold_timeline(step, type, channel);
     r = r != 0 ? r : fold_stamp(step);
-    const struct fold_row *row =
-        bsearch(event->type, FOLD, sizeof(FOLD) / sizeof(FOLD[0]), sizeof(FOLD[0]), compare_row);
-    return r != 0 || row == NULL ? r : row->apply(step);
+    return r != 0 ? r : fold_type(step);
+}
+
+static int fold_of_nobody(struct fold_step *step) {
+    int r = fold_stamp(step);
+    return r != 0 ? r : fold_items(step);
 }
 
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {
@@ -154,7 +159,7 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
         .event = event,
         .time_us = time_us > latest_us ? latest_us : time_us,
     };
-    return event->customer == 0 ? fold_stamp(&step) : fold_event(&step);
+    return event->customer == 0 ? fold_of_nobody(&step) : fold_event(&step);
 }
 
 int fold_flush(struct fold *fold, struct view_txn *txn) {

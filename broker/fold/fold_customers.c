@@ -74,7 +74,7 @@ static bool round_columns(struct arena *arena, View__Customer *record) {
 }
 
 static bool round_person(struct arena *arena, View__Person *record) {
-    return ROUND(keys) && ROUND(attributes);
+    return ROUND(keys) && ROUND(attributes) && ROUND(interests);
 }
 #undef ROUND
 
@@ -85,6 +85,15 @@ static bool columns_agree(const View__Customer *record) {
            n == record->n_counter_first_us && n == record->n_counter_last_us &&
            m == record->n_recent_time_us && m == record->n_recent_type &&
            m == record->n_recent_channel && record->key_lookups.len % LOOKUP_KEY_BYTES == 0;
+}
+
+static bool days_agree(const View__Person *person) {
+    for (size_t i = 0; i < person->n_interests; i++) {
+        if (person->interests[i]->n_day != person->interests[i]->n_number) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static int load(struct fold *fold, struct view_txn *txn, uint64_t number, View__Customer **ret) {
@@ -155,8 +164,11 @@ int fold_person(struct fold_step *step, View__Person **ret) {
             return r;
         }
         View__Person *person = view__person__unpack(arena_allocator(arena), size, plain);
-        if (person == NULL || !round_person(arena, person)) {
-            return person == NULL ? -EBADMSG : -ENOMEM;
+        if (person == NULL || !days_agree(person)) {
+            return -EBADMSG;
+        }
+        if (!round_person(arena, person)) {
+            return -ENOMEM;
         }
         touched->person = person;
     }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/fold/fold.h"
+#include "broker/fold/items.h"
 #include "schemas/base/arena.h"
 #include "schemas/body.h"
 #include "view.pb-c.h"
@@ -77,29 +78,41 @@ int fold_timers(struct fold_step *step);                // fold_timers.c
 int fold_timers_erase(struct fold_step *step);
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
-int fold_customer_identified(struct fold_step *step);                       // fold_profile.c
-int fold_customer_registered(struct fold_step *step);
-int fold_customer_changed(struct fold_step *step);
-int fold_order_placed(struct fold_step *step); // fold_orders.c
-int fold_order_changed(struct fold_step *step);
-int fold_supply_changed(struct fold_step *step);
-int fold_delivery_completed(struct fold_step *step);
-int fold_return_requested(struct fold_step *step);
-int fold_quote_issued(struct fold_step *step); // fold_quotes.c
-int fold_quote_closed(struct fold_step *step);
+int fold_attributes(struct fold_step *step);                                // fold_profile.c
+int fold_interests(struct fold_step *step);                                 // fold_interests.c
+int fold_visit(struct fold_step *step);
+int fold_items(struct fold_step *step); // fold_rows.c; of nobody's events, too
+
+// ---- fold_items.c: one item that an event changes
+struct fold_item {
+    enum item_kind kind;
+    enum view_table table;
+    uint8_t key[ITEM_KEY_BYTES];
+    size_t key_size;
+    View__Item *item;
+    bool changed;
+};
+// The item of the event's customer with this id, or of nobody; a new one where there is none. 0; 1:
+// no item may have this id; negative errno.
+int fold_item_get(struct fold_step *step, enum item_kind kind, const char *id,
+                  struct fold_item *ret);
+// NULL where it has none.
+View__Attribute *fold_item_member(const struct fold_item *item, const char *name);
+// Writes the member where it beats the one that stands; copies all of it.
+int fold_item_set(struct fold_step *step, struct fold_item *item, const View__Attribute *written);
+// Writes the row where anything changed.
+int fold_item_put(struct fold_step *step, struct fold_item *item);
 
 // ---- helpers over an event's data (fold_data.c)
+bool fold_data_find(const struct fold_step *step, const char *name, struct body_value *ret);
 // A text member, copied and terminated in the fold's arena; NULL where it is missing, of another
 // kind, empty or over ID_BYTES_MAX. Whole numbers are read as text.
 char *fold_data_text(const struct fold_step *step, const char *name);
 bool fold_data_unsigned(const struct fold_step *step, const char *name, uint64_t *ret);
-// A member's own msgpack bytes, copied; false where missing. Over size_max: false, counted as
-// dropped.
+// A member's own msgpack bytes, copied; false where missing or nil. Over size_max: false, counted
+// as dropped.
 bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_max,
                    ProtobufCBinaryData *ret);
-// The row of the customer's order or quote with this id, opened and unpacked into the arena; *ret
-// NULL where there is none, or its key is destroyed.
-int fold_row_get(const struct fold_step *step, enum view_table table, const char *id,
-                 const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **ret);
-int fold_row_put(const struct fold_step *step, enum view_table table, const char *id,
-                 const ProtobufCMessage *row);
+// The first row of this type in a table that is in the order of types; each row begins with its
+// type (const char *). n where there is none.
+size_t fold_first_row(const void *rows, size_t n, size_t row_size, const char *type);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Profile attributes: of two writers the one with the higher source rank wins, then the later event
-// time (clamped to its receipt), then the greater event id, never the one that arrived later. A nil
-// deletes and stays as a tombstone, so that a late older write does not bring the value back.
+// Profile attributes, and which types set which: of two writers the one with the higher source rank
+// wins, then the later event time (clamped to its receipt), then the greater event id, never the
+// one that arrived later (register.h). A nil deletes and stays as a tombstone, so that a late older
+// write does not bring the value back.
 #include <errno.h>
 #include <string.h>
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "broker/fold/register.h"
 #include "schemas/limits.h"
 
 static View__Attribute *find_attribute(const View__Person *person, const char *name, size_t size) {
@@ -19,37 +21,15 @@ static View__Attribute *find_attribute(const View__Person *person, const char *n
     return NULL;
 }
 
-// Whether this event's write beats the one that stands.
-static bool beats(const struct fold_step *step, const View__Attribute *standing,
-                  const struct body_value *value) {
-    const Touchbus__Event *event = step->event;
-    if (event->rank != standing->rank) {
-        return event->rank > standing->rank;
-    }
-    if (step->time_us != standing->time_us) {
-        return step->time_us > standing->time_us;
-    }
-    int order = strcmp(event->id, standing->id);
-    if (order != 0) {
-        return order > 0;
-    }
-    // Two sources may use one id: the bytes decide, so that arrival still does not.
-    size_t size = value->raw_size < standing->value.len ? value->raw_size : standing->value.len;
-    order = memcmp(value->raw, standing->value.data, size);
-    return order != 0 ? order > 0 : value->raw_size > standing->value.len;
-}
-
+// Puts what was written in the place of what stands.
 static int write_value(struct fold_step *step, View__Attribute *attribute,
-                       const struct body_value *value) {
-    struct arena *arena = step->fold->arena;
+                       const View__Attribute *written) {
+    char *name = attribute->name;
     step->touched->person_changed = true;
-    attribute->value.data = arena_copy(arena, value->raw, value->raw_size);
-    attribute->value.len = value->raw_size;
-    attribute->sequence = step->event->sequence;
-    attribute->rank = step->event->rank;
-    attribute->time_us = step->time_us;
-    attribute->id = arena_strdup(arena, step->event->id);
-    return attribute->value.data == NULL || attribute->id == NULL ? -ENOMEM : 0;
+    *attribute = *written;
+    attribute->name = name;
+    attribute->id = arena_strdup(step->fold->arena, written->id);
+    return attribute->id == NULL ? -ENOMEM : 0;
 }
 
 static View__Attribute *add_attribute(struct fold_step *step, View__Person *person,
@@ -72,10 +52,10 @@ static View__Attribute *add_attribute(struct fold_step *step, View__Person *pers
 }
 
 static int set_attribute(struct fold_step *step, const char *name, size_t size,
-                         const struct body_value *value) {
+                         const uint8_t *value, size_t value_size) {
     View__Customer *customer = step->customer;
     if (size == 0 || size > NAME_BYTES_MAX || memchr(name, '\0', size) != NULL ||
-        value->raw_size > ATTRIBUTE_VALUE_BYTES_MAX) {
+        value_size > ATTRIBUTE_VALUE_BYTES_MAX) {
         customer->dropped++;
         return 0;
     }
@@ -85,15 +65,25 @@ static int set_attribute(struct fold_step *step, const char *name, size_t size,
         return r;
     }
     View__Attribute *attribute = find_attribute(person, name, size);
+    View__Attribute written = VIEW__ATTRIBUTE__INIT;
+    written.value = (ProtobufCBinaryData){.data = arena_copy(step->fold->arena, value, value_size),
+                                          .len = value_size};
+    written.sequence = step->event->sequence;
+    written.rank = step->event->rank;
+    written.time_us = step->time_us;
+    written.id = step->event->id;
+    if (written.value.data == NULL) {
+        return -ENOMEM;
+    }
     if (attribute != NULL) {
-        return beats(step, attribute, value) ? write_value(step, attribute, value) : 0;
+        return register_beats(&written, attribute) ? write_value(step, attribute, &written) : 0;
     }
     if (person->n_attributes >= CUSTOMER_ATTRIBUTES_MAX) {
         customer->dropped++;
         return 0;
     }
     attribute = add_attribute(step, person, name, size);
-    return attribute == NULL ? -ENOMEM : write_value(step, attribute, value);
+    return attribute == NULL ? -ENOMEM : write_value(step, attribute, &written);
 }
 
 // Every member of the map under this name is an attribute.
@@ -108,7 +98,9 @@ static int set_members(struct fold_step *step, const char *map_name) {
     struct body_value name;
     struct body_value value;
     while (body_next(&map, &position, &name, &value)) {
-        int r = name.kind == BODY_TEXT ? set_attribute(step, name.text, name.text_size, &value) : 0;
+        int r = name.kind == BODY_TEXT
+                    ? set_attribute(step, name.text, name.text_size, value.raw, value.raw_size)
+                    : 0;
         if (r != 0) {
             return r;
         }
@@ -116,21 +108,78 @@ static int set_members(struct fold_step *step, const char *map_name) {
     return 0;
 }
 
-int fold_customer_identified(struct fold_step *step) {
-    return set_members(step, "traits");
+// ---- which types set which
+
+static int set_from_data(struct fold_step *step, const char *attribute, const char *name) {
+    struct body_value value;
+    return fold_data_find(step, name, &value)
+               ? set_attribute(step, attribute, strlen(attribute), value.raw, value.raw_size)
+               : 0;
 }
 
-int fold_customer_changed(struct fold_step *step) {
-    return set_members(step, "fields");
+static int set_registered(struct fold_step *step, const char *attribute, const char *name) {
+    static const uint8_t yes = 0xc3; // msgpack true
+    (void)name;
+    step->customer->registered = true;
+    return set_attribute(step, attribute, strlen(attribute), &yes, sizeof(yes));
 }
 
-int fold_customer_registered(struct fold_step *step) {
-    static const uint8_t yes[] = {0xc3}; // msgpack true
-    const ProtobufCBinaryData *data = &step->event->data;
-    struct body_value value = {.kind = BODY_BOOL, .raw = yes, .raw_size = sizeof(yes)};
-    int r = set_attribute(step, "registered", strlen("registered"), &value);
-    if (r == 0 && data->len > 0 && body_find(data->data, data->len, "incentive", &value)) {
-        r = set_attribute(step, "incentive", strlen("incentive"), &value);
+// {score, scale} as one value, so that a score never stands with another's scale.
+static int set_satisfaction(struct fold_step *step, const char *attribute, const char *name) {
+    static const uint8_t map = 0x82, score_name[] = "\xa5score", scale_name[] = "\xa5scale";
+    struct body_value score, scale;
+    uint8_t bytes[ATTRIBUTE_VALUE_BYTES_MAX], *end = bytes;
+    (void)name;
+    if (!fold_data_find(step, "score", &score) || !fold_data_find(step, "scale", &scale) ||
+        score.raw_size > sizeof(bytes) / 4 || scale.raw_size > sizeof(bytes) / 2) {
+        return 0;
+    }
+    *end++ = map;
+    end = mempcpy(end, score_name, sizeof(score_name) - 1);
+    end = mempcpy(end, score.raw, score.raw_size);
+    end = mempcpy(end, scale_name, sizeof(scale_name) - 1);
+    end = mempcpy(end, scale.raw, scale.raw_size);
+    return set_attribute(step, attribute, strlen(attribute), bytes, (size_t)(end - bytes));
+}
+
+// How messages on this channel fare.
+static int set_reachability(struct fold_step *step, const char *attribute, const char *name) {
+    const char *full = arena_printf(step->fold->arena, "%s%s", attribute, step->event->channel);
+    return full == NULL ? -ENOMEM : set_from_data(step, full, name);
+}
+
+static int set_map(struct fold_step *step, const char *attribute, const char *name) {
+    (void)attribute;
+    return set_members(step, name);
+}
+
+static const struct attribute_row {
+    const char *type;
+    int (*set)(struct fold_step *step, const char *attribute, const char *name);
+    const char *attribute;
+    const char *name; // in the data
+} ROWS[] = {
+    {"call.answered", set_from_data, "owner", "actor"},
+    {"customer.changed", set_map, NULL, "fields"},
+    {"customer.identified", set_map, NULL, "traits"},
+    {"customer.registered", set_from_data, "incentive", "incentive"},
+    {"customer.registered", set_registered, "registered", NULL},
+    {"feedback.given", set_satisfaction, "satisfaction", NULL},
+    {"greeting.shown", set_from_data, "greeting", "variant"},
+    {"interaction.routed", set_from_data, "owner", "actor"},
+    {"message.outcome", set_reachability, "reachability.", "outcome"},
+    {"opportunity.changed", set_from_data, "owner", "owner"},
+    {"preference.set", set_from_data, "preference.channel", "channel"},
+    {"preference.set", set_from_data, "preference.hours", "hours"},
+    {"preference.set", set_from_data, "preference.language", "language"},
+};
+enum { N_ROWS = sizeof(ROWS) / sizeof(ROWS[0]) };
+
+int fold_attributes(struct fold_step *step) {
+    int r = 0;
+    for (size_t i = fold_first_row(ROWS, N_ROWS, sizeof(ROWS[0]), step->event->type);
+         r == 0 && i < N_ROWS && strcmp(ROWS[i].type, step->event->type) == 0; i++) {
+        r = ROWS[i].set(step, ROWS[i].attribute, ROWS[i].name);
     }
     return r;
 }

@@ -2,6 +2,7 @@
 // Kinds of items and interests. Their numbers stand in keys of the view: never renumbered.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,4 +39,17 @@ enum item_kind {
 
 enum interest_kind { INTEREST_NEED = 1, INTEREST_PRODUCT = 2 };
 
-enum { ITEM_KEY_BYTES = 8 + 1 + LOOKUP_BYTES };
+enum {
+    ITEM_SHARED_KEY_BYTES = 1 + LOOKUP_BYTES,
+    ITEM_KEY_BYTES = 8 + ITEM_SHARED_KEY_BYTES,
+};
+
+// The kind as lookups name it: for what events refer to the name of the reference ("order",
+// "conversation"), so that an item and its reference share their lookup. NULL: no kind.
+const char *item_kind_name(enum item_kind kind);
+// The key of an item in VIEW_ITEMS; secret: of the lookups. False: no item may have this id.
+bool item_key(const uint8_t secret[static 16], uint64_t customer, enum item_kind kind,
+              const char *id, uint8_t ret[static ITEM_KEY_BYTES]);
+// The same in VIEW_SHARED.
+bool item_shared_key(const uint8_t secret[static 16], enum item_kind kind, const char *id,
+                     uint8_t ret[static ITEM_SHARED_KEY_BYTES]);

@@ -13,11 +13,11 @@
 
 enum { LAST_PAGE = 255, ROWS_A_PAGE = 64 };
 
-static int export_table(struct call *call, struct export *export, enum view_table table,
+static int export_table(struct call *call, struct export *export, enum item_kind kind,
                         json_t *list) {
     arena_reset(export->arena);
-    int r = read_rows(call, export->txn, table, export->customer, (uint8_t) export->page,
-                      export->arena, list);
+    int r = read_items(call, export->txn, kind, export->customer, (uint8_t) export->page,
+                       export->arena, list);
     if (r != 0 || export->page++ < LAST_PAGE) {
         return r != 0 ? r : VERB_AGAIN;
     }
@@ -26,11 +26,11 @@ static int export_table(struct call *call, struct export *export, enum view_tabl
 }
 
 int export_orders(struct call *call, struct export *export, json_t *list) {
-    return export_table(call, export, VIEW_ORDERS, list);
+    return export_table(call, export, ITEM_ORDER, list);
 }
 
 int export_quotes(struct call *call, struct export *export, json_t *list) {
-    return export_table(call, export, VIEW_QUOTES, list);
+    return export_table(call, export, ITEM_QUOTE, list);
 }
 
 // ---- tables of the log

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/fold/items.h"
 #include "broker/query/verbs_names.h"
 #include "broker/query/verbs_read.h"
-#include "broker/stores/lookup.h"
 #include "schemas/base/clock.h"
 #include "schemas/body.h"
 #include "schemas/envelope.h"
@@ -82,61 +82,90 @@ static json_t *recent_json(struct call *call, struct view_txn *txn, const View__
     return recent;
 }
 
-static void set_text(json_t *object, const char *name, const char *text) {
-    if (text[0] != '\0') {
-        json_object_set_new(object, name, json_string(text));
+// ---- orders and quotes, as they were shown before they were items
+
+static const View__Attribute *member_of(const View__Item *item, const char *name) {
+    for (size_t i = 0; i < item->n_members; i++) {
+        if (strcmp(item->members[i]->name, name) == 0) {
+            return item->members[i];
+        }
     }
+    return NULL;
 }
 
-static void set_lines(json_t *object, ProtobufCBinaryData lines) {
+// A new reference; NULL where the item has none, or nil.
+static json_t *member_json(const View__Item *item, const char *name) {
+    const View__Attribute *member = member_of(item, name);
     json_t *json = NULL;
-    if (lines.len > 0 && body_to_json(lines.data, lines.len, &json) == 0) {
-        json_object_set_new(object, "lines", json);
-    }
-}
-
-static json_t *order_json(struct arena *arena, const void *value, size_t size) {
-    const View__Order *order = view__order__unpack(arena_allocator(arena), size, value);
-    if (order == NULL) {
+    if (member == NULL || body_to_json(member->value.data, member->value.len, &json) != 0) {
         return NULL;
     }
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I}", "order_id", order->order_id, "status",
-                             order->status, "revision", (json_int_t)order->revision,
-                             "placed_sequence", (json_int_t)order->placed_sequence,
-                             "changed_sequence", (json_int_t)order->changed_sequence);
-    set_text(json, "currency", order->currency);
-    set_text(json, "quote_id", order->quote_id);
-    set_text(json, "eta", order->eta);
-    set_text(json, "return_reason", order->return_reason);
-    set_text(json, "delivery_outcome", order->delivery_outcome);
-    set_lines(json, order->lines);
-    if (order->placed_sequence != 0) {
-        json_object_set_new(json, "placed", read_time_json(order->placed_us));
-    }
-    if (order->changed_sequence != 0) {
-        json_object_set_new(json, "changed", read_time_json(order->changed_us));
+    if (json_is_null(json)) {
+        json_decref(json);
+        return NULL;
     }
     return json;
 }
 
-static json_t *quote_json(struct arena *arena, const void *value, size_t size) {
-    const View__Quote *quote = view__quote__unpack(arena_allocator(arena), size, value);
-    if (quote == NULL) {
-        return NULL;
+static void set_member(json_t *object, const char *shown, const View__Item *item,
+                       const char *name) {
+    json_t *json = member_json(item, name);
+    if (json != NULL) {
+        json_object_set_new(object, shown, json);
     }
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I}", "quote_id", quote->quote_id, "state",
-                             quote->outcome[0] != '\0' ? quote->outcome : "open", "revision",
-                             (json_int_t)quote->revision, "issued_sequence",
-                             (json_int_t)quote->issued_sequence, "changed_sequence",
+}
+
+static void set_default(json_t *object, const char *name, json_t *value) {
+    if (json_object_get(object, name) == NULL) {
+        json_object_set(object, name, value);
+    }
+    json_decref(value);
+}
+
+static json_int_t sequence_of(const View__Attribute *member) {
+    return member == NULL ? 0 : (json_int_t)member->sequence;
+}
+
+static json_t *order_json(const View__Item *order) {
+    const View__Attribute *placed = member_of(order, "placed");
+    json_t *json =
+        json_pack("{s:s, s:I, s:I, s:o}", "order_id", order->id, "placed_sequence",
+                  sequence_of(placed), "changed_sequence", (json_int_t)order->changed_sequence,
+                  "changed", read_time_json(order->changed_us));
+    static const char *const members[] = {"status", "revision", "currency",     "quote_id",
+                                          "eta",    "lines",    "return_reason"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        set_member(json, members[i], order, members[i]);
+    }
+    set_member(json, "delivery_outcome", order, "delivery");
+    set_default(json, "status", json_string(""));
+    set_default(json, "revision", json_integer(0));
+    if (placed != NULL) {
+        json_object_set_new(json, "placed", read_time_json(placed->time_us));
+    }
+    return json;
+}
+
+static json_t *quote_json(const View__Item *quote) {
+    json_t *json = json_pack("{s:s, s:I, s:I}", "quote_id", quote->id, "issued_sequence",
+                             sequence_of(member_of(quote, "lines")), "changed_sequence",
                              (json_int_t)quote->changed_sequence);
-    set_text(json, "currency", quote->currency);
-    set_text(json, "valid_until", quote->valid_until);
-    set_text(json, "channel", quote->channel);
-    set_lines(json, quote->lines);
+    static const char *const members[] = {"revision", "currency", "valid_until", "channel",
+                                          "lines"};
+    set_member(json, "state", quote, "outcome");
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        set_member(json, members[i], quote, members[i]);
+    }
+    set_default(json, "state", json_string("open"));
+    set_default(json, "revision", json_integer(0));
     return json;
 }
 
-enum { ROW_KEY_BYTES = sizeof(uint64_t) + LOOKUP_BYTES, ROWS_SCANNED_MAX = 20000 };
+static json_t *item_json(enum item_kind kind, const View__Item *item) {
+    return kind == ITEM_ORDER ? order_json(item) : quote_json(item);
+}
+
+enum { ROW_KEY_BYTES = ITEM_KEY_BYTES, ROWS_SCANNED_MAX = 20000 };
 
 // The rows changed last, found by what stands open in them.
 struct rows {
@@ -184,14 +213,13 @@ static int compare_changed(const void *a, const void *b) {
 }
 
 // The row as JSON; *ret NULL where its key is destroyed.
-static int row_json(struct call *call, struct view_txn *txn, enum view_table table,
-                    const uint8_t *key,
-                    json_t *(*row)(struct arena *arena, const void *value, size_t size),
-                    json_t **ret) {
+static int row_json(struct call *call, struct view_txn *txn, enum item_kind kind,
+                    const uint8_t *key, json_t **ret) {
     struct arena *arena = call_reads(call)->arena;
     const void *value;
     size_t size, plain_size = 0;
-    int r = view_get(txn, table, key, ROW_KEY_BYTES, &value, &size);
+    *ret = NULL;
+    int r = view_get(txn, VIEW_ITEMS, key, ROW_KEY_BYTES, &value, &size);
     if (r != 0) {
         return r > 0 ? -EBADMSG : r;
     }
@@ -199,29 +227,35 @@ static int row_json(struct call *call, struct view_txn *txn, enum view_table tab
     uint8_t *plain = arena_alloc(arena, size + 1);
     r = plain == NULL
             ? -ENOMEM
-            : view_unseal(txn, table, key, ROW_KEY_BYTES, (const uint8_t *)value + sizeof(uint64_t),
-                          size, plain, &plain_size);
-    *ret = r == 0 && plain_size > 0 ? row(arena, plain, plain_size) : NULL;
-    return r == 0 && plain_size > 0 && *ret == NULL ? -ENOMEM : r;
+            : view_unseal(txn, VIEW_ITEMS, key, ROW_KEY_BYTES,
+                          (const uint8_t *)value + sizeof(uint64_t), size, plain, &plain_size);
+    if (r != 0 || plain_size == 0) {
+        return r;
+    }
+    const View__Item *item = view__item__unpack(arena_allocator(arena), plain_size, plain);
+    *ret = item == NULL ? NULL : item_json(kind, item);
+    return item == NULL ? -EBADMSG : *ret == NULL ? -ENOMEM : 0;
 }
 
 // The last changed first, at most CALL_ROWS_MAX.
-static json_t *rows_json(struct call *call, struct view_txn *txn, enum view_table table,
-                         uint64_t customer,
-                         json_t *(*row)(struct arena *arena, const void *value, size_t size)) {
-    uint64_t prefix = htobe64(customer);
+static json_t *rows_json(struct call *call, struct view_txn *txn, enum item_kind kind,
+                         uint64_t customer) {
+    uint8_t prefix[sizeof(customer) + 1];
+    customer = htobe64(customer);
+    memcpy(prefix, &customer, sizeof(customer));
+    prefix[sizeof(customer)] = (uint8_t)kind;
     struct rows *rows = arena_calloc(call_reads(call)->arena, 1, sizeof(*rows));
     json_t *list = json_array();
     int r = rows == NULL || list == NULL
                 ? -ENOMEM
-                : view_scan(txn, table, &prefix, sizeof(prefix), false, scan_row, rows);
+                : view_scan(txn, VIEW_ITEMS, prefix, sizeof(prefix), false, scan_row, rows);
     if (r >= 0) {
         qsort(rows->rows, rows->n, sizeof(rows->rows[0]), compare_changed);
         r = 0;
     }
     for (size_t i = 0; r == 0 && i < rows->n; i++) {
         json_t *json = NULL;
-        r = row_json(call, txn, table, rows->rows[i].key, row, &json);
+        r = row_json(call, txn, kind, rows->rows[i].key, &json);
         if (json != NULL) {
             json_array_append_new(list, json);
         }
@@ -250,20 +284,20 @@ static int page_row(void *user, const void *key, size_t key_size, const void *va
     return page->n == ROWS_SCANNED_MAX;
 }
 
-int read_rows(struct call *call, struct view_txn *txn, enum view_table table, uint64_t customer,
-              uint8_t first, struct arena *arena, json_t *list) {
-    uint8_t prefix[sizeof(customer) + 1];
+int read_items(struct call *call, struct view_txn *txn, enum item_kind kind, uint64_t customer,
+               uint8_t first, struct arena *arena, json_t *list) {
+    uint8_t prefix[sizeof(customer) + 2];
     struct page page = {.keys = arena_alloc(arena, (size_t)ROWS_SCANNED_MAX * ROW_KEY_BYTES)};
     customer = htobe64(customer);
     memcpy(prefix, &customer, sizeof(customer));
-    prefix[sizeof(customer)] = first;
+    prefix[sizeof(customer)] = (uint8_t)kind;
+    prefix[sizeof(customer) + 1] = first;
     int r = page.keys == NULL
                 ? -ENOMEM
-                : view_scan(txn, table, prefix, sizeof(prefix), false, page_row, &page);
+                : view_scan(txn, VIEW_ITEMS, prefix, sizeof(prefix), false, page_row, &page);
     for (size_t i = 0; r >= 0 && i < page.n; i++) {
         json_t *json = NULL;
-        r = row_json(call, txn, table, page.keys[i], table == VIEW_ORDERS ? order_json : quote_json,
-                     &json);
+        r = row_json(call, txn, kind, page.keys[i], &json);
         if (json != NULL) {
             json_array_append_new(list, json);
         }
@@ -278,13 +312,12 @@ json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t cus
     if (read_person(call, txn, customer, record, &person) != 0) {
         return NULL;
     }
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "customer",
-                     envelope_format_customer(customer, number), "keys", keys_json(person),
-                     "attributes", attributes_json(person), "counters",
-                     counters_json(call, txn, record), "recent", recent_json(call, txn, record),
-                     "orders", rows_json(call, txn, VIEW_ORDERS, customer, order_json), "quotes",
-                     rows_json(call, txn, VIEW_QUOTES, customer, quote_json), "first_sequence",
-                     (json_int_t)record->first_sequence, "last_sequence",
-                     (json_int_t)record->last_sequence, "events", (json_int_t)record->events,
-                     "dropped", (json_int_t)record->dropped);
+    return json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "customer",
+        envelope_format_customer(customer, number), "keys", keys_json(person), "attributes",
+        attributes_json(person), "counters", counters_json(call, txn, record), "recent",
+        recent_json(call, txn, record), "orders", rows_json(call, txn, ITEM_ORDER, customer),
+        "quotes", rows_json(call, txn, ITEM_QUOTE, customer), "first_sequence",
+        (json_int_t)record->first_sequence, "last_sequence", (json_int_t)record->last_sequence,
+        "events", (json_int_t)record->events, "dropped", (json_int_t)record->dropped);
 }

@@ -11,11 +11,19 @@
 #include "broker/stores/view_internal.h"
 
 static const char *const table_names[VIEW_N_TABLES] = {
-    [VIEW_META] = "meta",         [VIEW_CUSTOMERS] = "customers", [VIEW_LOOKUPS] = "lookups",
-    [VIEW_TIMELINE] = "timeline", [VIEW_ORDERS] = "orders",       [VIEW_QUOTES] = "quotes",
-    [VIEW_NAMES] = "names",       [VIEW_ITEMS] = "items",         [VIEW_SHARED] = "shared",
-    [VIEW_LEDGER] = "ledger",     [VIEW_CONTESTED] = "contested", [VIEW_TIMERS] = "timers",
-    [VIEW_DUE] = "due",           [VIEW_WAITING] = "waiting",     [VIEW_SCORES] = "scores",
+    [VIEW_META] = "meta",
+    [VIEW_CUSTOMERS] = "customers",
+    [VIEW_LOOKUPS] = "lookups",
+    [VIEW_TIMELINE] = "timeline",
+    [VIEW_NAMES] = "names",
+    [VIEW_ITEMS] = "items",
+    [VIEW_SHARED] = "shared",
+    [VIEW_LEDGER] = "ledger",
+    [VIEW_CONTESTED] = "contested",
+    [VIEW_TIMERS] = "timers",
+    [VIEW_DUE] = "due",
+    [VIEW_WAITING] = "waiting",
+    [VIEW_SCORES] = "scores",
 };
 static const char key_applied[] = "applied";
 static const char key_fold_version[] = "fold-version";

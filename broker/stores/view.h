@@ -18,8 +18,6 @@ enum view_table {
     VIEW_CUSTOMERS, // customer u64 -> Customer, the Person in it sealed
     VIEW_LOOKUPS,   // lookup of a key or a reference -> customer u64
     VIEW_TIMELINE,  // customer u64, first sequence u64 -> Run
-    VIEW_ORDERS,    // customer u64, lookup of the order -> sequence changed u64, Order sealed
-    VIEW_QUOTES,    // customer u64, lookup of the quote -> sequence changed u64, Quote sealed
     VIEW_NAMES,     // u32 -> name (1 up; 0 is "other")
     VIEW_ITEMS,     // customer u64, kind u8, lookup of the id -> sequence changed u64, Item sealed
     VIEW_SHARED,    // kind u8, lookup of the id -> Item as it is: what belongs to nobody (prices,

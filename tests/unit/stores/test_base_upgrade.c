@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A base of fold version 1 becomes, byte for byte, what this version would have written, and
-// nothing readable is left of it.
+// A base of fold version 1 or 2 becomes, byte for byte, one of this version, with orders and quotes
+// as items, and nothing readable is left of it.
 #include "support.h"
 
 #include <endian.h>
@@ -9,19 +9,25 @@
 #include <string.h>
 
 #include "broker/fold/fold.h"
+#include "broker/fold/items.h"
 #include "broker/stores/base_upgrade.h"
 #include "broker/stores/store.h"
 #include "schemas/base/arena.h"
 #include "view.pb-c.h"
 
-enum { CUSTOMERS = 12000, MAP_BYTES = 256 << 20, PACKED_BYTES = 1024 };
+enum { CUSTOMERS = 12000, WITH_ORDERS = 3, MAP_BYTES = 256 << 20, PACKED_BYTES = 1024 };
 static const uint8_t incarnation[INCARNATION_BYTES] = {7, 7};
 
-static const char *const old_names[] = {"meta",     "customers", "keys",   "references",
-                                        "timeline", "orders",    "quotes", "names"};
-enum { N_OLD = sizeof(old_names) / sizeof(old_names[0]) };
+// Of both versions; each has some of them.
+enum old { META, CUSTOMERS_OLD, TIMELINE, ORDERS, QUOTES, NAMES, KEYS, REFERENCES, N_OLD };
+static const char *const old_names[] = {"meta",   "customers", "timeline", "orders",
+                                        "quotes", "names",     "keys",     "references"};
+static const char *const old_names_2[] = {"meta",   "customers", "timeline", "orders",
+                                          "quotes", "names",     "lookups"};
+enum { LOOKUPS = KEYS }; // of version 2
 
 struct scene {
+    uint64_t version; // of the old base
     struct keys *keys;
     struct keys_reader *secrets;
     struct store_txn *old;
@@ -52,6 +58,24 @@ static const char *text_key(struct scene *scene, const char *kind, const char *v
     return arena_printf(scene->arena, "%s%c%s", kind, 0, value);
 }
 
+// Who a key or a reference leads to.
+static void add_lookup(struct scene *scene, const char *kind, const char *value, bool is_key,
+                       uint64_t customer) {
+    const uint8_t *secret = keys_hash_secret(scene->keys);
+    uint64_t be = htobe64(customer);
+    uint8_t lookup[LOOKUP_BYTES];
+    size_t key_size;
+    assert_true(is_key ? lookup_key(secret, kind, value, lookup)
+                       : lookup_reference(secret, kind, value, lookup));
+    put_new(scene, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &be, 8);
+    if (scene->version == 2) {
+        put_old(scene, LOOKUPS, lookup, LOOKUP_BYTES, &be, 8);
+        return;
+    }
+    const char *text = text_key(scene, kind, value, &key_size);
+    put_old(scene, is_key ? KEYS : REFERENCES, text, key_size, &be, 8);
+}
+
 static void add_customer(struct scene *scene, uint64_t number) {
     const uint8_t *secret = keys_hash_secret(scene->keys);
     uint64_t be = htobe64(number);
@@ -77,15 +101,17 @@ static void add_customer(struct scene *scene, uint64_t number) {
     person.attributes = attributes;
     person.n_keys = person.n_attributes = number % 5 == 0 ? 0 : 1; // some have nothing personal
 
+    bool is_registered = number % 7 == 0 && person.n_attributes > 0;
+    attribute.name = is_registered ? arena_strdup(scene->arena, "registered") : attribute.name;
+    nil = is_registered ? 0xc3 : nil;
     size_t n = view__person__pack(&person, packed);
-    size_t n_record = view__customer__pack(&record, packed + n);
-    put_old(scene, 1, &be, 8, packed, n + n_record);
+    if (scene->version == 1) {
+        put_old(scene, CUSTOMERS_OLD, &be, 8, packed,
+                n + view__customer__pack(&record, packed + n));
+    }
     if (person.n_keys > 0) {
-        size_t key_size;
-        const char *text = text_key(scene, key.kind, key.value, &key_size);
-        put_old(scene, 2, text, key_size, &be, 8);
+        add_lookup(scene, key.kind, key.value, true, number);
         assert_true(lookup_key(secret, key.kind, key.value, lookup));
-        put_new(scene, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &be, 8);
         lookup[LOOKUP_BYTES] = key.verified ? 1 : 0;
         record.key_lookups = (ProtobufCBinaryData){.data = lookup, .len = sizeof(lookup)};
         record.person.data = sealed;
@@ -94,57 +120,121 @@ static void add_customer(struct scene *scene, uint64_t number) {
                          0);
     }
     n = view__customer__pack(&record, packed);
+    if (scene->version == 2) {
+        put_old(scene, CUSTOMERS_OLD, &be, 8, packed, n);
+    }
+    record.registered = is_registered;
+    record.orders = number == WITH_ORDERS;
+    n = view__customer__pack(&record, packed);
     put_new(scene, VIEW_CUSTOMERS, &be, 8, packed, n);
 }
 
-static void add_row(struct scene *scene, unsigned old, enum view_table table, const char *kind,
-                    uint64_t customer, const char *id, uint64_t changed, const void *row,
-                    size_t size) {
-    uint8_t key[8 + LOOKUP_BYTES], value[PACKED_BYTES];
-    uint64_t be = htobe64(customer), open = htobe64(changed);
-    size_t n = 0;
-    char *old_key = arena_alloc(scene->arena, 8 + strlen(id));
-    mempcpy(mempcpy(old_key, &be, 8), id, strlen(id));
-    put_old(scene, old, old_key, 8 + strlen(id), row, size);
-    memcpy(key, &be, 8);
+// The row as the old version had it, of customer WITH_ORDERS.
+static void add_old_row(struct scene *scene, enum old table, char letter, const char *kind,
+                        const char *id, uint64_t changed, const void *row, size_t size) {
+    uint8_t place[1 + 8 + LOOKUP_BYTES], value[PACKED_BYTES];
+    uint64_t be = htobe64(WITH_ORDERS), open = htobe64(changed);
+    if (scene->version == 1) {
+        char *key = arena_alloc(scene->arena, 8 + strlen(id));
+        mempcpy(mempcpy(key, &be, 8), id, strlen(id));
+        put_old(scene, table, key, 8 + strlen(id), row, size);
+        return;
+    }
+    place[0] = (uint8_t)letter;
+    memcpy(place + 1, &be, 8);
     memcpy(value, &open, 8);
-    assert_true(lookup_reference(keys_hash_secret(scene->keys), kind, id, key + 8));
-    assert_int_equal(view_seal(scene->expected, table, key, sizeof(key), row, size, value + 8, &n),
-                     0);
-    put_new(scene, table, key, sizeof(key), value, 8 + n);
+    assert_true(lookup_reference(keys_hash_secret(scene->keys), kind, id, place + 9));
+    assert_true(keys_reader_reads(scene->secrets)); // since the customers were sealed
+    assert_int_equal(
+        keys_seal_row(scene->secrets, WITH_ORDERS, place, sizeof(place), row, size, value + 8), 0);
+    put_old(scene, table, place + 1, sizeof(place) - 1, value, 8 + size + KEYS_ROW_OVERHEAD);
+}
+
+static void add_member(struct scene *scene, View__Item *item, const char *name, const char *value,
+                       size_t size, uint64_t sequence, uint64_t revision, int64_t time_us) {
+    View__Attribute *member = arena_alloc(scene->arena, sizeof(*member));
+    view__attribute__init(member);
+    member->name = arena_strdup(scene->arena, name);
+    member->value.data = arena_copy(scene->arena, value, size);
+    member->value.len = size;
+    member->sequence = sequence;
+    member->revision = revision;
+    member->time_us = time_us;
+    item->members[item->n_members++] = member;
+}
+
+static void put_item(struct scene *scene, View__Item *item, enum item_kind kind, char *id,
+                     uint64_t first, uint64_t changed) {
+    uint8_t key[ITEM_KEY_BYTES], value[PACKED_BYTES], packed[PACKED_BYTES];
+    uint64_t open = htobe64(changed);
+    size_t n = 0;
+    item->kind = kind;
+    item->id = id;
+    item->first_sequence = first;
+    item->changed_sequence = changed;
+    assert_true(item_key(keys_hash_secret(scene->keys), WITH_ORDERS, kind, id, key));
+    memcpy(value, &open, 8);
+    size_t size = view__item__pack(item, packed);
+    assert_int_equal(
+        view_seal(scene->expected, VIEW_ITEMS, key, sizeof(key), packed, size, value + 8, &n), 0);
+    put_new(scene, VIEW_ITEMS, key, sizeof(key), value, 8 + n);
 }
 
 static void add_order_and_quote(struct scene *scene) {
-    uint8_t packed[PACKED_BYTES], lookup[LOOKUP_BYTES];
-    char id[] = "order-17", quote_id[] = "quote-4";
-    uint64_t three = htobe64(3);
-    size_t key_size;
+    uint8_t packed[PACKED_BYTES];
+    char id[] = "order-17", quote_id[] = "quote-4", status[] = "packed", outcome[] = "accepted";
+    View__Attribute *members[8];
     View__Order order;
     View__Quote quote;
+    View__Item item;
     view__order__init(&order);
     view__quote__init(&quote);
     order.order_id = id;
+    order.status = status;
+    order.revision = 2;
+    order.placed_sequence = 90;
+    order.placed_us = 7;
     order.changed_sequence = 99;
-    add_row(scene, 5, VIEW_ORDERS, "order", 3, id, 99, packed, view__order__pack(&order, packed));
+    order.changed_us = 8;
+    add_old_row(scene, ORDERS, 'o', "order", id, 99, packed, view__order__pack(&order, packed));
+    view__item__init(&item);
+    item.members = members;
+    item.first_us = 7;
+    item.changed_us = 8;
+    add_member(scene, &item, "placed", "\7", 1, 90, 0, 7);
+    add_member(scene, &item, "status", "\xa6packed", 7, 99, 2, 8);
+    add_member(scene, &item, "revision", "\2", 1, 99, 2, 8);
+    put_item(scene, &item, ITEM_ORDER, id, 90, 99);
+
     quote.quote_id = quote_id;
+    quote.outcome = outcome;
     quote.changed_sequence = 98;
-    add_row(scene, 6, VIEW_QUOTES, "quote", 3, quote_id, 98, packed,
-            view__quote__pack(&quote, packed));
-    const char *text = text_key(scene, "order", id, &key_size);
-    put_old(scene, 3, text, key_size, &three, 8);
-    assert_true(lookup_reference(keys_hash_secret(scene->keys), "order", id, lookup));
-    put_new(scene, VIEW_LOOKUPS, lookup, sizeof(lookup), &three, 8);
+    add_old_row(scene, QUOTES, 'q', "quote", quote_id, 98, packed,
+                view__quote__pack(&quote, packed));
+    view__item__init(&item);
+    item.members = members;
+    add_member(scene, &item, "state",
+               "\xa6"
+               "closed",
+               7, 98, 0, 0);
+    add_member(scene, &item, "outcome",
+               "\xa8"
+               "accepted",
+               9, 98, 0, 0);
+    put_item(scene, &item, ITEM_QUOTE, quote_id, 98, 98);
+    add_lookup(scene, "order", id, false, WITH_ORDERS);
 }
 
 static void fill(struct scene *scene) {
-    uint64_t version = htobe64(1), applied = htobe64(500), pair[2] = {htobe64(3), htobe64(1)};
-    put_old(scene, 0, "fold-version", 12, &version, 8);
+    uint64_t version = htobe64(scene->version), applied = htobe64(500),
+             pair[2] = {htobe64(3), htobe64(1)};
+    put_old(scene, META, "fold-version", 12, &version, 8);
     version = htobe64(FOLD_VERSION);
     put_new(scene, VIEW_META, "fold-version", 12, &version, 8);
-    put_both(scene, 0, VIEW_META, "incarnation", 11, incarnation, sizeof(incarnation));
-    put_both(scene, 0, VIEW_META, "applied", 7, &applied, 8);
-    put_both(scene, 7, VIEW_NAMES, "\0\0\0\1", 4, "page.viewed", 11);
-    put_both(scene, 4, VIEW_TIMELINE, pair, sizeof(pair), "run", 3);
+    put_both(scene, META, VIEW_META, "incarnation", 11, incarnation, sizeof(incarnation));
+    put_both(scene, META, VIEW_META, "applied", 7, &applied, 8);
+    put_both(scene, NAMES, VIEW_NAMES, "\0\0\0\1", 4, "page.viewed", 11);
+    put_both(scene, TIMELINE, VIEW_TIMELINE, pair, sizeof(pair), "run", 3);
     for (uint64_t number = 1; number <= CUSTOMERS; number++) {
         add_customer(scene, number);
     }
@@ -173,9 +263,12 @@ static void expect_unreadable(const char *dir) {
     free(bytes);
 }
 
-static void test_a_readable_base_is_sealed(void **state) {
-    struct store_options options = {.tables = old_names, .n_tables = N_OLD, .map_bytes = MAP_BYTES};
-    struct scene scene = {.arena = arena_new(MAP_BYTES)};
+static void upgrade(void **state, uint64_t version) {
+    bool is_first = version == 1;
+    struct store_options options = {.tables = is_first ? old_names : old_names_2,
+                                    .n_tables = is_first ? N_OLD : N_OLD - 1,
+                                    .map_bytes = MAP_BYTES};
+    struct scene scene = {.version = version, .arena = arena_new(MAP_BYTES)};
     struct store *store = NULL;
     struct view *view = NULL;
     char expected[65], upgraded[65];
@@ -208,8 +301,20 @@ static void test_a_readable_base_is_sealed(void **state) {
     arena_free(scene.arena);
 }
 
+static void test_a_readable_base_is_sealed(void **state) {
+    upgrade(state, 1);
+}
+
+static void test_orders_and_quotes_of_version_2_become_items(void **state) {
+    upgrade(state, 2);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(
-        test_a_readable_base_is_sealed, support_setup, support_teardown)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_readable_base_is_sealed, support_setup,
+                                        support_teardown),
+        cmocka_unit_test_setup_teardown(test_orders_and_quotes_of_version_2_become_items,
+                                        support_setup, support_teardown),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,7 +145,7 @@ static void test_the_marker_of_an_operator_is_obeyed_once(void **state) {
     ticks(broker, 30);
     hash(broker->view, expected);
     assert_int_equal(view_begin(broker->view, true, &txn), 0);
-    assert_int_equal(view_put(txn, VIEW_ORDERS, "stray", 5, "x", 1), 0);
+    assert_int_equal(view_put(txn, VIEW_ITEMS, "stray", 5, "x", 1), 0);
     assert_int_equal(view_commit(txn), 0);
     free_broker(broker, true);
     support_write(support_path(*state, "state/" VIEW_REBUILD_MARKER), "", 0);
@@ -415,7 +415,7 @@ static void test_verify_says_not_equal_where_a_byte_differs(void **state) {
     struct view_txn *txn = NULL;
     ticks(broker, 20);
     assert_int_equal(view_begin(broker->view, true, &txn), 0);
-    assert_int_equal(view_put(txn, VIEW_QUOTES, "stray", 5, "x", 1), 0);
+    assert_int_equal(view_put(txn, VIEW_ITEMS, "stray", 5, "x", 1), 0);
     assert_int_equal(view_commit(txn), 0);
     assert_int_equal(finish_verify(child, ends, text, sizeof(text)), 1);
     assert_non_null(strstr(text, "\"equal\": false"));

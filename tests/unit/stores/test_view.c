@@ -134,7 +134,7 @@ static void test_a_scan_goes_both_ways_within_its_prefix(void **state) {
     rows = (struct rows){.n = 0};
     assert_int_equal(view_scan(txn, VIEW_TIMELINE, "d", 1, true, collect, &rows), 0);
     assert_int_equal(view_scan(txn, VIEW_TIMELINE, "d", 1, false, collect, &rows), 0);
-    assert_int_equal(view_scan(txn, VIEW_ORDERS, "", 0, true, collect, &rows), 0);
+    assert_int_equal(view_scan(txn, VIEW_ITEMS, "", 0, true, collect, &rows), 0);
     assert_int_equal(rows.n, 0);
     assert_int_equal(view_scan(txn, VIEW_TIMELINE, "", 0, true, collect, &rows), 0);
     assert_int_equal(rows.n, 7);

@@ -144,40 +144,58 @@ View__Person *support_person(struct view_txn *txn, struct arena *arena, uint64_t
     return person;
 }
 
-void *support_row(struct view_txn *txn, struct arena *arena, enum view_table table,
-                  uint64_t customer, const char *id) {
-    bool is_order = table == VIEW_ORDERS;
-    uint8_t key[8 + LOOKUP_BYTES];
-    uint64_t number = htobe64(customer);
+View__Item *support_item(struct view_txn *txn, struct arena *arena, uint64_t customer,
+                         enum item_kind kind, const char *id) {
+    uint8_t key[ITEM_KEY_BYTES];
     const void *value;
     size_t size, plain_size = 0;
-    memcpy(key, &number, sizeof(number));
-    assert_true(
-        lookup_reference(view_lookup_secret(txn), is_order ? "order" : "quote", id, key + 8));
-    if (view_get(txn, table, key, sizeof(key), &value, &size) != 0) {
+    assert_true(item_key(view_lookup_secret(txn), customer, kind, id, key));
+    if (view_get(txn, VIEW_ITEMS, key, sizeof(key), &value, &size) != 0) {
         return NULL;
     }
     uint8_t *plain = arena_alloc(arena, size);
-    assert_int_equal(view_unseal(txn, table, key, sizeof(key), (const uint8_t *)value + 8, size - 8,
-                                 plain, &plain_size),
+    assert_int_equal(view_unseal(txn, VIEW_ITEMS, key, sizeof(key), (const uint8_t *)value + 8,
+                                 size - 8, plain, &plain_size),
                      0);
-    return protobuf_c_message_unpack(is_order ? &view__order__descriptor : &view__quote__descriptor,
-                                     arena_allocator(arena), plain_size, plain);
+    return plain_size == 0 ? NULL : view__item__unpack(arena_allocator(arena), plain_size, plain);
+}
+
+View__Item *support_shared(struct view_txn *txn, struct arena *arena, enum item_kind kind,
+                           const char *id) {
+    uint8_t key[ITEM_SHARED_KEY_BYTES];
+    const void *value;
+    size_t size;
+    assert_true(item_shared_key(view_lookup_secret(txn), kind, id, key));
+    if (view_get(txn, VIEW_SHARED, key, sizeof(key), &value, &size) != 0) {
+        return NULL;
+    }
+    return view__item__unpack(arena_allocator(arena), size, value);
+}
+
+static const char *value_text(ProtobufCBinaryData value, struct arena *arena) {
+    json_t *json = NULL;
+    assert_int_equal(body_to_json(value.data, value.len, &json), 0);
+    char *text = json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *copy = arena_strdup(arena, text);
+    free(text);
+    json_decref(json);
+    return copy;
+}
+
+const char *support_member(const View__Item *item, struct arena *arena, const char *name) {
+    for (size_t i = 0; i < item->n_members; i++) {
+        if (strcmp(item->members[i]->name, name) == 0) {
+            return value_text(item->members[i]->value, arena);
+        }
+    }
+    return NULL;
 }
 
 const char *support_attribute(const View__Person *person, struct arena *arena, const char *name) {
     for (size_t i = 0; i < person->n_attributes; i++) {
-        const View__Attribute *attribute = person->attributes[i];
-        if (strcmp(attribute->name, name) != 0) {
-            continue;
+        if (strcmp(person->attributes[i]->name, name) == 0) {
+            return value_text(person->attributes[i]->value, arena);
         }
-        json_t *json = NULL;
-        assert_int_equal(body_to_json(attribute->value.data, attribute->value.len, &json), 0);
-        char *text = json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT);
-        char *copy = arena_strdup(arena, text);
-        free(text);
-        json_decref(json);
-        return copy;
     }
     return NULL;
 }

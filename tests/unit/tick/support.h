@@ -9,6 +9,7 @@
 // cmocka wants the four above first
 #include <cmocka.h>
 
+#include "broker/fold/items.h"
 #include "broker/policy/policy.h"
 #include "broker/stores/keys.h"
 #include "broker/stores/view.h"
@@ -48,8 +49,13 @@ void support_attach(struct fixture *fixture, Touchbus__Event *event, const char 
 View__Customer *support_customer(struct view_txn *txn, struct arena *arena, uint64_t number);
 // What is sealed in it; empty where its key is destroyed.
 View__Person *support_person(struct view_txn *txn, struct arena *arena, uint64_t number);
-// The opened row of an order or quote; NULL where there is none.
-void *support_row(struct view_txn *txn, struct arena *arena, enum view_table table,
-                  uint64_t customer, const char *id);
+// The opened item; NULL where there is none, or its key is destroyed.
+View__Item *support_item(struct view_txn *txn, struct arena *arena, uint64_t customer,
+                         enum item_kind kind, const char *id);
+// One of nobody.
+View__Item *support_shared(struct view_txn *txn, struct arena *arena, enum item_kind kind,
+                           const char *id);
+// The member's value as JSON text in the arena; NULL where there is none.
+const char *support_member(const View__Item *item, struct arena *arena, const char *name);
 // The attribute's value as JSON text in the arena; NULL where there is none.
 const char *support_attribute(const View__Person *person, struct arena *arena, const char *name);

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between base_upgrade.c and base_upgrade_rows.c.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/stores/keys.h"
+#include "broker/stores/view.h"
+#include "schemas/base/arena.h"
+
+struct upgrade {
+    struct keys_reader *secrets;
+    struct view *view; // the new base
+    struct view_txn *txn;
+    struct arena *arena; // of a row
+    enum view_table table;
+    uint64_t version; // that wrote the old base
+    uint64_t n_rows;
+};
+
+// One row of an old table, into the new base. 0 or a negative errno.
+typedef int (*upgrade_row)(struct upgrade *upgrade, const uint8_t *key, size_t key_size,
+                           const void *value, size_t size);
+int upgrade_copy(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                 size_t size);
+int upgrade_key(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                size_t size);
+int upgrade_reference(struct upgrade *upgrade, const uint8_t *key, size_t key_size,
+                      const void *value, size_t size);
+int upgrade_customer(struct upgrade *upgrade, const uint8_t *key, size_t key_size,
+                     const void *value, size_t size);
+int upgrade_order(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                  size_t size);
+int upgrade_quote(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                  size_t size);
