@@ -10,9 +10,8 @@ import os
 import sys
 import time
 
-import generator
-import judge
 from driver import Died, Driver
+from kinds import KINDS, READY
 
 HISTORIES, HISTORIES_SLOW = 500, 10000
 FINDINGS_MAX = int(os.environ.get("TOUCHBUS_FINDINGS", "5"))  # then it stops
@@ -28,7 +27,7 @@ class Campaign:
         """[(property, text)]; a driver that died is a finding, too, and another is started."""
         self.runs += 1
         try:
-            return judge.KINDS[kind].run(self.driver, steps)
+            return KINDS[kind].run(self.driver, steps)
         except Died as died:
             self.driver.end()
             self.driver = Driver()
@@ -68,13 +67,13 @@ def main():
     first = int(os.environ.get("TOUCHBUS_SEED", "1"))
     count = int(os.environ.get("TOUCHBUS_HISTORIES", HISTORIES_SLOW if slow else HISTORIES))
     seeds = [int(word) for word in sys.argv[1:]] or range(first, first + count)
-    kinds = os.environ.get("TOUCHBUS_KINDS", " ".join(judge.KINDS)).split()
+    kinds = os.environ.get("TOUCHBUS_KINDS", " ".join(READY)).split()
     campaign, found, began, n_run = Campaign(), 0, time.monotonic(), 0
     for seed in seeds:
         # An explicit seed is run as every kind; else kinds take turns.
         for kind in (kinds if sys.argv[1:] else [kinds[seed % len(kinds)]]):
             n_run += 1
-            steps = judge.KINDS[kind].make(seed)
+            steps = KINDS[kind].make(seed)
             findings = campaign.run(kind, steps)
             if not findings:
                 continue
