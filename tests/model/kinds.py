@@ -10,4 +10,4 @@ import who
 KINDS = {"mixed": mixed.Mixed, "who": who.Who, "contacts": contacts.Contacts, "shuffled": alike.Shuffled,
          "split": alike.Split, "address": alike.Address, "erased": alike.Erased,
          "quotes": quotes.Quotes, "carts": carts.Carts}
-READY = ["mixed", "erased"]
+READY = ["mixed", "erased", "shuffled"]
