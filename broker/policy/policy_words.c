@@ -102,13 +102,14 @@ static bool is_name_or_none(const char *text) {
 
 // A word of the profile, or a group of it, a dot and a name that a source chose.
 static bool is_field(const char *text) {
-    static const char *const groups[] = {"attributes.", "counters.", "needs.", "products.",
-                                         "consents.",   "answers.",  "keys.",  "groups."};
+    static const char *const groups[] = {"attributes.", "counters.", "needs.",
+                                         "products.",   "consents.", "answers.",
+                                         "keys.",       "groups.",   "preference."};
     static const char *const words[] = {"tier",          "phase",        "value",        "orders",
                                         "quotes",        "language",     "channel",      "owner",
                                         "registered",    "client",       "mvc",          "cases",
                                         "carts",         "visits",       "satisfaction", "access",
-                                        "inactive_days", "interactions", "restricted"};
+                                        "inactive_days", "interactions", "restricted",   "events"};
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         size_t size = strlen(groups[i]);
         if (strncmp(text, groups[i], size) == 0) {

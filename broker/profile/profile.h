@@ -47,23 +47,28 @@ int profile_attributes(const struct profile *profile, View__Attribute ***ret, si
 // changed last are read).
 int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
                   size_t *ret_n);
-// Every item of every kind, page by page, each joined and once; page is zero at first. 1: there may
-// be more; 0: these were the last; a negative errno.
+// Every item of a kind, page by page, each joined and once; page is zero at first. Of the profile
+// only its leaves' numbers are used. 1: there may be more; 0: these were the last; a negative
+// errno.
 enum { PROFILE_PAGE_ITEMS = 32 };
 struct profile_page {
     size_t leaf;
     uint8_t last[ITEM_KEY_BYTES];
 };
-int profile_items_page(const struct profile *profile, struct profile_page *page, View__Item ***ret,
-                       size_t *ret_n);
+int profile_items_page(const struct profile *profile, enum item_kind kind,
+                       struct profile_page *page, View__Item ***ret, size_t *ret_n);
 // One of them; *ret NULL where there is none.
 int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
                  View__Item **ret);
+// How many rows of this kind say something about one that another leaf has, too.
+int profile_items_doubled(const struct profile *profile, enum item_kind kind, size_t *ret);
 // A member of an item; NULL where it has none.
 const View__Attribute *profile_member(const View__Item *item, const char *name);
 // Its text in the arena (of text and whole numbers); NULL where it is none.
 const char *profile_member_text(const struct profile *profile, const View__Item *item,
                                 const char *name);
+// Whether a restriction or an objection (an item of ITEM_PRIVACY) is in force.
+bool profile_privacy_holds(const struct profile *profile, const View__Item *item);
 
 // ---- interests: needs and products, by how often and when
 struct profile_interest {

@@ -12,20 +12,6 @@
 
 enum { ROWS_SCANNED_MAX = 20000, ROW_PREFIX_BYTES = sizeof(uint64_t) + 1 };
 
-// What references call them, so that a thing's row and the reference to it have one lookup.
-static const char *const kind_names[ITEM_KINDS_MAX] = {
-    [ITEM_ORDER] = "order",       [ITEM_QUOTE] = "quote",
-    [ITEM_CASE] = "case",         [ITEM_CALL] = "call",
-    [ITEM_CHAT] = "conversation", [ITEM_CART] = "cart",
-    [ITEM_PROMISE] = "promise",   [ITEM_ANSWER] = "answer",
-    [ITEM_CONSENT] = "consent",   [ITEM_CONTACT] = "contact",
-    [ITEM_CONTENT] = "content",   [ITEM_OFFER] = "offer",
-    [ITEM_LEAD] = "lead",         [ITEM_OPPORTUNITY] = "opportunity",
-    [ITEM_CREDIT] = "credit",     [ITEM_INVOICE] = "invoice",
-    [ITEM_ASSET] = "asset",       [ITEM_GROUP] = "group",
-    [ITEM_MESSAGE] = "message",   [ITEM_PRIVACY] = "privacy",
-};
-
 // ---- which rows
 
 struct row {
@@ -103,9 +89,9 @@ static size_t sort_rows(struct row *rows, size_t n) {
     return n_kept;
 }
 
-// What changed last over all leaves is among what changed last in one of them.
-static int pick_rows(const struct profile *profile, enum item_kind kind, size_t max,
-                     struct row **ret, size_t *ret_n) {
+// The max that changed last in each leaf.
+static int collect_rows(const struct profile *profile, enum item_kind kind, size_t max,
+                        struct row **ret, size_t *ret_n) {
     struct row *rows = arena_alloc(profile->arena, profile->n_leaves * max * sizeof(*rows) + 1);
     size_t n = 0;
     if (rows == NULL) {
@@ -122,10 +108,36 @@ static int pick_rows(const struct profile *profile, enum item_kind kind, size_t 
         }
         n += pick.n;
     }
-    n = sort_rows(rows, n);
     *ret = rows;
-    *ret_n = n < max ? n : max;
+    *ret_n = n;
     return 0;
+}
+
+// What changed last over all leaves is among what changed last in one of them.
+static int pick_rows(const struct profile *profile, enum item_kind kind, size_t max,
+                     struct row **ret, size_t *ret_n) {
+    int r = collect_rows(profile, kind, max, ret, ret_n);
+    if (r == 0) {
+        *ret_n = sort_rows(*ret, *ret_n);
+        *ret_n = *ret_n < max ? *ret_n : max;
+    }
+    return r;
+}
+
+int profile_items_doubled(const struct profile *profile, enum item_kind kind, size_t *ret) {
+    enum { COUNTED_MAX = 1000 }; // of a leaf
+    struct row *rows;
+    size_t n = 0, n_rows = 0;
+    *ret = 0;
+    if (profile->n_leaves == 1) {
+        return 0;
+    }
+    int r = collect_rows(profile, kind, COUNTED_MAX, &rows, &n_rows);
+    if (r == 0) {
+        n = sort_rows(rows, n_rows);
+        *ret = n_rows - n;
+    }
+    return r;
 }
 
 // ---- one item
@@ -237,22 +249,18 @@ int profile_items(const struct profile *profile, enum item_kind kind, size_t max
 
 int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
                  View__Item **ret) {
-    uint8_t lookup[LOOKUP_BYTES];
+    uint8_t key[ITEM_KEY_BYTES];
     *ret = NULL;
-    return lookup_reference(view_lookup_secret(profile->txn), kind_names[kind], id, lookup)
-               ? read_item(profile, kind, lookup, ret)
+    return item_key(view_lookup_secret(profile->txn), profile->customer, kind, id, key)
+               ? read_item(profile, kind, key + ROW_PREFIX_BYTES, ret)
                : 0;
 }
 
 // ---- pages, for who reads all of them
 
 struct page_rows {
-    const struct profile *profile;
     struct profile_page *page;
-    struct {
-        enum item_kind kind;
-        uint8_t lookup[LOOKUP_BYTES];
-    } rows[PROFILE_PAGE_ITEMS];
+    uint8_t lookups[PROFILE_PAGE_ITEMS][LOOKUP_BYTES];
     size_t n;
 };
 
@@ -270,8 +278,7 @@ static int page_row(void *user, const void *key, size_t key_size, const void *va
         return 1;
     }
     memcpy(rows->page->last, key, ITEM_KEY_BYTES);
-    rows->rows[rows->n].kind = ((const uint8_t *)key)[sizeof(uint64_t)];
-    memcpy(rows->rows[rows->n++].lookup, (const uint8_t *)key + ROW_PREFIX_BYTES, LOOKUP_BYTES);
+    memcpy(rows->lookups[rows->n++], (const uint8_t *)key + ROW_PREFIX_BYTES, LOOKUP_BYTES);
     return 0;
 }
 
@@ -291,30 +298,31 @@ static bool was_given(const struct profile *profile, size_t leaf, enum item_kind
     return false;
 }
 
-int profile_items_page(const struct profile *profile, struct profile_page *page, View__Item ***ret,
-                       size_t *ret_n) {
-    struct page_rows rows = {.profile = profile, .page = page};
+int profile_items_page(const struct profile *profile, enum item_kind kind,
+                       struct profile_page *page, View__Item ***ret, size_t *ret_n) {
+    struct page_rows rows = {.page = page};
+    uint8_t prefix[ROW_PREFIX_BYTES];
+    size_t leaf = page->leaf;
     *ret_n = 0;
-    if (page->leaf >= profile->n_leaves) {
+    if (leaf >= profile->n_leaves) {
         return 0;
     }
-    uint64_t prefix = htobe64(profile->leaves[page->leaf].number);
-    if (memcmp(page->last, &prefix, sizeof(prefix)) != 0) { // a leaf's first page
+    row_prefix(profile->leaves[leaf].number, kind, prefix);
+    if (memcmp(page->last, prefix, sizeof(prefix)) != 0) { // a leaf's first page
         memset(page->last, 0, sizeof(page->last));
-        memcpy(page->last, &prefix, sizeof(prefix));
+        memcpy(page->last, prefix, sizeof(prefix));
     }
-    int r = view_scan_from(profile->txn, VIEW_ITEMS, &prefix, sizeof(prefix), page->last,
+    int r = view_scan_from(profile->txn, VIEW_ITEMS, prefix, sizeof(prefix), page->last,
                            sizeof(page->last), false, page_row, &rows);
     *ret = arena_calloc(profile->arena, rows.n + 1, sizeof(**ret));
     if (r < 0 || *ret == NULL) {
         return r < 0 ? r : -ENOMEM;
     }
-    size_t leaf = page->leaf;
     page->leaf += r == 0;
     r = 0;
     for (size_t i = 0; r == 0 && i < rows.n; i++) {
-        if (!was_given(profile, leaf, rows.rows[i].kind, rows.rows[i].lookup)) {
-            r = read_item(profile, rows.rows[i].kind, rows.rows[i].lookup, &(*ret)[*ret_n]);
+        if (!was_given(profile, leaf, kind, rows.lookups[i])) {
+            r = read_item(profile, kind, rows.lookups[i], &(*ret)[*ret_n]);
             *ret_n += r == 0 && (*ret)[*ret_n] != NULL;
         }
     }
@@ -330,4 +338,15 @@ const View__Attribute *profile_member(const View__Item *item, const char *name) 
 const char *profile_member_text(const struct profile *profile, const View__Item *item,
                                 const char *name) {
     return profile_value_text(profile, find_member(item, name));
+}
+
+bool profile_privacy_holds(const struct profile *profile, const View__Item *item) {
+    static const char *const over[] = {"lifted", "withdrawn", "off", "ended", "denied", "rejected"};
+    const char *state = profile_member_text(profile, item, "state");
+    for (size_t i = 0; state != NULL && i < sizeof(over) / sizeof(over[0]); i++) {
+        if (strcmp(over[i], state) == 0) {
+            return false;
+        }
+    }
+    return true;
 }

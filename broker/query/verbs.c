@@ -63,6 +63,12 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(ONE_CUSTOMER, DEFAULT("limit", "50"), DEFAULT("before", "0")),
      .run = verb_customer_timeline,
      .right = VERB_FOR_TIMELINE},
+    // channel: where it is shown, for offers that are not for every channel.
+    {.name = "customer.screen",
+     .place = VERB_READ,
+     .arguments = ARGUMENTS(ONE_CUSTOMER, OPTIONAL("channel")),
+     .run = verb_customer_screen,
+     .right = VERB_FOR_READ},
     {.name = "customer.export",
      .place = VERB_SLICED,
      .arguments = ARGUMENTS(ONE_CUSTOMER),

@@ -98,8 +98,8 @@ struct query_reads {
 const struct grant *call_grant(const struct call *call);
 // Whether the call's key may ask for its verb; else the call is refused.
 bool call_is_allowed(struct call *call);
-// Takes out of customer.show's answer what the key may not read, and names it in `withheld`. Takes
-// and returns the reference.
+// Takes out of customer.show's answer, or a sheet of customer.screen's, what the key may not read,
+// and names it in `withheld`. Takes and returns the reference.
 json_t *call_withhold(const struct call *call, json_t *profile);
 
 struct broker *call_broker(const struct call *call);

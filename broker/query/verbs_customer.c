@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs about one customer: show, find, timeline. One bounded read transaction of the view
-// each.
+// The verbs that find a customer and page through its timeline. One bounded read transaction of the
+// view each.
 #include <endian.h>
 #include <errno.h>
 
@@ -9,20 +9,6 @@
 #include "schemas/envelope.h"
 
 enum { TIMELINE_LIMIT_MAX = 1000 };
-
-static int show(struct call *call, struct view_txn *txn) {
-    uint64_t customer;
-    View__Customer *record;
-    int r;
-    return read_customer_of_call(call, txn, &customer, &record, &r)
-               ? call_answer(call,
-                             call_withhold(call, read_customer_json(call, txn, customer, record)))
-               : r;
-}
-
-int verb_customer_show(struct call *call) {
-    return read_with_view(call, show);
-}
 
 static int find(struct call *call, struct view_txn *txn) {
     uint64_t customer;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verb customer.export: all that is held about a person. The record first, with a word on what
-// follows; then, in slices and parts, orders, quotes, every event that the log still has (found by
-// the timeline's index), the interactions whose events are gone, quarantined events that lead to
-// the person, and parked lanes.
+// follows; then, in slices and parts, items kind by kind, every event that the log still has (found
+// by the timeline's index), the interactions whose events are gone, quarantined events that lead to
+// the person, and parked lanes; of every leaf that was merged into the customer.
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -46,8 +46,8 @@ static int export_add(struct export *export, const struct export_row *row) {
 
 // A run that was made since holds what is recent already.
 static bool is_later(const struct export *export, const View__Run *run) {
-    return export->n_recent > 0 && run->n_sequence > 0 &&
-           run->sequence[0] >= export->recent[0].sequence;
+    return export->n_recent[export->leaf] > 0 && run->n_sequence > 0 &&
+           run->sequence[0] >= export->recent[export->leaf][0].sequence;
 }
 
 static int export_run(void *user, const void *key, size_t key_size, const void *value,
@@ -70,10 +70,16 @@ static int export_run(void *user, const void *key, size_t key_size, const void *
     return r != 0 ? r : ++export->n_runs == EXPORT_RUNS_MAX;
 }
 
+static int compare_rows(const void *a, const void *b) {
+    const struct export_row *left = a, *right = b;
+    return left->sequence < right->sequence ? -1 : left->sequence > right->sequence;
+}
+
+// Leaf by leaf, then all of them by sequence.
 static int export_timeline(struct call *call, struct export *export, json_t *list) {
     (void)call;
     (void)list;
-    uint64_t prefix = htobe64(export->customer);
+    uint64_t prefix = htobe64(export->leaves[export->leaf]);
     uint64_t from[2] = {prefix, htobe64(export->run_next)};
     export->n_runs = 0;
     int r = view_scan_from(export->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), from, sizeof(from),
@@ -81,15 +87,23 @@ static int export_timeline(struct call *call, struct export *export, json_t *lis
     if (r != 0) {
         return r < 0 ? r : VERB_AGAIN;
     }
-    for (size_t i = 0; r == 0 && i < export->n_recent; i++) {
-        r = export_add(export, &export->recent[i]);
+    for (size_t i = 0; r == 0 && i < export->n_recent[export->leaf]; i++) {
+        r = export_add(export, &export->recent[export->leaf][i]);
     }
+    export->run_next = 0;
+    if (r == 0 && ++export->leaf < export->n_leaves) {
+        return VERB_AGAIN;
+    }
+    qsort(export->rows, export->n_rows, sizeof(*export->rows), compare_rows);
     return r;
 }
 
-static void keep_recent(struct export *export, const View__Customer *record) {
+static void keep_leaf(struct export *export, const struct profile_leaf *leaf) {
+    const View__Customer *record = leaf->record;
+    size_t at = export->n_leaves++;
+    export->leaves[at] = leaf->number;
     for (size_t i = 0; i < record->n_recent_sequence && i < TIMELINE_RECENT_MAX; i++) {
-        export->recent[export->n_recent++] =
+        export->recent[at][export->n_recent[at]++] =
             (struct export_row){record->recent_sequence[i], record->recent_time_us[i],
                                 record->recent_type[i], record->recent_channel[i], false};
     }
@@ -102,36 +116,31 @@ static json_t *about_json(void) {
         "event that brought it by its sequence; the events say who sent them, when, and on which "
         "channel.",
         "made", read_time_json(clock_now_us()), "profile",
-        "keys by which the person is known, attributes, counters a channel and kind, the last "
-        "interactions",
-        "orders and quotes", "their last known state", "events",
+        "keys by which the person is known, attributes, where they stand, needs and interests, "
+        "counters a channel and kind, the last interactions, and what records were merged",
+        "orders, quotes, cases, consents and the like", "their last known state", "events",
         "what happened, whole, as far as the log still has it", "interactions",
         "what happened earlier: of it only time, kind and channel are kept", "quarantined",
         "events about the person that were malformed and wait for repair", "parked",
         "systems that could not take an event about the person yet");
 }
 
-static int export_begin(struct call *call, struct view_txn *txn) {
-    uint64_t customer;
-    View__Customer *record;
-    int r;
-    if (!read_customer_of_call(call, txn, &customer, &record, &r)) {
-        return r;
-    }
+static int export_begin(struct reading *reading) {
+    struct call *call = reading->call;
     struct export *export = calloc(1, sizeof(*export));
     if (export == NULL) {
         return -ENOMEM;
     }
     call_keep(call, export, export_free);
-    export->customer = customer;
+    export->customer = reading->profile.customer;
     export->arena = arena_new(EXPORT_ARENA_BYTES);
     if (export->arena == NULL) {
         return -ENOMEM;
     }
-    keep_recent(export, record);
-    json_t *profile = read_customer_json(call, txn, customer, record);
-    json_object_del(profile, "orders"); // all of them follow
-    json_object_del(profile, "quotes");
+    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
+        keep_leaf(export, &reading->profile.leaves[i]);
+    }
+    json_t *profile = reading_person_json(reading);
     json_object_set_new(profile, "about", about_json());
     return call_part(call, json_pack("{s:o}", "profile", profile));
 }
@@ -189,19 +198,34 @@ static int export_interactions(struct call *call, struct export *export, json_t 
 
 // ---- all of it
 
+// Phase 0 is the timeline, then a kind of item each, then these.
 static const struct {
     const char *name; // of the parts' lists
     int (*run)(struct call *call, struct export *export, json_t *list);
-} phases[] = {
-    {"timeline", export_timeline},
-    {"orders", export_orders},
-    {"quotes", export_quotes},
+} rest[] = {
     {"events", export_events},
     {"interactions", export_interactions},
     {"quarantined", export_quarantined},
     {"parked", export_parked},
 };
-enum { N_PHASES = sizeof(phases) / sizeof(phases[0]) };
+enum { N_PHASES = ITEM_KINDS_MAX + sizeof(rest) / sizeof(rest[0]) };
+
+static const char *phase_name(unsigned phase) {
+    return phase < ITEM_KINDS_MAX ? item_list_name((enum item_kind)phase)
+                                  : rest[phase - ITEM_KINDS_MAX].name;
+}
+
+static int run_phase(struct call *call, struct export *export, json_t *list) {
+    if (export->phase == 0) {
+        return export_timeline(call, export, list);
+    }
+    if (export->phase >= ITEM_KINDS_MAX) {
+        return rest[export->phase - ITEM_KINDS_MAX].run(call, export, list);
+    }
+    return phase_name(export->phase) != NULL
+               ? export_items(call, export, (enum item_kind) export->phase, list)
+               : 0;
+}
 
 static int fill(struct call *call, struct export *export, json_t *list) {
     int64_t began_us = clock_monotonic_us();
@@ -209,7 +233,7 @@ static int fill(struct call *call, struct export *export, json_t *list) {
     int r = VERB_AGAIN;
     while (r == VERB_AGAIN && n < EXPORT_ITEMS_MAX && bytes < EXPORT_PART_BYTES_MAX &&
            !call_slice_over(began_us)) {
-        r = phases[export->phase].run(call, export, list);
+        r = run_phase(call, export, list);
         for (; n < json_array_size(list); n++) {
             bytes += json_dumpb(json_array_get(list, n), NULL, 0, JSON_COMPACT);
         }
@@ -233,7 +257,7 @@ static int export_slice(struct call *call, struct export *export) {
         export->txn = NULL;
     }
     read_end(call);
-    const char *name = phases[export->phase].name;
+    const char *name = phase_name(export->phase);
     export->phase += r == 0;
     bool more = r == VERB_AGAIN || export->phase < N_PHASES;
     if (r < 0 || json_array_size(list) == 0) {
@@ -248,7 +272,7 @@ static int export_slice(struct call *call, struct export *export) {
 int verb_customer_export(struct call *call) {
     struct export *export = call_progress(call);
     if (export == NULL) {
-        int r = read_with_view(call, export_begin);
+        int r = reading_with(call, export_begin);
         return r == 0 && call_code(call) == REASON_OK ? VERB_AGAIN : r;
     }
     int r = export_slice(call, export);

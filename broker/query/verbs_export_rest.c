@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is held about a customer beside the timeline: rows of orders and quotes, events in
-// quarantine that lead to it, lanes that are parked. Page by page.
+// What is held about a customer beside the timeline: items of every kind, events in quarantine that
+// lead to it, lanes that are parked. Page by page.
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
@@ -9,31 +9,43 @@
 #include "broker/tick/quarantine.h"
 #include "broker/tick/whose.h"
 #include "delivery.pb-c.h"
+#include "schemas/base/clock.h"
 #include "schemas/cloudevents.h"
 
-enum { LAST_PAGE = 255, ROWS_A_PAGE = 64 };
+enum { ROWS_A_PAGE = 64 };
 
-static int export_table(struct call *call, struct export *export, enum item_kind kind,
-                        json_t *list) {
+int export_items(struct call *call, struct export *export, enum item_kind kind, json_t *list) {
+    struct reading reading = {.call = call, .now_us = clock_now_us()};
+    View__Item **items;
+    size_t n = 0;
     arena_reset(export->arena);
-    int r = read_items(call, export->txn, kind, export->customer, (uint8_t) export->page,
-                       export->arena, list);
-    if (r != 0 || export->page++ < LAST_PAGE) {
-        return r != 0 ? r : VERB_AGAIN;
+    reading.profile = (struct profile){.txn = export->txn,
+                                       .arena = export->arena,
+                                       .customer = export->customer,
+                                       .n_leaves = export->n_leaves};
+    for (size_t i = 0; i < export->n_leaves; i++) {
+        reading.profile.leaves[i].number = export->leaves[i];
     }
-    export->page = 0;
-    return 0;
-}
-
-int export_orders(struct call *call, struct export *export, json_t *list) {
-    return export_table(call, export, ITEM_ORDER, list);
-}
-
-int export_quotes(struct call *call, struct export *export, json_t *list) {
-    return export_table(call, export, ITEM_QUOTE, list);
+    int r = profile_items_page(&reading.profile, kind, &export->page, &items, &n);
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        r = json_array_append_new(list, item_json(&reading, items[i])) == 0 ? r : -ENOMEM;
+    }
+    if (r == 0) {
+        export->page = (struct profile_page){.leaf = 0};
+    }
+    return r > 0 ? VERB_AGAIN : r;
 }
 
 // ---- tables of the log
+
+static bool is_his(const struct export *export, uint64_t customer) {
+    for (size_t i = 0; i < export->n_leaves; i++) {
+        if (export->leaves[i] == customer) {
+            return true;
+        }
+    }
+    return false;
+}
 
 struct page {
     struct call *call;
@@ -86,7 +98,7 @@ static int is_of_customer(const struct page *page, const struct quarantine_row *
     uint64_t owner = row->customer;
     bool erased;
     int r = owner != 0 ? 0 : whose_event(&whose, broker->catalogue, event, &owner, &erased);
-    *ret = owner == export->customer;
+    *ret = is_his(export, owner);
     return r;
 }
 
@@ -94,17 +106,17 @@ static int add_quarantined(struct page *page, const void *key, size_t key_size, 
                            size_t size) {
     struct quarantine_row row;
     Touchbus__Event *event = NULL;
-    bool is_his = false;
+    bool is_about = false;
     if (key_size != QUARANTINE_KEY_BYTES || quarantine_parse(value, size, &row) != 0 ||
-        (row.customer != 0 && row.customer != page->export->customer)) {
+        (row.customer != 0 && !is_his(page->export, row.customer))) {
         return 0;
     }
     int r = quarantine_unseal(call_reads(page->call)->keys, &row, page->export->arena, &event);
     if (r != 0) {
         return r == -ENOMEM ? r : 0; // destroyed, or nobody can read it
     }
-    r = is_of_customer(page, &row, event, &is_his);
-    if (r != 0 || !is_his) {
+    r = is_of_customer(page, &row, event, &is_about);
+    if (r != 0 || !is_about) {
         return r;
     }
     char id[QUARANTINE_KEY_TEXT_BYTES];
@@ -131,7 +143,7 @@ static int add_parked(struct page *page, const void *key, size_t key_size, const
         return -EBADMSG;
     }
     memcpy(&lane, name + name_size + 1, sizeof(lane));
-    if (be64toh(lane) != page->export->customer) {
+    if (!is_his(page->export, be64toh(lane))) {
         return 0;
     }
     const Delivery__ParkedRecord *record =

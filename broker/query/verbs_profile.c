@@ -1,66 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// A customer's record, orders and quotes as the JSON of customer.show.
+// One customer, joined, as the JSON of customer.show. A table of members: each is made from the
+// reading alone, and a role may be given or refused each by its name.
+#include "broker/query/verbs_profile.h"
+
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/fold/items.h"
+#include "broker/bounds.h"
+#include "broker/policy/holder.h"
+#include "broker/query/verbs_all.h"
 #include "broker/query/verbs_names.h"
-#include "broker/query/verbs_read.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/money.h"
 #include "schemas/body.h"
 #include "schemas/envelope.h"
+
+enum {
+    SHOW_ITEMS_MAX = 50,     // of each kind but orders and quotes, which have CALL_ROWS_MAX
+    SHOW_INTERESTS_MAX = 50, // needs, products: each
+    LEDGER_SCANNED_MAX = 4096,
+};
 
 json_t *read_time_json(int64_t time_us) {
     char text[CLOCK_TEXT_BYTES];
     return json_string(clock_format_rfc3339(time_us, text));
-}
-
-static json_t *keys_json(const View__Person *person) {
-    json_t *keys = json_array();
-    for (size_t i = 0; i < person->n_keys; i++) {
-        const View__Key *key = person->keys[i];
-        json_array_append_new(keys, json_pack("{s:s, s:s, s:b, s:I}", "kind", key->kind, "value",
-                                              key->value, "verified", (int)key->verified,
-                                              "sequence", (json_int_t)key->sequence));
-    }
-    return keys;
-}
-
-static json_t *attributes_json(const View__Person *person) {
-    json_t *attributes = json_object();
-    for (size_t i = 0; i < person->n_attributes; i++) {
-        const View__Attribute *attribute = person->attributes[i];
-        json_t *value = NULL;
-        if (body_to_json(attribute->value.data, attribute->value.len, &value) != 0 ||
-            json_is_null(value)) {
-            json_decref(value); // deleted, kept by the fold only
-            continue;
-        }
-        json_object_set_new(
-            attributes, attribute->name,
-            json_pack("{s:o, s:I}", "value", value, "sequence", (json_int_t)attribute->sequence));
-    }
-    return attributes;
-}
-
-static json_t *counters_json(struct call *call, struct view_txn *txn,
-                             const View__Customer *record) {
-    struct names *names = call_reads(call)->names;
-    json_t *counters = json_array();
-    for (size_t i = 0; i < record->n_counter_number; i++) {
-        const char *channel = record->counter_channel[i] != 0
-                                  ? names_get(names, txn, record->counter_channel[i])
-                                  : "";
-        json_array_append_new(counters,
-                              json_pack("{s:s, s:s, s:I, s:o, s:o}", "channel", channel, "type",
-                                        names_get(names, txn, record->counter_type[i]), "number",
-                                        (json_int_t)record->counter_number[i], "first",
-                                        read_time_json(record->counter_first_us[i]), "last",
-                                        read_time_json(record->counter_last_us[i])));
-    }
-    return counters;
 }
 
 json_t *read_interaction_json(struct call *call, struct view_txn *txn, uint64_t sequence,
@@ -71,10 +37,220 @@ json_t *read_interaction_json(struct call *call, struct view_txn *txn, uint64_t 
                      channel != 0 ? names_get(names, txn, channel) : "");
 }
 
-static json_t *recent_json(struct call *call, struct view_txn *txn, const View__Customer *record) {
+static json_t *customer_json(uint64_t customer) {
+    char number[24];
+    return json_string(envelope_format_customer(customer, number));
+}
+
+// ---- who they are
+
+static json_t *number_json(struct reading *reading) {
+    return customer_json(reading->profile.customer);
+}
+
+static json_t *leaves_json(struct reading *reading) {
+    json_t *leaves = json_array();
+    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
+        const struct profile_leaf *leaf = &reading->profile.leaves[i];
+        json_array_append_new(
+            leaves, json_pack("{s:o, s:I, s:I, s:I}", "customer", customer_json(leaf->number),
+                              "first_sequence", (json_int_t)leaf->record->first_sequence,
+                              "last_sequence", (json_int_t)leaf->record->last_sequence, "events",
+                              (json_int_t)leaf->record->events));
+    }
+    return leaves;
+}
+
+static bool is_leaf(const struct reading *reading, uint64_t number) {
+    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
+        if (reading->profile.leaves[i].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct ledger {
+    const struct reading *reading;
+    json_t *rows;
+    size_t n_scanned;
+};
+
+static int ledger_row(void *user, const void *key, size_t key_size, const void *value,
+                      size_t size) {
+    struct ledger *ledger = user;
+    const struct reading *reading = ledger->reading;
+    const View__Ledger *row =
+        view__ledger__unpack(arena_allocator(reading->profile.arena), size, value);
+    uint64_t sequence;
+    if (row == NULL || key_size != sizeof(sequence)) {
+        return -EBADMSG;
+    }
+    memcpy(&sequence, key, sizeof(sequence));
+    if (is_leaf(reading, row->from) || is_leaf(reading, row->into)) {
+        json_t *vetoes = json_array();
+        for (size_t i = 0; i < row->n_vetoes; i++) {
+            json_array_append_new(vetoes, customer_json(row->vetoes[i]));
+        }
+        json_array_append_new(ledger->rows, json_pack("{s:I, s:s, s:o, s:o, s:o}", "sequence",
+                                                      (json_int_t)be64toh(sequence), "kind",
+                                                      row->split ? "split" : "merged", "from",
+                                                      customer_json(row->from), "into",
+                                                      customer_json(row->into), "vetoes", vetoes));
+    }
+    return ++ledger->n_scanned == LEDGER_SCANNED_MAX;
+}
+
+static json_t *merged_json(struct reading *reading) {
+    const struct profile *profile = &reading->profile;
+    const View__Customer *record = profile->leaves[0].record;
+    struct ledger ledger = {.reading = reading, .rows = json_array()};
+    bool was_merged = profile->n_leaves > 1 || record->merges > 0 || record->n_vetoes > 0;
+    int r = ledger.rows != NULL && was_merged
+                ? view_scan(profile->txn, VIEW_LEDGER, NULL, 0, true, ledger_row, &ledger)
+                : 0;
+    if (r < 0) {
+        json_decref(ledger.rows);
+        return NULL;
+    }
+    return ledger.rows;
+}
+
+static json_t *keys_json(struct reading *reading) {
+    json_t *keys = json_array();
+    for (size_t leaf = 0; leaf < reading->profile.n_leaves; leaf++) {
+        const View__Person *person = reading->profile.leaves[leaf].person;
+        for (size_t i = 0; i < person->n_keys; i++) {
+            const View__Key *key = person->keys[i];
+            json_array_append_new(keys,
+                                  json_pack("{s:s, s:s, s:b, s:I, s:o}", "kind", key->kind, "value",
+                                            key->value, "verified", (int)key->verified, "sequence",
+                                            (json_int_t)key->sequence, "customer",
+                                            customer_json(reading->profile.leaves[leaf].number)));
+        }
+    }
+    return keys;
+}
+
+static json_t *attributes_json(struct reading *reading) {
+    View__Attribute **rows;
+    size_t n;
+    json_t *attributes = json_object();
+    if (attributes == NULL || profile_attributes(&reading->profile, &rows, &n) != 0) {
+        json_decref(attributes);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        json_t *value = attribute_json(rows[i]);
+        if (value != NULL) {
+            json_object_set_new(
+                attributes, rows[i]->name,
+                json_pack("{s:o, s:I}", "value", value, "sequence", (json_int_t)rows[i]->sequence));
+        }
+    }
+    return attributes;
+}
+
+// ---- what they did
+
+struct counter {
+    uint32_t channel, type;
+    uint64_t number;
+    int64_t first_us, last_us;
+};
+
+static int compare_counters(const void *a, const void *b) {
+    const struct counter *left = a, *right = b;
+    return left->channel != right->channel ? (left->channel < right->channel ? -1 : 1)
+           : left->type != right->type     ? (left->type < right->type ? -1 : 1)
+                                           : 0;
+}
+
+static int compare_first(const void *a, const void *b) {
+    const struct counter *left = a, *right = b;
+    return left->first_us != right->first_us ? (left->first_us < right->first_us ? -1 : 1)
+                                             : compare_counters(a, b);
+}
+
+// Numbers add up; the first is the earliest, the last the latest.
+static size_t join_counters(struct counter *counters, size_t n) {
+    size_t n_kept = 0;
+    qsort(counters, n, sizeof(*counters), compare_counters);
+    for (size_t i = 0; i < n; i++) {
+        if (n_kept == 0 || compare_counters(&counters[n_kept - 1], &counters[i]) != 0) {
+            counters[n_kept++] = counters[i];
+            continue;
+        }
+        struct counter *kept = &counters[n_kept - 1];
+        kept->number += counters[i].number;
+        kept->first_us =
+            counters[i].first_us < kept->first_us ? counters[i].first_us : kept->first_us;
+        kept->last_us = counters[i].last_us > kept->last_us ? counters[i].last_us : kept->last_us;
+    }
+    qsort(counters, n_kept, sizeof(*counters), compare_first);
+    return n_kept;
+}
+
+static size_t collect_counters(const struct profile *profile, struct counter **ret) {
+    size_t n = 0;
+    for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
+        n += profile->leaves[leaf].record->n_counter_number;
+    }
+    *ret = arena_calloc(profile->arena, n + 1, sizeof(**ret));
+    n = 0;
+    for (size_t leaf = 0; *ret != NULL && leaf < profile->n_leaves; leaf++) {
+        const View__Customer *record = profile->leaves[leaf].record;
+        for (size_t i = 0; i < record->n_counter_number; i++) {
+            (*ret)[n++] = (struct counter){record->counter_channel[i], record->counter_type[i],
+                                           record->counter_number[i], record->counter_first_us[i],
+                                           record->counter_last_us[i]};
+        }
+    }
+    return n;
+}
+
+static json_t *counters_json(struct reading *reading) {
+    struct names *names = call_reads(reading->call)->names;
+    struct view_txn *txn = reading->profile.txn;
+    struct counter *counters;
+    size_t n = collect_counters(&reading->profile, &counters);
+    json_t *list = counters != NULL ? json_array() : NULL;
+    n = list != NULL ? join_counters(counters, n) : 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *channel =
+            counters[i].channel != 0 ? names_get(names, txn, counters[i].channel) : "";
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:o, s:o}", "channel", channel,
+                                              "type", names_get(names, txn, counters[i].type),
+                                              "number", (json_int_t)counters[i].number, "first",
+                                              read_time_json(counters[i].first_us), "last",
+                                              read_time_json(counters[i].last_us)));
+    }
+    return list;
+}
+
+json_t *reading_recent_json(struct reading *reading, size_t max) {
+    const struct profile *profile = &reading->profile;
+    size_t left[STAMP_LEAVES_MAX];
     json_t *recent = json_array();
-    for (size_t i = record->n_recent_sequence; i-- > 0;) {
-        json_array_append_new(recent, read_interaction_json(call, txn, record->recent_sequence[i],
+    for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
+        left[leaf] = profile->leaves[leaf].record->n_recent_sequence;
+    }
+    while (recent != NULL && json_array_size(recent) < max) {
+        size_t newest = STAMP_LEAVES_MAX;
+        uint64_t sequence = 0;
+        for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
+            const uint64_t *sequences = profile->leaves[leaf].record->recent_sequence;
+            if (left[leaf] > 0 && sequences[left[leaf] - 1] > sequence) {
+                sequence = sequences[left[leaf] - 1];
+                newest = leaf;
+            }
+        }
+        if (newest == STAMP_LEAVES_MAX) {
+            break;
+        }
+        const View__Customer *record = profile->leaves[newest].record;
+        size_t i = --left[newest];
+        json_array_append_new(recent, read_interaction_json(reading->call, profile->txn, sequence,
                                                             record->recent_time_us[i],
                                                             record->recent_type[i],
                                                             record->recent_channel[i]));
@@ -82,242 +258,227 @@ static json_t *recent_json(struct call *call, struct view_txn *txn, const View__
     return recent;
 }
 
-// ---- orders and quotes, as they were shown before they were items
+static json_t *recent_json(struct reading *reading) {
+    return reading_recent_json(reading, TIMELINE_RECENT_MAX);
+}
 
-static const View__Attribute *member_of(const View__Item *item, const char *name) {
-    for (size_t i = 0; i < item->n_members; i++) {
-        if (strcmp(item->members[i]->name, name) == 0) {
-            return item->members[i];
+static uint64_t sum_of(const struct reading *reading, size_t offset) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)reading->profile.leaves[i].record + offset, sizeof(value));
+        sum += value;
+    }
+    return sum;
+}
+
+static json_t *events_json(struct reading *reading) {
+    return json_integer((json_int_t)sum_of(reading, offsetof(View__Customer, events)));
+}
+
+static json_t *dropped_json(struct reading *reading) {
+    return json_integer((json_int_t)sum_of(reading, offsetof(View__Customer, dropped)));
+}
+
+static json_t *first_sequence_json(struct reading *reading) {
+    uint64_t first = reading->profile.leaves[0].record->first_sequence;
+    for (size_t i = 1; i < reading->profile.n_leaves; i++) {
+        uint64_t other = reading->profile.leaves[i].record->first_sequence;
+        first = other < first ? other : first;
+    }
+    return json_integer((json_int_t)first);
+}
+
+static json_t *last_sequence_json(struct reading *reading) {
+    uint64_t last = 0;
+    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
+        uint64_t other = reading->profile.leaves[i].record->last_sequence;
+        last = other > last ? other : last;
+    }
+    return json_integer((json_int_t)last);
+}
+
+// ---- where they stand
+
+static json_t *tier_json(struct reading *reading) {
+    return json_string(reading->standing.tier);
+}
+
+static json_t *phase_json(struct reading *reading) {
+    return json_string(reading->standing.phase);
+}
+
+static json_t *access_json(struct reading *reading) {
+    return json_integer((json_int_t)reading->standing.access);
+}
+
+static json_t *value_json(struct reading *reading) {
+    char text[MONEY_TEXT_BYTES];
+    return json_pack("{s:s, s:s}", "amount", money_format(reading->standing.value_micro, text),
+                     "currency", reading->policy->organisation.currency);
+}
+
+static json_t *owner_json(struct reading *reading) {
+    return attribute_json(profile_attribute(&reading->profile, "owner"));
+}
+
+static json_t *satisfaction_json(struct reading *reading) {
+    return attribute_json(profile_attribute(&reading->profile, "satisfaction"));
+}
+
+json_t *reading_preferences_json(struct reading *reading) {
+    static const char *const names[] = {"channel", "hours", "language"};
+    json_t *preferences = json_object();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char name[NAME_BYTES_MAX];
+        snprintf(name, sizeof(name), "preference.%s", names[i]);
+        json_t *value = attribute_json(profile_attribute(&reading->profile, name));
+        if (value != NULL) {
+            json_object_set_new(preferences, names[i], value);
         }
     }
-    return NULL;
+    return preferences;
 }
 
-// A new reference; NULL where the item has none, or nil.
-static json_t *member_json(const View__Item *item, const char *name) {
-    const View__Attribute *member = member_of(item, name);
-    json_t *json = NULL;
-    if (member == NULL || body_to_json(member->value.data, member->value.len, &json) != 0) {
-        return NULL;
-    }
-    if (json_is_null(json)) {
-        json_decref(json);
-        return NULL;
-    }
-    return json;
-}
-
-static void set_member(json_t *object, const char *shown, const View__Item *item,
-                       const char *name) {
-    json_t *json = member_json(item, name);
-    if (json != NULL) {
-        json_object_set_new(object, shown, json);
-    }
-}
-
-static void set_default(json_t *object, const char *name, json_t *value) {
-    if (json_object_get(object, name) == NULL) {
-        json_object_set(object, name, value);
-    }
-    json_decref(value);
-}
-
-static json_int_t sequence_of(const View__Attribute *member) {
-    return member == NULL ? 0 : (json_int_t)member->sequence;
-}
-
-static json_t *order_json(const View__Item *order) {
-    const View__Attribute *placed = member_of(order, "placed");
-    json_t *json =
-        json_pack("{s:s, s:I, s:I, s:o}", "order_id", order->id, "placed_sequence",
-                  sequence_of(placed), "changed_sequence", (json_int_t)order->changed_sequence,
-                  "changed", read_time_json(order->changed_us));
-    static const char *const members[] = {"status", "revision", "currency",     "quote_id",
-                                          "eta",    "lines",    "return_reason"};
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        set_member(json, members[i], order, members[i]);
-    }
-    set_member(json, "delivery_outcome", order, "delivery");
-    set_default(json, "status", json_string(""));
-    set_default(json, "revision", json_integer(0));
-    if (placed != NULL) {
-        json_object_set_new(json, "placed", read_time_json(placed->time_us));
-    }
-    return json;
-}
-
-static json_t *quote_json(const View__Item *quote) {
-    json_t *json = json_pack("{s:s, s:I, s:I}", "quote_id", quote->id, "issued_sequence",
-                             sequence_of(member_of(quote, "lines")), "changed_sequence",
-                             (json_int_t)quote->changed_sequence);
-    static const char *const members[] = {"revision", "currency", "valid_until", "channel",
-                                          "lines"};
-    set_member(json, "state", quote, "outcome");
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        set_member(json, members[i], quote, members[i]);
-    }
-    set_default(json, "state", json_string("open"));
-    set_default(json, "revision", json_integer(0));
-    return json;
-}
-
-static json_t *item_json(enum item_kind kind, const View__Item *item) {
-    return kind == ITEM_ORDER ? order_json(item) : quote_json(item);
-}
-
-enum { ROW_KEY_BYTES = ITEM_KEY_BYTES, ROWS_SCANNED_MAX = 20000 };
-
-// The rows changed last, found by what stands open in them.
-struct rows {
-    struct {
-        uint64_t changed;
-        uint8_t key[ROW_KEY_BYTES];
-    } rows[CALL_ROWS_MAX];
-    size_t n, oldest, n_scanned;
-};
-
-static void find_oldest(struct rows *rows) {
-    rows->oldest = 0;
-    for (size_t i = 1; i < rows->n; i++) {
-        if (rows->rows[i].changed < rows->rows[rows->oldest].changed) {
-            rows->oldest = i;
-        }
-    }
-}
-
-static int scan_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
-    struct rows *rows = user;
-    uint64_t changed;
-    if (key_size != ROW_KEY_BYTES || size < sizeof(changed)) {
-        return -EBADMSG;
-    }
-    memcpy(&changed, value, sizeof(changed));
-    changed = be64toh(changed);
-    bool is_full = rows->n == CALL_ROWS_MAX;
-    if (!is_full || changed > rows->rows[rows->oldest].changed) {
-        size_t at = is_full ? rows->oldest : rows->n++;
-        rows->rows[at].changed = changed;
-        memcpy(rows->rows[at].key, key, ROW_KEY_BYTES);
-        if (rows->n == CALL_ROWS_MAX) {
-            find_oldest(rows);
-        }
-    }
-    return ++rows->n_scanned >= ROWS_SCANNED_MAX;
-}
-
-static int compare_changed(const void *a, const void *b) {
-    uint64_t left, right;
-    memcpy(&left, a, sizeof(left));
-    memcpy(&right, b, sizeof(right));
-    return left < right ? 1 : left > right ? -1 : 0;
-}
-
-// The row as JSON; *ret NULL where its key is destroyed.
-static int row_json(struct call *call, struct view_txn *txn, enum item_kind kind,
-                    const uint8_t *key, json_t **ret) {
-    struct arena *arena = call_reads(call)->arena;
-    const void *value;
-    size_t size, plain_size = 0;
-    *ret = NULL;
-    int r = view_get(txn, VIEW_ITEMS, key, ROW_KEY_BYTES, &value, &size);
-    if (r != 0) {
-        return r > 0 ? -EBADMSG : r;
-    }
-    size -= sizeof(uint64_t);
-    uint8_t *plain = arena_alloc(arena, size + 1);
-    r = plain == NULL
-            ? -ENOMEM
-            : view_unseal(txn, VIEW_ITEMS, key, ROW_KEY_BYTES,
-                          (const uint8_t *)value + sizeof(uint64_t), size, plain, &plain_size);
-    if (r != 0 || plain_size == 0) {
-        return r;
-    }
-    const View__Item *item = view__item__unpack(arena_allocator(arena), plain_size, plain);
-    *ret = item == NULL ? NULL : item_json(kind, item);
-    return item == NULL ? -EBADMSG : *ret == NULL ? -ENOMEM : 0;
-}
-
-// The last changed first, at most CALL_ROWS_MAX.
-static json_t *rows_json(struct call *call, struct view_txn *txn, enum item_kind kind,
-                         uint64_t customer) {
-    uint8_t prefix[sizeof(customer) + 1];
-    customer = htobe64(customer);
-    memcpy(prefix, &customer, sizeof(customer));
-    prefix[sizeof(customer)] = (uint8_t)kind;
-    struct rows *rows = arena_calloc(call_reads(call)->arena, 1, sizeof(*rows));
+static json_t *interests_json(struct reading *reading, enum interest_kind kind, const char *term) {
+    struct profile_interest *interests;
+    size_t n;
     json_t *list = json_array();
-    int r = rows == NULL || list == NULL
-                ? -ENOMEM
-                : view_scan(txn, VIEW_ITEMS, prefix, sizeof(prefix), false, scan_row, rows);
-    if (r >= 0) {
-        qsort(rows->rows, rows->n, sizeof(rows->rows[0]), compare_changed);
-        r = 0;
-    }
-    for (size_t i = 0; r == 0 && i < rows->n; i++) {
-        json_t *json = NULL;
-        r = row_json(call, txn, kind, rows->rows[i].key, &json);
-        if (json != NULL) {
-            json_array_append_new(list, json);
-        }
-    }
-    if (r < 0) {
+    if (list == NULL || profile_interests(&reading->profile, reading->now_us, INTEREST_HALF_LIFE_US,
+                                          &interests, &n) != 0) {
         json_decref(list);
         return NULL;
+    }
+    for (size_t i = 0; i < n && json_array_size(list) < SHOW_INTERESTS_MAX; i++) {
+        const struct profile_interest *interest = &interests[i];
+        if (interest->kind == kind) {
+            json_array_append_new(
+                list, json_pack("{s:s, s:I, s:f, s:o}", term, interest->term, "number",
+                                (json_int_t)interest->number, "weight", interest->weight, "last",
+                                read_time_json((int64_t)interest->last_day * 86400 * 1000000)));
+        }
     }
     return list;
 }
 
-// Keys of one page, which is bounded by a table's evenness: a 256th of the customer's rows.
-struct page {
-    uint8_t (*keys)[ROW_KEY_BYTES]; // ROWS_SCANNED_MAX
-    size_t n;
+static json_t *needs_json(struct reading *reading) {
+    return interests_json(reading, INTEREST_NEED, "term");
+}
+
+static json_t *products_json(struct reading *reading) {
+    return interests_json(reading, INTEREST_PRODUCT, "sku");
+}
+
+static json_t *invoices_balance_json(struct reading *reading) {
+    return balance_json(reading);
+}
+
+// ---- all of it
+
+// What is left out where it is not known returns NULL and says `may_be_missing`.
+static const struct {
+    const char *name;
+    json_t *(*make)(struct reading *reading);
+    bool may_be_missing;
+} members[] = {
+    {"customer", number_json, false},
+    {"leaves", leaves_json, false},
+    {"merged", merged_json, false},
+    {"keys", keys_json, false},
+    {"attributes", attributes_json, false},
+    {"tier", tier_json, false},
+    {"phase", phase_json, false},
+    {"access", access_json, false},
+    {"value", value_json, false},
+    {"owner", owner_json, true},
+    {"satisfaction", satisfaction_json, true},
+    {"preferences", reading_preferences_json, false},
+    {"needs", needs_json, false},
+    {"products", products_json, false},
+    {"balance", invoices_balance_json, false},
+    {"counters", counters_json, false},
+    {"recent", recent_json, false},
+    {"first_sequence", first_sequence_json, false},
+    {"last_sequence", last_sequence_json, false},
+    {"events", events_json, false},
+    {"dropped", dropped_json, false},
 };
 
-static int page_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
-    (void)value;
-    (void)size;
-    struct page *page = user;
-    if (key_size != ROW_KEY_BYTES) {
-        return -EBADMSG;
-    }
-    memcpy(page->keys[page->n++], key, key_size);
-    return page->n == ROWS_SCANNED_MAX;
-}
-
-int read_items(struct call *call, struct view_txn *txn, enum item_kind kind, uint64_t customer,
-               uint8_t first, struct arena *arena, json_t *list) {
-    uint8_t prefix[sizeof(customer) + 2];
-    struct page page = {.keys = arena_alloc(arena, (size_t)ROWS_SCANNED_MAX * ROW_KEY_BYTES)};
-    customer = htobe64(customer);
-    memcpy(prefix, &customer, sizeof(customer));
-    prefix[sizeof(customer)] = (uint8_t)kind;
-    prefix[sizeof(customer) + 1] = first;
-    int r = page.keys == NULL
-                ? -ENOMEM
-                : view_scan(txn, VIEW_ITEMS, prefix, sizeof(prefix), false, page_row, &page);
-    for (size_t i = 0; r >= 0 && i < page.n; i++) {
-        json_t *json = NULL;
-        r = row_json(call, txn, kind, page.keys[i], &json);
-        if (json != NULL) {
-            json_array_append_new(list, json);
+json_t *reading_person_json(struct reading *reading) {
+    json_t *json = json_object();
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *member = members[i].make(reading);
+        if (member == NULL && members[i].may_be_missing) {
+            continue;
+        }
+        if (json_object_set_new(json, members[i].name, member) != 0) {
+            json_decref(json);
+            return NULL;
         }
     }
-    return r < 0 ? r : 0;
+    return json;
 }
 
-json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t customer,
-                           const View__Customer *record) {
-    char number[24];
-    View__Person *person;
-    if (read_person(call, txn, customer, record, &person) != 0) {
-        return NULL;
+json_t *reading_json(struct reading *reading) {
+    json_t *json = reading_person_json(reading);
+    for (enum item_kind kind = 1; json != NULL && kind < ITEM_KINDS_MAX; kind++) {
+        if (item_list_name(kind) == NULL) {
+            continue;
+        }
+        size_t max = kind == ITEM_ORDER || kind == ITEM_QUOTE ? CALL_ROWS_MAX : SHOW_ITEMS_MAX;
+        json_t *list = items_json(reading, kind, max);
+        if (json_object_set_new(json, item_list_name(kind), list) != 0) {
+            json_decref(json);
+            return NULL;
+        }
     }
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "customer",
-        envelope_format_customer(customer, number), "keys", keys_json(person), "attributes",
-        attributes_json(person), "counters", counters_json(call, txn, record), "recent",
-        recent_json(call, txn, record), "orders", rows_json(call, txn, ITEM_ORDER, customer),
-        "quotes", rows_json(call, txn, ITEM_QUOTE, customer), "first_sequence",
-        (json_int_t)record->first_sequence, "last_sequence", (json_int_t)record->last_sequence,
-        "events", (json_int_t)record->events, "dropped", (json_int_t)record->dropped);
+    return json;
+}
+
+// ---- reading one
+
+int reading_fill(struct reading *reading, struct view_txn *txn, struct arena *arena,
+                 uint64_t leaf) {
+    int r = profile_read(txn, arena, leaf, &reading->profile);
+    return r != 0 ? r
+                  : profile_standing(&reading->profile, reading->policy,
+                                     call_broker(reading->call)->catalogue, reading->now_us,
+                                     &reading->standing);
+}
+
+static int read_one(struct call *call, struct view_txn *txn, const struct policy *policy,
+                    int (*body)(struct reading *reading)) {
+    struct reading reading = {.call = call, .policy = policy, .now_us = clock_now_us()};
+    uint64_t customer;
+    View__Customer *record;
+    int r;
+    if (!read_customer_of_call(call, txn, &customer, &record, &r)) {
+        return r;
+    }
+    r = reading_fill(&reading, txn, call_reads(call)->arena, customer);
+    return r == 0 ? body(&reading) : r > 0 ? -EBADMSG : r;
+}
+
+int reading_with(struct call *call, int (*body)(struct reading *reading)) {
+    struct broker *broker = call_broker(call);
+    struct view_txn *txn;
+    int r = view_begin(broker->view, false, &txn);
+    if (r != 0) {
+        return r;
+    }
+    view_use_keys(txn, call_reads(call)->keys);
+    call_as_of(call, view_applied(txn));
+    const struct policy *policy = policy_take(broker->policy);
+    r = read_one(call, txn, policy, body);
+    policy_release(broker->policy, policy);
+    view_abort(txn);
+    return r;
+}
+
+static int show(struct reading *reading) {
+    return call_answer(reading->call, call_withhold(reading->call, reading_json(reading)));
+}
+
+int verb_customer_show(struct call *call) {
+    return reading_with(call, show);
 }

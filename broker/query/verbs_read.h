@@ -3,7 +3,6 @@
 // an event of the log unsealed.
 #pragma once
 
-#include "broker/fold/items.h"
 #include "broker/query/verbs.h"
 #include "broker/stores/block.h"
 #include "touchbus.pb-c.h"
@@ -23,13 +22,6 @@ int read_customer_record(struct call *call, struct view_txn *txn, uint64_t custo
 // What is sealed in the record, opened, in the call's arena; empty where its key is destroyed.
 int read_person(struct call *call, struct view_txn *txn, uint64_t customer,
                 const View__Customer *record, View__Person **ret);
-// verbs_profile.c: everything customer.show says, a new reference; NULL where memory is short.
-json_t *read_customer_json(struct call *call, struct view_txn *txn, uint64_t customer,
-                           const View__Customer *record);
-// verbs_profile.c: appends the customer's orders (ITEM_ORDER) or quotes whose hashes begin with
-// this byte; arena is the caller's, for the while. 0 or a negative errno.
-int read_items(struct call *call, struct view_txn *txn, enum item_kind kind, uint64_t customer,
-               uint8_t first, struct arena *arena, json_t *list);
 // One interaction: sequence, time, type, channel.
 json_t *read_interaction_json(struct call *call, struct view_txn *txn, uint64_t sequence,
                               int64_t time_us, uint32_t type, uint32_t channel);

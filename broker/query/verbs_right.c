@@ -106,6 +106,18 @@ static bool withhold_attributes(const struct grant *grant, json_t *attributes) {
     return withheld;
 }
 
+// What a member is of, where it has another name than the field that roles know.
+static const char *field_of(const char *member) {
+    static const char *const fields[][2] = {
+        {"recent", "timeline"}, {"name", "attributes.name"}, {"language", "preferences"}};
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (strcmp(fields[i][0], member) == 0) {
+            return fields[i][1];
+        }
+    }
+    return member;
+}
+
 json_t *call_withhold(const struct call *call, json_t *profile) {
     const struct grant *grant = call_grant(call);
     const char *name;
@@ -116,7 +128,7 @@ json_t *call_withhold(const struct call *call, json_t *profile) {
     }
     json_t *withheld = json_array();
     json_object_foreach_safe(profile, next, name, value) {
-        const char *field = strcmp(name, "recent") == 0 ? "timeline" : name;
+        const char *field = field_of(name);
         if (is_open(name) || grant_may_read(grant, field)) {
             continue;
         }

@@ -24,8 +24,11 @@ static int run_show(struct tool *tool, const void *conf, int argc, char **argv) 
 const struct command command_customer_show = {
     .name = "customer show",
     .synopsis = "KIND=VALUE | CUSTOMER",
-    .description = "Show a customer: keys, attributes with the sequence that set each, counters, "
-                   "the last interactions, orders and quotes.",
+    .description =
+        "Show a customer, everything that was merged into it joined: keys, attributes with "
+        "the sequence that set each, tier, phase, value, preferences, needs, counters, "
+        "the last interactions, and all that has an id: orders, quotes, cases, calls, "
+        "consents and the like.",
     .after = "EXAMPLES\n       touchbus customer show email=ana@klant.example\n"
              "       touchbus -j customer show c42 --min-seq 1000\n",
     .n_operands_min = 1,
@@ -93,6 +96,24 @@ static const struct {
     const char *list, *alone;
 } lists[] = {{"orders", "order"},
              {"quotes", "quote"},
+             {"cases", "case"},
+             {"calls", "call"},
+             {"chats", "chat"},
+             {"carts", "cart"},
+             {"promises", "promise"},
+             {"answers", "answer"},
+             {"consents", "consent"},
+             {"contacts", "contact"},
+             {"contents", "content"},
+             {"offers", "offer"},
+             {"leads", "lead"},
+             {"opportunities", "opportunity"},
+             {"credits", "credit"},
+             {"invoices", "invoice"},
+             {"assets", "asset"},
+             {"groups", "group"},
+             {"messages", "message"},
+             {"restrictions", "restriction"},
              {"events", NULL},
              {"interactions", "interaction"},
              {"quarantined", "quarantined"},
@@ -199,7 +220,8 @@ const struct command command_customer_export = {
     .synopsis = "KIND=VALUE | CUSTOMER",
     .description =
         "Print everything held about a customer, as one JSON document that a person can read: what "
-        "it is, profile, orders, quotes, every event the log still has, older interactions, "
+        "it is, profile, orders, quotes, cases, consents and all else that has an id, every event "
+        "the log still has, older interactions, "
         "malformed events in quarantine, parked lanes. With -j a line each: the profile, events as "
         "CloudEvents, the others named by what they are, at the end a line that counts them.",
     .after = "EXAMPLES\n"

@@ -117,14 +117,12 @@ void item_set(struct item *item, const char *name, const char *value, uint64_t r
     item->row.members = append(arena, item->row.members, &item->row.n_members, member);
 }
 
-void item_put(struct item *item, const char *lookup_kind) {
+void item_put(struct item *item) {
     struct fixture *fixture = item->leaf->fixture;
     uint8_t key[ITEM_KEY_BYTES];
-    uint64_t number = htobe64(item->leaf->number), changed = htobe64(item->row.changed_sequence);
-    memcpy(key, &number, sizeof(number));
-    key[sizeof(number)] = (uint8_t)item->row.kind;
-    assert_true(lookup_reference(view_lookup_secret(fixture->txn), lookup_kind, item->row.id,
-                                 key + sizeof(number) + 1));
+    uint64_t changed = htobe64(item->row.changed_sequence);
+    assert_true(item_key(view_lookup_secret(fixture->txn), item->leaf->number,
+                         (enum item_kind)item->row.kind, item->row.id, key));
     size_t size = view__item__get_packed_size(&item->row), sealed_size = 0;
     uint8_t *packed = arena_alloc(fixture->arena, size + 1);
     uint8_t *sealed = arena_alloc(fixture->arena, sizeof(changed) + size + VIEW_SEAL_OVERHEAD);

@@ -30,4 +30,4 @@ struct item {
 struct item *item_new(struct leaf *leaf, enum item_kind kind, const char *id, uint64_t changed);
 void item_set(struct item *item, const char *name, const char *value, uint64_t revision,
               int64_t time_us);
-void item_put(struct item *item, const char *lookup_kind); // what references call its kind
+void item_put(struct item *item);

@@ -67,7 +67,7 @@ static void put_order(struct leaf *leaf, const char *id, uint64_t changed, const
                       uint64_t revision) {
     struct item *item = item_new(leaf, ITEM_ORDER, id, changed);
     item_set(item, "status", status, revision, (int64_t)changed);
-    item_put(item, "order");
+    item_put(item);
 }
 
 static void test_items_unite_by_id_member_by_member(void **state) {
@@ -80,7 +80,7 @@ static void test_items_unite_by_id_member_by_member(void **state) {
     struct item *later = item_new(other, ITEM_ORDER, "o-1", 20);
     item_set(later, "status", "\"shipped\"", 2, 1);
     item_set(later, "eta", "\"2026-12-01\"", 0, 1);
-    item_put(later, "order");
+    item_put(later);
     put_order(other, "o-2", 25, "\"placed\"", 0);
     struct profile profile = read_profile(fixture, 21);
     View__Item **items;
@@ -145,7 +145,7 @@ static void test_pages_give_every_item_once(void **state) {
     size_t n, n_all = 0, n_turns = 0;
     int r = 1;
     while (r == 1) {
-        r = profile_items_page(&profile, &page, &items, &n);
+        r = profile_items_page(&profile, ITEM_ORDER, &page, &items, &n);
         n_all += n;
         assert_true(++n_turns < 10);
     }
