@@ -195,6 +195,11 @@ static const struct option_row rows[] = {
      .offset = ROW(accept_older_log),
      .help = "Start, once, on a log that is older than its view: the view is built anew, and the "
              "log becomes another one (a new incarnation). What came behind its end is lost."},
+    {.name = "print-policy",
+     .type = OPTION_BOOL,
+     .offset = ROW(print_policy),
+     .help = "Print the policy that would be in force, as a file for --policy, and leave; --state "
+             "is not needed then."},
     {.name = "check",
      .type = OPTION_BOOL,
      .offset = ROW(check),

@@ -32,6 +32,7 @@ struct configuration {
     int64_t member_lapse_us;
     bool verify_view;      // --verify-view: the child of `view verify`
     bool accept_older_log; // --accept-older-log
+    bool print_policy;     // --print-policy
     bool check;            // --check: judge the configuration and leave
 };
 

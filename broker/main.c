@@ -22,6 +22,7 @@
 #include "broker/delivery/delivery.h"
 #include "broker/guard.h"
 #include "broker/policy/holder.h"
+#include "broker/policy/policy_json.h"
 #include "broker/query/query.h"
 #include "broker/stores/state.h"
 #include "broker/stores/upkeep.h"
@@ -56,7 +57,7 @@ static bool is_loopback(const char *address) {
 static bool check_configuration(const struct configuration *configuration) {
     enum logging_level level;
     bool has_state = configuration->state != NULL && *configuration->state != '\0';
-    if (!has_state && !configuration->check) {
+    if (!has_state && !configuration->check && !configuration->print_policy) {
         fprintf(stderr, "touchbusd: --state DIR is required; see 'touchbusd --help'\n");
     } else if (!is_loopback(configuration->bind) &&
                (configuration->key == NULL || configuration->clients == NULL)) {
@@ -216,6 +217,17 @@ static int open_policy(struct broker *broker) {
     return r != 0 ? r : policy_holder_new(policy, &broker->policy);
 }
 
+static int print_policy(struct broker *broker) {
+    int r = open_policy(broker);
+    const struct policy *policy = r == 0 ? policy_take(broker->policy) : NULL;
+    char *text = policy != NULL ? policy_to_yaml(policy) : NULL;
+    bool printed = text != NULL && fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+    free(text);
+    policy_release(broker->policy, policy);
+    broker->policy = policy_holder_free(broker->policy);
+    return printed ? EXIT_SUCCESS : EXIT_REFUSED;
+}
+
 // What --check says beyond the options: whether catalogue, policy, roles and certificates can be
 // read.
 static int check_only(struct broker *broker) {
@@ -354,9 +366,10 @@ int main(int argc, char **argv) {
     int status = r == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;
     if (r == 0 && check_configuration(configuration)) {
         block_signals();
-        status = configuration->check         ? check_only(&daemon->broker)
-                 : configuration->verify_view ? verify_run(configuration->state, stdout)
-                                              : daemon_run(daemon);
+        status = configuration->check          ? check_only(&daemon->broker)
+                 : configuration->print_policy ? print_policy(&daemon->broker)
+                 : configuration->verify_view  ? verify_run(configuration->state, stdout)
+                                               : daemon_run(daemon);
     }
     options_clear(&configuration_page, configuration);
     free(daemon);

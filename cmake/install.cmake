@@ -28,7 +28,7 @@ foreach(name web crm erp scm)
   install(FILES ${CMAKE_SOURCE_DIR}/connectors/${name}/sample.conf DESTINATION ${documents}/examples RENAME ${name}.conf)
 endforeach()
 install(FILES ${CMAKE_SOURCE_DIR}/schemas/touchbus.proto ${CMAKE_SOURCE_DIR}/schemas/catalogue.txt
-  ${CMAKE_SOURCE_DIR}/schemas/reasons.def DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/touchbus)
+  ${CMAKE_SOURCE_DIR}/schemas/reasons.def ${CMAKE_SOURCE_DIR}/broker/policy/policy.yaml DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/touchbus)
 
 set(pages)
 foreach(program ${touchbus_programs})

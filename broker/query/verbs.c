@@ -205,6 +205,19 @@ static const struct verb rows[] = {
      .run = verb_connector_reload,
      .acts = true},
 
+    {.name = "configuration.show",
+     .place = VERB_READ,
+     .arguments = ARGUMENTS(),
+     .run = verb_configuration_show,
+     .right = VERB_FOR_WATCH},
+    // As SIGHUP. Its record is configuration.changed, with what changed and the actor.
+    {.name = "configuration.reload",
+     .place = VERB_TICK,
+     .arguments = ARGUMENTS(ACTOR),
+     .run = verb_configuration_reload,
+     .write = verb_configuration_reload_write,
+     .then = verb_configuration_reload_then},
+
     // dir, keys: new folders, for the stores and for the keys; rate: bytes a second, 0: by itself.
     {.name = "backup",
      .place = VERB_HELPER,

@@ -123,7 +123,7 @@ static void tick_close(struct tick *tick) {
 static void tick_once(struct tick *tick, bool with_requests) {
     bool due = timers_look(tick) && with_requests;
     int r = due || tick->reload || tick->n_unsaid > 0 ? tick_open(tick) : 0;
-    r = r == 0 && tick->reload ? reload_configuration(tick) : r;
+    r = r == 0 && tick->reload ? reload_on_signal(tick) : r;
     tick->reload = false;
     r = r == 0 && tick->n_unsaid > 0 ? erase_go_on(tick) : r;
     r = r == 0 && due ? timers_fire(tick) : r;

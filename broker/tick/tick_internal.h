@@ -100,9 +100,9 @@ int erase_go_on(struct tick *tick); // says some of them, inside an open tick
 int tick_commit(struct tick *tick);
 
 // ---- reload.c
-// SIGHUP, inside an open tick: takes over what may change and logs configuration.changed. What
-// cannot be read leaves everything as it was. 0, or a negative errno.
-int reload_configuration(struct tick *tick);
+// SIGHUP, inside an open tick: reload_configuration (reload.h) by "operator". 0, or a negative
+// errno.
+int reload_on_signal(struct tick *tick);
 
 // ---- quarantine.c
 // Sealed with that customer's key (0 nobody's). 0; REASON_BUSY where QUARANTINE_MAX rows are held,

@@ -21,12 +21,19 @@ static const struct option_row rows[] = {
      .help = "Whose file it is: touchbusd, or a connector such as touchbus-web."},
 };
 
+// What the broker's --policy names is YAML, what --config names is not.
+static bool is_policy(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot != NULL && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
 static int run(struct tool *tool, const void *conf_data, int argc, char **argv) {
     (void)argc;
     const struct check_conf *conf = conf_data;
     _cleanup_free_ char *path = program_path(conf->program);
-    char config_option[] = "--config", check_option[] = "--check";
-    char *arguments[] = {path, config_option, argv[0], check_option, NULL};
+    char config_option[] = "--config", policy_option[] = "--policy", check_option[] = "--check";
+    char *option = is_policy(argv[0]) ? policy_option : config_option;
+    char *arguments[] = {path, option, argv[0], check_option, NULL};
     int r = path != NULL ? program_run(arguments) : -ENOMEM;
     if (r < 0) {
         tool_complain("%s: %s", conf->program, strerror(-r));
@@ -46,11 +53,14 @@ static int run(struct tool *tool, const void *conf_data, int argc, char **argv) 
 const struct command command_check_config = {
     .name = "check-config",
     .synopsis = "FILE [--program NAME]",
-    .description = "Have a program judge a configuration file without starting: unknown options, "
-                   "ranges and secrets that others may read are named with their line. The exit "
-                   "status is 1 where it would refuse to start.",
+    .description =
+        "Have a program judge a configuration file without starting: unknown options, "
+        "ranges and secrets that others may read are named with their line. A .yaml file "
+        "is the broker's policy (touchbusd --policy). The exit status is 1 where it "
+        "would refuse to start.",
     .after = "EXAMPLES\n"
              "       touchbus check-config /etc/touchbus/touchbusd.conf\n"
+             "       touchbus check-config /etc/touchbus/policy.yaml\n"
              "       touchbus check-config web.conf --program touchbus-web\n",
     TOOL_ROWS(rows),
     .conf_size = sizeof(struct check_conf),

@@ -37,6 +37,8 @@ static const struct command *const rows[] = {
     &command_connector_ls,
     &command_connector_show,
     &command_connector_reload,
+    &command_config_show,
+    &command_config_reload,
     &command_status,
     &command_top,
     &command_bench,

@@ -6,7 +6,8 @@
 #include "tools/touchbus/tool.h"
 
 extern const struct command command_pub, command_sub, command_replay, command_status, command_top,
-    command_check_config, command_keygen, command_backup, command_restore, command_bench;
+    command_check_config, command_config_show, command_config_reload, command_keygen,
+    command_backup, command_restore, command_bench;
 extern const struct command command_log_info, command_log_get, command_log_verify,
     command_log_export, command_log_import, command_log_trim;
 extern const struct command command_customer_show, command_customer_timeline,

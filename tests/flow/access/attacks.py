@@ -212,7 +212,7 @@ VERBS = [("status", {}), ("customer.show", {"customer": "c1"}), ("customer.find"
          ("customer.export", {"customer": "c1"}), ("log.get", {"sequence": "1", "count": "1000"}), ("subscription.ls", {}), ("subscription.show", {"name": "good"}),
          ("subscription.reset", {"name": "good", "from": "end", "force": "true"}), ("subscription.rm", {"name": "good", "force": "true"}),
          ("subscription.pause", {"name": "good"}), ("parked.ls", {}), ("quarantine.ls", {}), ("log.trim", {"before": "1000000"}), ("view.rebuild", {}),
-         ("view.verify", {}), ("backup", {"dir": "/tmp/mallory"}), ("connector.reload", {"name": "good"}),
+         ("view.verify", {}), ("backup", {"dir": "/tmp/mallory"}), ("connector.reload", {"name": "good"}), ("configuration.reload", {}),
          ("connector.report", {"name": "good", "kind": "source", "state": "failed"})]
 
 

@@ -83,9 +83,9 @@ class KeyHouse(House):
 
     def reload(self):
         """SIGHUP, and what the log of the broker says of it."""
-        before = self.lines("event=reloaded")
+        before = self.lines("event=reload")
         os.kill(self.broker.pid, signal.SIGHUP)
-        wait_for("the reload", lambda: self.lines("event=reloaded") > before)
+        wait_for("the reload", lambda: self.lines("event=reload") > before)
 
     def lines(self, text):
         with open(self.broker.log, encoding="utf-8") as file:

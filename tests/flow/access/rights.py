@@ -18,8 +18,9 @@ ROLES = [
 ]
 ADMINISTRATIVE = ["customer.erase", "customer.receipt", "log.get", "log.verify", "log.trim", "customer.export", "subscription.pause", "subscription.resume", "subscription.reset",
                   "subscription.rm", "subscription.replay", "parked.retry", "parked.drop", "quarantine.ls", "quarantine.show", "quarantine.fix",
-                  "quarantine.drop", "view.verify", "view.rebuild", "connector.reload", "backup"]
-WATCHED = ["status", "log.info", "subscription.ls", "connector.ls"]
+                  "quarantine.drop", "view.verify", "view.rebuild", "connector.reload", "configuration.reload",
+                  "backup"]
+WATCHED = ["status", "log.info", "subscription.ls", "connector.ls", "configuration.show"]
 ARGUMENTS = {"log.get": {"sequence": "1"}, "log.trim": {"before": "1"}, "customer.export": {"customer": "c1"}, "backup": {"dir": "/tmp/none"},
              "parked.drop": {"name": "crm", "lane": "c1"}, "customer.erase": {"customer": "c1"}, "customer.receipt": {"customer": "c1"}, "parked.retry": {"name": "crm"}, "subscription.reset": {"name": "crm", "from": "end"},
              "quarantine.show": {"id": "x"}, "quarantine.fix": {"id": "x"}, "quarantine.drop": {"id": "x"}, "connector.reload": {"name": "crm"},

@@ -226,7 +226,7 @@ def test_a_reload_takes_ranks_and_refuses_nonsense(house):
     reload("event=reload-refused")
     assert rank(3) == 7
     write("rank = nonsense\n")
-    reload("event=reloaded whole=false")
+    reload("option=rank value=nonsense")
     assert rank(4) == 7
     house.broker.stop()
     house.start_broker()

@@ -213,6 +213,11 @@ def test_status_top_connector(house):
     assert house.ask("connector", "show", "crm")["reload_pending"] is True
 
 
+def test_config(house):
+    check_form("config show", house.ask("config", "show"))
+    check_form("config reload", house.ask("config", "reload", "--actor", "ana"))
+
+
 def test_tables_are_for_people(house):
     for arguments in (["status"], ["log", "info"], ["customer", "show", "c1"], ["customer", "timeline", "c1"],
                       ["quarantine", "ls"], ["connector", "ls"], ["connector", "show", "crm"], ["subscription", "ls"], ["log", "get", "1"], ["parked", "ls"]):

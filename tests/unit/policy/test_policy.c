@@ -7,6 +7,7 @@
 
 #include "broker/policy/holder.h"
 #include "broker/policy/policy.h"
+#include "broker/policy/policy_json.h"
 #include "broker/policy/policy_rows.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/money.h"
@@ -251,6 +252,98 @@ static void test_a_policy_in_use_outlives_its_replacement(void **state) {
     policy_holder_free(holder);
 }
 
+// ---- printed and compared
+
+static void test_a_printed_policy_is_the_same_when_read_again(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "offers: [{id: 'a:b', texts: {de: \"x: y # z\\n- 'q' \\\" \u00e4 {n}\", any: 'no'}}]\n"
+        "segments: [{name: '1', all: [{field: needs.a b, is: '', below: 0.1, at_least: -1e9}]}]\n"
+        "standing: {mvc_keep: 0.333333333333, inactive: 90s}\n"
+        "contact: {skip: [\"on\", \"1.5\", \"a/b\"], quiet_from: '00:30'}\n"
+        "greetings: [{variant: 'true', texts: '  two  spaces '}]\n",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct policy *policy = parse(texts[i]);
+        char *printed = policy_to_yaml(policy);
+        assert_non_null(printed);
+        struct policy *again = parse(printed);
+        json_t *before = policy_to_json(policy);
+        json_t *after = policy_to_json(again);
+        if (!json_equal(before, after)) {
+            fail_msg("%s", printed);
+        }
+        size_t n;
+        json_t *changes = policy_changes(policy, again, &n);
+        assert_int_equal(n, 0);
+        json_decref(changes);
+        json_decref(before);
+        json_decref(after);
+        free(printed);
+        policy_free(policy);
+        policy_free(again);
+    }
+}
+
+static void assert_changes(const char *before, const char *after, const char *expected) {
+    struct policy *old = parse(before);
+    struct policy *new = parse(after);
+    size_t n;
+    json_t *changes = policy_changes(old, new, &n);
+    json_t *wanted = json_loads(expected, 0, NULL);
+    char *got = json_dumps(changes, JSON_COMPACT);
+    assert_non_null(wanted);
+    if (!json_equal(changes, wanted) || n != json_array_size(changes)) {
+        fail_msg("%s", got);
+    }
+    free(got);
+    json_decref(changes);
+    json_decref(wanted);
+    policy_free(old);
+    policy_free(new);
+}
+
+static void test_what_changed_is_named_by_its_path(void **state) {
+    (void)state;
+    assert_changes("", "contact: {cap_day: 1}", "[]");
+    assert_changes("", "contact: {cap_day: 2, quiet_from: '22:00'}",
+                   "[{\"section\":\"contact\",\"path\":\"contact.cap_day\",\"old\":\"1\","
+                   "\"new\":\"2\"},{\"section\":\"contact\",\"path\":\"contact.quiet_from\","
+                   "\"old\":\"21:00\",\"new\":\"22:00\"}]");
+    assert_changes("channels: [{name: a, cost: '1'}, {name: b}]\noffers: []",
+                   "channels: [{name: b, cost: '2.5'}, {name: a, cost: '1'}]\noffers: []",
+                   "[{\"section\":\"channels\",\"path\":\"channels[b].cost\",\"old\":\"0.00\","
+                   "\"new\":\"2.50\"},{\"section\":\"channels\",\"path\":\"channels\","
+                   "\"old\":\"[\\\"a\\\",\\\"b\\\"]\","
+                   "\"new\":\"[\\\"b\\\",\\\"a\\\"]\"}]");
+    assert_changes("greetings: [{variant: a, texts: x}]", "greetings: []",
+                   "[{\"section\":\"greetings\",\"path\":\"greetings[a]\",\"old\":"
+                   "\"{\\\"variant\\\":\\\"a\\\",\\\"tiers\\\":[],"
+                   "\\\"texts\\\":{\\\"any\\\":\\\"x\\\"}}\",\"new\":null}]");
+}
+
+static void test_a_long_list_of_changes_is_counted_and_cut(void **state) {
+    (void)state;
+    char text[20000] = "offers:\n";
+    size_t length = strlen(text);
+    for (int i = 0; i < POLICY_CHANGES_MAX + 10; i++) {
+        length += (size_t)snprintf(text + length, sizeof(text) - length,
+                                   "  - {id: o%d, texts: '%0250d'}\n", i, i);
+    }
+    struct policy *old = parse("offers: []");
+    struct policy *new = parse(text);
+    size_t n;
+    json_t *changes = policy_changes(old, new, &n);
+    assert_int_equal(n, POLICY_CHANGES_MAX + 10);
+    assert_int_equal(json_array_size(changes), POLICY_CHANGES_MAX);
+    const char *cut = json_string_value(json_object_get(json_array_get(changes, 0), "new"));
+    assert_int_equal(strlen(cut), POLICY_CHANGE_TEXT_BYTES_MAX);
+    json_decref(changes);
+    policy_free(old);
+    policy_free(new);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_built_in_policy_has_the_numbers_of_the_specification),
@@ -264,6 +357,9 @@ int main(void) {
         cmocka_unit_test(test_a_text_is_given_in_the_nearest_language),
         cmocka_unit_test(test_a_list_holds_globs_and_an_empty_one_everything),
         cmocka_unit_test(test_a_policy_in_use_outlives_its_replacement),
+        cmocka_unit_test(test_a_printed_policy_is_the_same_when_read_again),
+        cmocka_unit_test(test_what_changed_is_named_by_its_path),
+        cmocka_unit_test(test_a_long_list_of_changes_is_counted_and_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
