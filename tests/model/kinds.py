@@ -5,9 +5,10 @@ import carts
 import contacts
 import mixed
 import quotes
+import standing
 import who
 
 KINDS = {"mixed": mixed.Mixed, "who": who.Who, "contacts": contacts.Contacts, "shuffled": alike.Shuffled,
          "split": alike.Split, "address": alike.Address, "erased": alike.Erased,
-         "quotes": quotes.Quotes, "carts": carts.Carts}
+         "quotes": quotes.Quotes, "carts": carts.Carts, "standing": standing.Standing}
 READY = ["mixed", "erased", "shuffled"]
