@@ -34,10 +34,29 @@ static int (*const STAMPS[])(struct fold_step *step) = {
 
 static int fold_stamp(struct fold_step *step) {
     int r = 0;
+    if (step->event->stamp == NULL || fold_left_out(step)) {
+        return 0;
+    }
     for (size_t i = 0; r == 0 && i < sizeof(STAMPS) / sizeof(STAMPS[0]) && STAMPS[i] != NULL; i++) {
-        r = step->event->stamp == NULL ? 0 : STAMPS[i](step);
+        r = STAMPS[i](step);
     }
     return r;
+}
+
+// Counters and timeline: of every event.
+static int fold_interaction(struct fold_step *step) {
+    const Touchbus__Event *event = step->event;
+    uint32_t type = 0;
+    uint32_t channel = 0;
+    int r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
+    if (r == 0 && *event->channel != '\0') {
+        r = fold_names_intern(step->fold->names, step->txn, event->channel, &channel);
+    }
+    if (r != 0 || fold_timeline_left_out(step)) {
+        return r;
+    }
+    r = fold_counters(step, type, channel);
+    return r != 0 ? r : fold_timeline(step, type, channel);
 }
 
 // What the type changes beside counters and timeline.
@@ -47,7 +66,7 @@ static int fold_type(struct fold_step *step) {
     r = r != 0 ? r : fold_items(step);
     for (size_t i = fold_first_row(FOLD, N_FOLD, sizeof(FOLD[0]), step->event->type);
          r == 0 && i < N_FOLD && strcmp(FOLD[i].type, step->event->type) == 0; i++) {
-        r = FOLD[i].apply == NULL ? 0 : FOLD[i].apply(step);
+        r = FOLD[i].apply == NULL || fold_left_out(step) ? 0 : FOLD[i].apply(step);
     }
     return r;
 }
@@ -99,8 +118,6 @@ struct fold *fold_free(struct fold *fold) {
 
 static int fold_event(struct fold_step *step) {
     const Touchbus__Event *event = step->event;
-    uint32_t type = 0;
-    uint32_t channel = 0;
     int r = fold_customers_get(step->fold, step->txn, event->customer, &step->touched);
     if (r != 0) {
         return r;
@@ -112,13 +129,6 @@ static int fold_event(struct fold_step *step) {
     if (GUARD(erased_stays_erased) && step->customer->erased_sequence != 0) {
         return fold_stamp(step);
     }
-    r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
-    if (r == 0 && *event->channel != '\0') {
-        r = fold_names_intern(step->fold->names, step->txn, event->channel, &channel);
-    }
-    if (r != 0) {
-        return r;
-    }
     View__Customer *customer = step->customer;
     customer->first_sequence =
         customer->first_sequence == 0 ? event->sequence : customer->first_sequence;
@@ -126,8 +136,7 @@ static int fold_event(struct fold_step *step) {
     customer->events++;
     r = fold_keys(step);
     r = r != 0 ? r : fold_references(step);
-    r = r != 0 ? r : fold_counters(step, type, channel);
-    r = r != 0 ? r : fold_timeline(step, type, channel);
+    r = r != 0 ? r : fold_interaction(step);
     r = r != 0 ? r : fold_stamp(step);
     return r != 0 ? r : fold_type(step);
 }

@@ -69,6 +69,22 @@ int fold_person(struct fold_step *step, View__Person **ret);
 // NULL where memory is short.
 void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size);
 
+// ---- leaving one row out, to see its test fail (tests/catalogue); fold_left_out.c
+enum { FOLD_LEAVE_TIMELINE = -1 }; // counters and timeline
+#ifdef TOUCHBUS_FAULTPOINTS
+// From here on, of events of this type (borrowed), the row with this number is left out, counted
+// over all tables in the order in which they run; NULL: none is.
+void fold_leave_out(const char *type, int row);
+// How many rows the last event of that type met.
+int fold_rows_met(void);
+// Counts one row of the step's event; true: pass it over.
+bool fold_left_out(const struct fold_step *step);
+bool fold_timeline_left_out(const struct fold_step *step);
+#else
+#define fold_left_out(step) false
+#define fold_timeline_left_out(step) false
+#endif
+
 // ---- what an event changes, one file a concern. 0 or a negative errno
 int fold_keys(struct fold_step *step);                  // fold_keys.c
 int fold_references(struct fold_step *step);            // fold_keys.c

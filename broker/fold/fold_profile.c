@@ -179,7 +179,7 @@ int fold_attributes(struct fold_step *step) {
     int r = 0;
     for (size_t i = fold_first_row(ROWS, N_ROWS, sizeof(ROWS[0]), step->event->type);
          r == 0 && i < N_ROWS && strcmp(ROWS[i].type, step->event->type) == 0; i++) {
-        r = ROWS[i].set(step, ROWS[i].attribute, ROWS[i].name);
+        r = fold_left_out(step) ? 0 : ROWS[i].set(step, ROWS[i].attribute, ROWS[i].name);
     }
     return r;
 }

@@ -351,7 +351,8 @@ int fold_items(struct fold_step *step) {
     int r = 0;
     for (size_t i = fold_first_row(ROWS, N_ROWS, sizeof(ROWS[0]), step->event->type);
          r == 0 && i < N_ROWS && strcmp(ROWS[i].type, step->event->type) == 0; i++) {
-        r = (ROWS[i].kind >= ITEM_PRICE) == of_nobody ? apply_row(step, &ROWS[i]) : 0;
+        bool applies = (ROWS[i].kind >= ITEM_PRICE) == of_nobody && !fold_left_out(step);
+        r = applies ? apply_row(step, &ROWS[i]) : 0;
     }
     return r;
 }
