@@ -62,6 +62,9 @@ int profile_item(const struct profile *profile, enum item_kind kind, const char 
                  View__Item **ret);
 // How many rows of this kind say something about one that another leaf has, too.
 int profile_items_doubled(const struct profile *profile, enum item_kind kind, size_t *ret);
+// The same by the lookup of its id.
+int profile_item_at(const struct profile *profile, enum item_kind kind,
+                    const uint8_t lookup[static LOOKUP_BYTES], View__Item **ret);
 // A member of an item; NULL where it has none.
 const View__Attribute *profile_member(const View__Item *item, const char *name);
 // Its text in the arena (of text and whole numbers); NULL where it is none.

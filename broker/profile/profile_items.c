@@ -212,8 +212,8 @@ static int join_item(const struct profile *profile, View__Item *item, const View
     return 0;
 }
 
-static int read_item(const struct profile *profile, enum item_kind kind,
-                     const uint8_t lookup[static LOOKUP_BYTES], View__Item **ret) {
+int profile_item_at(const struct profile *profile, enum item_kind kind,
+                    const uint8_t lookup[static LOOKUP_BYTES], View__Item **ret) {
     View__Item *joined = NULL;
     int r = 0;
     for (size_t i = 0; r == 0 && i < profile->n_leaves; i++) {
@@ -239,7 +239,7 @@ int profile_items(const struct profile *profile, enum item_kind kind, size_t max
         return r != 0 ? r : -ENOMEM;
     }
     for (size_t i = 0; r == 0 && i < n_rows; i++) {
-        r = read_item(profile, kind, rows[i].lookup, &items[n]);
+        r = profile_item_at(profile, kind, rows[i].lookup, &items[n]);
         n += r == 0 && items[n] != NULL;
     }
     *ret = items;
@@ -252,7 +252,7 @@ int profile_item(const struct profile *profile, enum item_kind kind, const char 
     uint8_t key[ITEM_KEY_BYTES];
     *ret = NULL;
     return item_key(view_lookup_secret(profile->txn), profile->customer, kind, id, key)
-               ? read_item(profile, kind, key + ROW_PREFIX_BYTES, ret)
+               ? profile_item_at(profile, kind, key + ROW_PREFIX_BYTES, ret)
                : 0;
 }
 
@@ -322,7 +322,7 @@ int profile_items_page(const struct profile *profile, enum item_kind kind,
     r = 0;
     for (size_t i = 0; r == 0 && i < rows.n; i++) {
         if (!was_given(profile, leaf, kind, rows.lookups[i])) {
-            r = read_item(profile, kind, rows.lookups[i], &(*ret)[*ret_n]);
+            r = profile_item_at(profile, kind, rows.lookups[i], &(*ret)[*ret_n]);
             *ret_n += r == 0 && (*ret)[*ret_n] != NULL;
         }
     }
