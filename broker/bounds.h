@@ -14,7 +14,9 @@ enum {
     FOLD_ARENA_BYTES_MAX = 64 << 20,  // decoded customers between two flushes of a fold
     FOLD_RECORD_BYTES_MAX = 48 << 20, // records that one transaction of the view rewrites
     FOLLOW_UPS_MAX = 8,               // events one event can cause in decide
-    TIMERS_A_TICK_MAX = 256,          // due times that become events in one tick
+    RULE_ARENA_BYTES_MAX = 64 << 20,  // what one rule reads of one customer
+    QUOTES_JUDGED_MAX = 200, // a customer's, the last changed, that a new one is held against
+    TIMERS_A_TICK_MAX = 256, // due times that become events in one tick
 
     PRODUCERS_MAX = 4096,
     PRODUCERS_OF_A_KEY_MAX = 512, // of them, of one key, used within 7 days
@@ -34,6 +36,9 @@ enum {
     INTERESTS_MAX = 100,         // needs and products of one customer
     INTEREST_DAYS_MAX = 30,      // days with any, kept of each
     VISIT_DAYS_MAX = 3,
+    WORTH_CURRENCIES_MAX = 16, // that a customer's orders are added up in
+    CURRENCY_BYTES_MAX = 16,
+    ORDERS_UNITED_MAX = 512,  // a merged customer's, one by one; beyond, each leaf's sum is taken
     NAMES_MAX = 60000,        // interned types and channels; beyond: counted as "other"
     TIMELINE_RECENT_MAX = 32, // interactions in the customer's record
     TIMELINE_SPILL = 16,      // of them that go to one run when it is full

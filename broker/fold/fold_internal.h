@@ -90,7 +90,10 @@ int fold_keys(struct fold_step *step);                  // fold_keys.c
 int fold_references(struct fold_step *step);            // fold_keys.c
 int fold_stamped_load(struct view_txn *txn, bool *ret); // fold_keys.c
 int fold_erasure(struct fold_step *step);               // fold_erasure.c
-int fold_timers(struct fold_step *step);                // fold_timers.c
+int fold_standing(struct fold_step *step);              // fold_standing.c
+// The order's part in what its customer is worth, where the event changed it.
+int fold_worth(struct fold_step *step, View__Item *order);
+int fold_timers(struct fold_step *step); // fold_timers.c
 int fold_timers_erase(struct fold_step *step);
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c

@@ -342,6 +342,9 @@ static int apply_row(struct fold_step *step, const struct item_row *row) {
         r = row->before(step, &item);
     }
     r = r == 0 ? set_members(step, row, &item, revision) : r;
+    if (r == 0 && row->kind == ITEM_ORDER && item.changed) {
+        r = fold_worth(step, item.item);
+    }
     r = r == 0 ? fold_item_put(step, &item) : r;
     return r < 0 ? r : 0;
 }

@@ -73,6 +73,11 @@ const char *profile_member_text(const struct profile *profile, const View__Item 
 // Whether a restriction or an objection (an item of ITEM_PRIVACY) is in force.
 bool profile_privacy_holds(const struct profile *profile, const View__Item *item);
 
+// What the orders that count come to in this currency (in others they count by nothing), and how
+// many different ones were placed.
+int profile_value(const struct profile *profile, const char *currency, int64_t *ret_micro,
+                  uint64_t *ret_orders);
+
 // ---- interests: needs and products, by how often and when
 struct profile_interest {
     enum interest_kind kind;

@@ -9,7 +9,6 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "broker/rules/rules.h"
 #include "broker/rules/rules_internal.h"
 #include "schemas/limits.h"
 
@@ -21,7 +20,7 @@ static const struct due_row {
     int (*due)(struct judging *judging, const struct timer_due *due);
 } DUE[] = {
     {TIMER_CONTACT, "contact", NULL},
-    {TIMER_CHECKOUT, "checkout", NULL},
+    {TIMER_CHECKOUT, "checkout", checkout_due},
     {TIMER_DEMOTION, "demotion", NULL},
     {TIMER_ROUTING, "routing", NULL},
 };

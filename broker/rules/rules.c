@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of rules by event type, in the order of names, and what they share.
-#include "broker/rules/rules.h"
+#include "broker/rules/rules_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +20,9 @@ static const struct rule_row {
     const char *type;
     rule refuse, stamp, follow;
 } RULES[] = {
-    {"", NULL, NULL, NULL},
+    {"cart.changed", NULL, checkout_stamp_cart, NULL},
+    {"order.placed", NULL, checkout_stamp_order, NULL},
+    {"quote.issued", quotes_refuse, NULL, NULL},
 };
 
 // Of every type, after those of its own.

@@ -1,5 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules that the tables of rules.c and due.c name, one file a concern.
+// The rules that the tables of rules.c and due.c name, one file a concern, and what they share.
 #pragma once
 
+#include "broker/profile/profile.h"
 #include "broker/rules/rules.h"
+
+// ---- checkout.c: a cart that is left
+int checkout_stamp_cart(struct judging *judging);  // cart.changed
+int checkout_stamp_order(struct judging *judging); // order.placed
+int checkout_due(struct judging *judging, const struct timer_due *due);
+
+// ---- quotes.c: one open revision for all channels
+int quotes_refuse(struct judging *judging); // quote.issued
+
+// ---- reading.c
+// The joined profile of the leaf, as of every event ahead of this one, in an arena of its own: a
+// customer's rows may be many, and the tick's arena is everybody's. *ret_arena is the caller's to
+// free, whatever is returned. 0; 1: there is no such customer; a negative errno.
+int rules_profile(struct judging *judging, uint64_t leaf, struct arena **ret_arena,
+                  struct profile *ret);
+// The id of the first reference of this kind in the event being judged; NULL: there is none.
+const char *rules_reference(const struct judging *judging, const char *kind);
+// A text of the event's data in the tick's arena (whole numbers as text); NULL where there is none.
+const char *rules_text(const struct judging *judging, const char *name);
