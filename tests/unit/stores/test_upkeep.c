@@ -16,6 +16,7 @@
 #include <zmq.h>
 
 #include "broker/delivery/delivery.h"
+#include "broker/policy/holder.h"
 #include "broker/stores/state.h"
 #include "broker/stores/store.h"
 #include "broker/stores/upkeep_internal.h"
@@ -73,7 +74,10 @@ static void start(struct house *house, const char *dir, const struct configurati
     broker->to_tick = mailbox_new();
     broker->to_upkeep = mailbox_new();
     broker->delivery = (struct delivery *)(void *)house; // never looked into
+    struct policy *policy = NULL;
     assert_int_equal(catalogue_load(NULL, &broker->catalogue, &error), 0);
+    assert_int_equal(policy_load(NULL, &policy, &error), 0);
+    assert_int_equal(policy_holder_new(policy, &broker->policy), 0);
     assert_int_equal(state_open(broker), 0);
     assert_int_equal(tick_new(broker, &house->tick), 0);
     assert_int_equal(upkeep_new(broker, &house->upkeep), 0);
@@ -96,6 +100,7 @@ static void stop(struct house *house) {
     mailbox_free(broker->to_tick);
     mailbox_free(broker->to_upkeep);
     catalogue_free(broker->catalogue);
+    policy_holder_free(broker->policy);
     zmq_ctx_term(broker->zmq);
     free(broker->configuration.state);
     free(broker->configuration.bind);
