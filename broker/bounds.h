@@ -38,10 +38,15 @@ enum {
     VISIT_DAYS_MAX = 3,
     WORTH_CURRENCIES_MAX = 16, // that a customer's orders are added up in
     CURRENCY_BYTES_MAX = 16,
-    ORDERS_UNITED_MAX = 512,  // a merged customer's, one by one; beyond, each leaf's sum is taken
-    NAMES_MAX = 60000,        // interned types and channels; beyond: counted as "other"
-    TIMELINE_RECENT_MAX = 32, // interactions in the customer's record
-    TIMELINE_SPILL = 16,      // of them that go to one run when it is full
+    ORDERS_UNITED_MAX = 512,   // a merged customer's, one by one; beyond, each leaf's sum is taken
+    CUSTOMER_VETOES_MAX = 400, // leaves that one is never merged with
+    CUSTOMER_MERGE_DAYS_MAX = 32, // last merges whose day is known
+    CONTESTED_CUSTOMERS_MAX = 64, // that one key came with
+    MERGES_AT_ONCE_MAX = 5,       // that one event can cause
+    CANDIDATES_MAX = 20,          // customers that a contested key is answered with
+    NAMES_MAX = 60000,            // interned types and channels; beyond: counted as "other"
+    TIMELINE_RECENT_MAX = 32,     // interactions in the customer's record
+    TIMELINE_SPILL = 16,          // of them that go to one run when it is full
 
     MAILBOX_JOBS_MAX = 8192,
     READ_SLICE_MS_MAX = 50, // a read transaction's life

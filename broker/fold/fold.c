@@ -28,6 +28,7 @@ enum { N_FOLD = sizeof(FOLD) / sizeof(FOLD[0]) };
 // are not a customer's own may be changed from the stamp alone: it stands open, so that a rebuild
 // makes the same of events whose sealed half is gone.
 static int (*const STAMPS[])(struct fold_step *step) = {
+    fold_identity,
     fold_timers,
     fold_standing,
     NULL,
@@ -149,10 +150,14 @@ static int fold_of_nobody(struct fold_step *step) {
 
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {
     if (arena_used(fold->arena) > FOLD_ARENA_BYTES_MAX / 4) {
-        int r = fold_flush(fold, txn);
-        if (r != 0) {
-            return r;
+        int flushed = fold_flush(fold, txn);
+        if (flushed != 0) {
+            return flushed;
         }
+    }
+    int r = fold_customers_reserve(fold, txn, FOLD_TOUCHED_MAX);
+    if (r != 0) {
+        return r;
     }
     if (event->customer > fold->customers_last) {
         fold->customers_last = event->customer;

@@ -11,6 +11,7 @@
 #include "broker/stores/lookup.h"
 #include "broker/stores/view.h"
 #include "touchbus.pb-c.h"
+#include "view.pb-c.h"
 
 // Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
 // 2: sealed rows, lookups. 3: items, merged customers, stamps.
@@ -33,6 +34,14 @@ int fold_flush(struct fold *fold, struct view_txn *txn);
 enum { FOLD_HOLDS_NOT, FOLD_HOLDS, FOLD_HOLDS_VERIFIED };
 int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
                    const uint8_t lookup[static LOOKUP_BYTES]);
+// The customer's record, and what is sealed in it (empty where its key is destroyed), as of
+// everything applied. The customer was given. Borrowed until the next fold_apply or fold_flush.
+int fold_customer(struct fold *fold, struct view_txn *txn, uint64_t customer,
+                  const View__Customer **ret);
+int fold_customer_person(struct fold *fold, struct view_txn *txn, uint64_t customer,
+                         const View__Person **ret);
+// The customer that the leaf is a part of: itself, where it was not merged.
+int fold_survivor(struct fold *fold, struct view_txn *txn, uint64_t leaf, uint64_t *ret);
 // 1 where the customer was erased, as of everything applied; 0, or a negative errno.
 int fold_is_erased(struct fold *fold, struct view_txn *txn, uint64_t customer);
 // Bytes of records that were read to be rewritten since fold_count_anew: what a

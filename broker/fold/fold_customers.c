@@ -147,6 +147,10 @@ int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
     return 0;
 }
 
+int fold_customers_reserve(struct fold *fold, struct view_txn *txn, size_t n) {
+    return fold->customers->n + n > TOUCHED_MAX ? fold_customers_flush(fold, txn) : 0;
+}
+
 int fold_person(struct fold_step *step, View__Person **ret) {
     struct fold_customer *touched = step->touched;
     struct arena *arena = step->fold->arena;

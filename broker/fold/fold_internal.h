@@ -10,9 +10,15 @@
 #include "broker/fold/items.h"
 #include "schemas/base/arena.h"
 #include "schemas/body.h"
+#include "schemas/limits.h"
 #include "view.pb-c.h"
 
-enum { FOLD_LINES_BYTES_MAX = 64 << 10 };
+enum {
+    FOLD_LINES_BYTES_MAX = 64 << 10,
+    // Customers that one event touches: its own, who had its keys, two merged ones with their
+    // leaves.
+    FOLD_TOUCHED_MAX = 1 + 3 * EVENT_IDENTITIES_MAX + 2 * STAMP_LEAVES_MAX,
+};
 #define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
 
 struct fold_names;
@@ -62,6 +68,9 @@ struct fold_customers *fold_customers_free(struct fold_customers *customers);
 int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
                        struct fold_customer **ret);
 int fold_customers_flush(struct fold *fold, struct view_txn *txn);
+// Sees to it that so many more customers can be touched without a flush: who holds a
+// fold_customer while others are touched asks for it first.
+int fold_customers_reserve(struct fold *fold, struct view_txn *txn, size_t n);
 // What is sealed in the step's record, opened; empty where its key is destroyed. Who changes it
 // sets touched->person_changed.
 int fold_person(struct fold_step *step, View__Person **ret);
@@ -86,9 +95,11 @@ bool fold_timeline_left_out(const struct fold_step *step);
 #endif
 
 // ---- what an event changes, one file a concern. 0 or a negative errno
-int fold_keys(struct fold_step *step);                  // fold_keys.c
-int fold_references(struct fold_step *step);            // fold_keys.c
+int fold_keys(struct fold_step *step);       // fold_keys.c
+int fold_references(struct fold_step *step); // fold_keys.c
+int fold_keys_unbind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES]);
 int fold_stamped_load(struct view_txn *txn, bool *ret); // fold_keys.c
+int fold_identity(struct fold_step *step);              // fold_identity.c
 int fold_erasure(struct fold_step *step);               // fold_erasure.c
 int fold_standing(struct fold_step *step);              // fold_standing.c
 // The order's part in what its customer is worth, where the event changed it.

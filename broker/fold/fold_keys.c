@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys and references: who a key or an order belongs to. The first owner keeps it until it is
-// erased. The table is a function of the events' open halves alone: what decide stamped as lookups
-// is bound, so that a rebuild binds the same where the sealed half cannot be read any more.
+// erased, or decide stamped that it is taken (a shared device) or leads to nobody any more. The
+// table is a function of the events' open halves alone: what decide stamped as lookups is bound, so
+// that a rebuild binds the same where the sealed half cannot be read any more.
 //
 // Events logged before fold version 2 carry no lookups. Up to the first event that does ("stamped"
 // in VIEW_META) they are made of the sealed half's keys and references.
@@ -24,28 +25,6 @@ int fold_stamped_load(struct view_txn *txn, bool *ret) {
     return r < 0 ? r : 0;
 }
 
-// 1 where the lookup belongs to someone else; otherwise it leads to the customer from here on.
-static int bind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES]) {
-    uint64_t number = htobe64(step->event->customer);
-    const void *value;
-    size_t size;
-    int r = view_get(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &value, &size);
-    if (r == 0 && size == sizeof(number)) {
-        uint64_t owner;
-        memcpy(&owner, value, sizeof(owner));
-        if (owner == number) {
-            return 0;
-        }
-        r = fold_is_erased(step->fold, step->txn, be64toh(owner));
-        r = r == 0 ? 1 : r < 0 ? r : 0;
-    } else {
-        r = r < 0 ? r : 0;
-    }
-    return r != 0
-               ? r
-               : view_put(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &number, sizeof(number));
-}
-
 static uint8_t *find_held(const View__Customer *customer, const uint8_t *lookup) {
     uint8_t *at = customer->key_lookups.data;
     for (size_t i = 0; i < customer->key_lookups.len; i += LOOKUP_KEY_BYTES) {
@@ -56,14 +35,100 @@ static uint8_t *find_held(const View__Customer *customer, const uint8_t *lookup)
     return NULL;
 }
 
+// ---- whose it is
+
+static int owner_of(struct fold_step *step, const uint8_t *lookup, uint64_t *ret) {
+    const void *value;
+    size_t size;
+    *ret = 0;
+    int r = view_get(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &value, &size);
+    if (r == 0 && size == sizeof(*ret)) {
+        memcpy(ret, value, size);
+        *ret = be64toh(*ret);
+    }
+    return r < 0 ? r : 0;
+}
+
+static void cut_out(ProtobufCBinaryData *held, uint8_t *at) {
+    size_t behind = (size_t)(held->data + held->len - (at + LOOKUP_KEY_BYTES));
+    memmove(at, at + LOOKUP_KEY_BYTES, behind);
+    held->len -= LOOKUP_KEY_BYTES;
+}
+
+// What the former owner calls it goes too: found by its lookup, since the event may tell nothing.
+static int forget_name(struct fold_step *former, const uint8_t *lookup) {
+    View__Person *person;
+    int r = fold_person(former, &person);
+    for (size_t i = 0; r == 0 && i < person->n_keys; i++) {
+        const View__Key *key = person->keys[i];
+        uint8_t other[LOOKUP_BYTES];
+        if (lookup_key(view_lookup_secret(former->txn), key->kind, key->value, other) &&
+            memcmp(other, lookup, LOOKUP_BYTES) == 0) {
+            memmove(&person->keys[i], &person->keys[i + 1],
+                    (person->n_keys - i - 1) * sizeof(person->keys[0]));
+            person->n_keys--;
+            former->touched->person_changed = true;
+            break;
+        }
+    }
+    return r;
+}
+
+// Takes the key out of its owner's record.
+static int release(struct fold_step *step, const uint8_t *lookup, uint64_t owner) {
+    struct fold_step former = {.fold = step->fold, .txn = step->txn};
+    int r = fold_customers_get(step->fold, step->txn, owner, &former.touched);
+    if (r != 0) {
+        return r;
+    }
+    View__Customer *record = former.touched->record;
+    uint8_t *there = find_held(record, lookup);
+    if (there == NULL) {
+        return 0;
+    }
+    cut_out(&record->key_lookups, there);
+    return forget_name(&former, lookup);
+}
+
+int fold_keys_unbind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES]) {
+    uint64_t owner;
+    int r = owner_of(step, lookup, &owner);
+    int erased = r != 0 || owner == 0 ? 0 : fold_is_erased(step->fold, step->txn, owner);
+    if (r != 0 || erased != 0 || owner == 0) {
+        return r != 0 ? r : erased < 0 ? erased : 0; // of an erased person it is the tombstone
+    }
+    r = release(step, lookup, owner);
+    r = r != 0 ? r : view_delete(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES);
+    return r < 0 ? r : 0;
+}
+
+// 1 where the lookup belongs to someone else; otherwise it leads to the customer from here on.
+static int bind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES], bool taken) {
+    uint64_t customer = step->event->customer, number = htobe64(customer), owner;
+    int r = owner_of(step, lookup, &owner);
+    if (r != 0 || owner == customer) {
+        return r;
+    }
+    if (owner != 0) {
+        r = fold_is_erased(step->fold, step->txn, owner);
+        if (r == 0 && !taken) {
+            return 1;
+        }
+        r = r < 0 ? r : r == 1 ? 0 : release(step, lookup, owner);
+    }
+    return r != 0
+               ? r
+               : view_put(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &number, sizeof(number));
+}
+
 // Whether the event changed it: the key is new here, or verified from here on.
-static int attach(struct fold_step *step, const uint8_t *lookup, bool verified, bool *ret_changed) {
+static int attach(struct fold_step *step, const uint8_t *lookup, uint8_t flags, bool *ret_changed) {
     View__Customer *customer = step->customer;
     ProtobufCBinaryData *held = &customer->key_lookups;
     uint8_t *there = find_held(customer, lookup);
     if (there != NULL) {
-        if (verified && there[LOOKUP_BYTES] == 0) {
-            there[LOOKUP_BYTES] = 1;
+        if ((flags & LOOKUP_VERIFIED) != 0 && (there[LOOKUP_BYTES] & LOOKUP_VERIFIED) == 0) {
+            there[LOOKUP_BYTES] |= LOOKUP_VERIFIED;
             *ret_changed = true;
         }
         return 0;
@@ -73,7 +138,7 @@ static int attach(struct fold_step *step, const uint8_t *lookup, bool verified, 
         customer->dropped++;
         return 0;
     }
-    int r = bind(step, lookup);
+    int r = bind(step, lookup, (flags & LOOKUP_TAKEN) != 0);
     if (r != 0) {
         return r < 0 ? r : 0;
     }
@@ -82,9 +147,11 @@ static int attach(struct fold_step *step, const uint8_t *lookup, bool verified, 
         return -ENOMEM;
     }
     memcpy(grown + held->len, lookup, LOOKUP_BYTES);
-    grown[held->len + LOOKUP_BYTES] = verified;
+    grown[held->len + LOOKUP_BYTES] = flags & (LOOKUP_VERIFIED | LOOKUP_CLASS);
     held->data = grown;
     held->len += LOOKUP_KEY_BYTES;
+    uint8_t class = flags & LOOKUP_CLASS;
+    customer->bound = customer->bound || class == LOOKUP_STRONG || class == LOOKUP_MEDIUM;
     *ret_changed = true;
     return 0;
 }
@@ -113,6 +180,7 @@ static View__Key *add_key(struct fold_step *step, View__Person *person,
     key->kind = arena_strdup(arena, identity->kind);
     key->value = arena_strdup(arena, identity->value);
     key->sequence = step->event->sequence;
+    key->attached_us = step->event->received_us;
     keys[person->n_keys++] = key;
     person->keys = keys;
     return key->kind == NULL || key->value == NULL ? NULL : key;
@@ -138,7 +206,7 @@ static int write_keys(struct fold_step *step) {
         if (key == NULL) {
             return -ENOMEM;
         }
-        key->verified = held[LOOKUP_BYTES] != 0;
+        key->verified = (held[LOOKUP_BYTES] & LOOKUP_VERIFIED) != 0;
         step->touched->person_changed = true;
     }
     return r;
@@ -153,7 +221,7 @@ static int attach_unstamped(struct fold_step *step, bool *ret_changed) {
         const Touchbus__Identity *key = step->event->keys[i];
         uint8_t lookup[LOOKUP_BYTES];
         if (lookup_key(secret, key->kind, key->value, lookup)) {
-            r = attach(step, lookup, key->verified, ret_changed);
+            r = attach(step, lookup, key->verified ? LOOKUP_VERIFIED : 0, ret_changed);
         } else {
             step->customer->dropped++;
         }
@@ -167,7 +235,7 @@ static int bind_unstamped(struct fold_step *step) {
         const Touchbus__Reference *reference = step->event->references[i];
         uint8_t lookup[LOOKUP_BYTES];
         int r = lookup_reference(secret, reference->kind, reference->id, lookup)
-                    ? bind(step, lookup)
+                    ? bind(step, lookup, false)
                     : 1;
         if (r < 0) {
             return r;
@@ -195,7 +263,7 @@ int fold_keys(struct fold_step *step) {
     }
     for (size_t i = 0; r == 0 && i + LOOKUP_KEY_BYTES <= lookups.len; i += LOOKUP_KEY_BYTES) {
         const uint8_t *lookup = lookups.data + i;
-        r = attach(step, lookup, lookup[LOOKUP_BYTES] == 1, &changed);
+        r = attach(step, lookup, lookup[LOOKUP_BYTES], &changed);
     }
     return r == 0 && changed ? write_keys(step) : r;
 }
@@ -206,23 +274,10 @@ int fold_references(struct fold_step *step) {
         return bind_unstamped(step);
     }
     for (size_t i = 0; i + LOOKUP_BYTES <= lookups.len; i += LOOKUP_BYTES) {
-        int r = bind(step, lookups.data + i);
+        int r = bind(step, lookups.data + i, false);
         if (r < 0) {
             return r;
         }
     }
     return 0;
-}
-
-int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
-                   const uint8_t lookup[static LOOKUP_BYTES]) {
-    struct fold_customer *touched;
-    int r = fold_customers_get(fold, txn, customer, &touched);
-    if (r != 0) {
-        return r;
-    }
-    const uint8_t *held = find_held(touched->record, lookup);
-    return held == NULL              ? FOLD_HOLDS_NOT
-           : held[LOOKUP_BYTES] != 0 ? FOLD_HOLDS_VERIFIED
-                                     : FOLD_HOLDS;
 }

@@ -9,8 +9,13 @@
 
 enum {
     LOOKUP_BYTES = 16,
-    // One of Event.key_lookups: a lookup, then 1 where the key is verified, else 0.
+    // One of Event.key_lookups: a lookup, then flags.
     LOOKUP_KEY_BYTES = LOOKUP_BYTES + 1,
+    LOOKUP_VERIFIED = 1,
+    LOOKUP_CLASS = 14, // these bits: one more than its enum key_class; 0 in older logs
+    LOOKUP_STRONG = 2,
+    LOOKUP_MEDIUM = 4,
+    LOOKUP_TAKEN = 16, // from who had it: never in a record
 };
 
 // A customer's key, normalised. secret: keys_hash_secret(). False where it is longer than any key

@@ -120,16 +120,26 @@ static int stamp_lane(const struct decide *decide, struct arena *arena, Touchbus
         return -ENOMEM;
     }
     const char *text = *event->subject != '\0' ? event->subject : event->source;
-    *lane = event->customer != 0 ? event->customer
-                                 : LANE_NOBODY | dedup_hash_text(decide->secret, text);
+    *lane = event->survivor != 0   ? event->survivor
+            : event->customer != 0 ? event->customer
+                                   : LANE_NOBODY | dedup_hash_text(decide->secret, text);
     event->n_lanes = 1;
     event->lanes = lane;
     return 0;
 }
 
-int decide_own(const struct decide *decide, struct arena *arena, Touchbus__Event *event) {
+int decide_own(const struct decide *decide, const struct decide_place *place,
+               Touchbus__Event *event) {
     event->rank = RANK_SYSTEM;
-    return stamp_lane(decide, arena, event);
+    if (event->customer != 0 && event->survivor == 0) {
+        uint64_t survivor = 0;
+        int r = fold_survivor(place->fold, place->txn, event->customer, &survivor);
+        if (r != 0) {
+            return r;
+        }
+        event->survivor = survivor != event->customer ? survivor : 0;
+    }
+    return event->n_lanes == 0 ? stamp_lane(decide, place->arena, event) : 0;
 }
 
 int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
@@ -171,6 +181,16 @@ static int check(const struct decide *decide, struct arena *arena, struct judgin
     return r < 0 ? r : r > 0 ? 0 : rules_refuse(judging);
 }
 
+// Rank, survivor and lanes of the follow-ups from the nth on.
+static int stamp_follow_ups(const struct decide *decide, const struct decide_place *place,
+                            const struct findings *findings, size_t n) {
+    int r = 0;
+    for (size_t i = n; r == 0 && i < findings->n_follow_ups; i++) {
+        r = decide_own(decide, place, findings->follow_ups[i]);
+    }
+    return r;
+}
+
 int decide_event(const struct decide *decide, const struct decide_place *place,
                  Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
                  struct decision *ret) {
@@ -178,10 +198,10 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
     struct arena *arena = place->arena;
     const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     struct resolution resolution;
+    struct resolve resolve = {decide->policy, decide->secret, decide->keys, place->fold,
+                              place->txn,     arena,          place->now_us};
     int r = resolve_references(type, arena, event);
-    r = r != 0 ? r
-               : resolve_find(decide->secret, decide->keys, place->fold, place->txn, arena, event,
-                              &resolution);
+    r = r != 0 ? r : resolve_find(&resolve, event, &resolution);
     if (r != 0) {
         return r;
     }
@@ -202,29 +222,15 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
     }
     event->rank = rank_of(decide, event->source);
     if (!resolution.erased) {
-        r = resolve_stamp(decide->keys, place->fold, place->txn, arena, event, customers_last,
-                          &resolution);
+        r = resolve_stamp(&resolve, event, customers_last, &resolution);
         judging.customer = event->customer;
+        r = r != 0 ? r
+                   : resolve_follow(&resolve, event, sequence, &resolution,
+                                    ret->findings.follow_ups, &ret->findings.n_follow_ups);
         r = r != 0 ? r : rules_stamp(&judging);
     }
-    r = r != 0 ? r : stamp_lane(decide, arena, event);
-    if (r == 0 && resolution.n_owners > 1) {
-        r = resolve_refusal(arena, event, sequence, &resolution, &ret->findings.follow_ups[0]);
-        ret->findings.n_follow_ups = r == 0;
-    }
-    return r;
-}
-
-// Rank and lanes of the follow-ups from the nth on.
-static int stamp_follow_ups(const struct decide *decide, struct arena *arena,
-                            struct findings *findings, size_t n) {
-    int r = 0;
-    for (size_t i = n; r == 0 && i < findings->n_follow_ups; i++) {
-        Touchbus__Event *own = findings->follow_ups[i];
-        own->rank = RANK_SYSTEM;
-        r = own->n_lanes == 0 ? stamp_lane(decide, arena, own) : 0;
-    }
-    return r;
+    r = r != 0 ? r : stamp_follow_ups(decide, place, &ret->findings, 0);
+    return r != 0 ? r : stamp_lane(decide, arena, event);
 }
 
 int decide_follow(const struct decide *decide, const struct decide_place *place,
@@ -234,7 +240,7 @@ int decide_follow(const struct decide *decide, const struct decide_place *place,
     struct judging judging =
         judge(decide, place, event, event->sequence, event->customer, findings);
     int r = event->redacted ? 0 : rules_follow(&judging);
-    return r != 0 ? r : stamp_follow_ups(decide, place->arena, findings, n);
+    return r != 0 ? r : stamp_follow_ups(decide, place, findings, n);
 }
 
 int decide_due(const struct decide *decide, const struct decide_place *place,
@@ -248,5 +254,5 @@ int decide_due(const struct decide *decide, const struct decide_place *place,
     none->customer = due->customer;
     struct judging judging = judge(decide, place, none, 0, due->customer, &ret->findings);
     int r = rules_due(&judging, due);
-    return r != 0 ? r : stamp_follow_ups(decide, place->arena, &ret->findings, 0);
+    return r != 0 ? r : stamp_follow_ups(decide, place, &ret->findings, 0);
 }

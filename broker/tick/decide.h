@@ -58,5 +58,7 @@ int decide_due(const struct decide *decide, const struct decide_place *place,
 // The schema alone: 0; REASON_QUARANTINED with *ret_detail in the arena; -ENOMEM.
 int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
                  const char **ret_detail);
-// For events by the system: rank and lanes only; the customer is given.
-int decide_own(const struct decide *decide, struct arena *arena, Touchbus__Event *event);
+// For events by the system: rank, survivor and lanes (where it has none) only; the customer, who
+// has come by an event before, is given.
+int decide_own(const struct decide *decide, const struct decide_place *place,
+               Touchbus__Event *event);

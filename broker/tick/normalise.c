@@ -259,17 +259,41 @@ static const struct kind {
     {"fax_header", KEY_SHARED, as_it_is},
 };
 
+// "user_id" stands for user_id and for user_id.REALM.
+static bool stands_for(const char *row, const char *kind) {
+    size_t size = strlen(row);
+    return strncmp(row, kind, size) == 0 && (kind[size] == '\0' || kind[size] == '.');
+}
+
 static const struct kind *kind_find(const char *name) {
     static const struct kind other = {"", KEY_WEAK, as_it_is};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kinds[i].name, name) == 0) {
+        if (stands_for(kinds[i].name, name)) {
             return &kinds[i];
         }
     }
     return &other;
 }
 
-enum key_class normalise_class(const char *kind) {
+static bool class_parse(const char *text, enum key_class *ret) {
+    static const char *const names[] = {"strong", "medium", "weak", "partner", "shared"};
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], text) == 0) {
+            *ret = (enum key_class)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum key_class normalise_class(const struct policy *policy, const char *kind) {
+    enum key_class class;
+    for (unsigned i = 0; policy != NULL && i < policy->identity.n_kinds; i++) {
+        if (stands_for(policy->identity.kinds[i].kind, kind) &&
+            class_parse(policy->identity.kinds[i].class, &class)) {
+            return class;
+        }
+    }
     return kind_find(kind)->class;
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of customers in their one written form, so that equal keys are equal bytes. Pure: no
-// configuration, no look-ups. What it cannot make a key of is no key; the event stays accepted.
+// look-ups. What it cannot make a key of is no key; the event stays accepted.
 #pragma once
 
 #include <stddef.h>
 
+#include "broker/policy/policy.h"
 #include "schemas/base/arena.h"
 
 // How strongly a kind of key stands for one person, strongest first.
@@ -16,8 +17,9 @@ enum key_class {
     KEY_SHARED,  // kiosk, switchboard, ...: belongs to many, never attaches, never makes a customer
 };
 
-// The class of a kind.
-enum key_class normalise_class(const char *kind);
+// The class of a kind, by the policy, then by the built-in table. A row of either stands for KIND
+// and for KIND.REALM.
+enum key_class normalise_class(const struct policy *policy, const char *kind);
 // The normalised value in the arena, at most IDENTITY_VALUE_BYTES_MAX bytes. NULL: it is no key
 // (nobody's value, malformed for its kind, too long), or the arena is full. value is UTF-8.
 const char *normalise_value(const char *kind, const char *value, struct arena *arena);

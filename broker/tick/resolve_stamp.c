@@ -8,23 +8,31 @@
 #include "broker/tick/decide_internal.h"
 #include "broker/tick/whose.h"
 
-static void add_owner(struct resolution *resolution, uint64_t owner) {
-    for (size_t i = 0; i < resolution->n_owners; i++) {
-        if (resolution->owners[i] == owner) {
-            return;
+_Static_assert((KEY_STRONG + 1) << 1 == LOOKUP_STRONG && (KEY_MEDIUM + 1) << 1 == LOOKUP_MEDIUM,
+               "the fold reads these of a key's class");
+
+uint8_t resolve_class_bits(enum key_class class) {
+    return (uint8_t)(((unsigned)class + 1) << 1);
+}
+
+Touchbus__Stamp *resolve_make_stamp(struct arena *arena, Touchbus__Event *event) {
+    if (event->stamp == NULL) {
+        event->stamp = arena_alloc(arena, sizeof(*event->stamp));
+        if (event->stamp != NULL) {
+            touchbus__stamp__init(event->stamp);
         }
     }
-    resolution->owners[resolution->n_owners++] = owner;
+    return event->stamp;
 }
 
 // Whether the fold has to be told of the key: it is new to the customer, or newly verified.
-static int is_new(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event,
-                  const struct candidate *candidate) {
-    if (candidate->owner == 0) {
+static int is_news(const struct resolve *resolve, const Touchbus__Event *event,
+                   const struct candidate *candidate) {
+    if (candidate->fate != KEY_HELD) {
         return 1;
     }
-    int r = fold_holds_key(fold, txn, event->customer, candidate->lookup);
-    return r < 0 ? r : r == FOLD_HOLDS_NOT || (r == FOLD_HOLDS && candidate->identity->verified);
+    int r = fold_holds_key(resolve->fold, resolve->txn, event->customer, candidate->lookup);
+    return r < 0 ? r : r == FOLD_HOLDS && candidate->identity->verified;
 }
 
 static int stamp_lookup(struct arena *arena, Touchbus__Event *event,
@@ -37,35 +45,41 @@ static int stamp_lookup(struct arena *arena, Touchbus__Event *event,
         }
     }
     memcpy(lookups->data + lookups->len, candidate->lookup, LOOKUP_BYTES);
-    lookups->data[lookups->len + LOOKUP_BYTES] = candidate->identity->verified ? 1 : 0;
+    lookups->data[lookups->len + LOOKUP_BYTES] =
+        (uint8_t)((candidate->identity->verified ? LOOKUP_VERIFIED : 0) |
+                  resolve_class_bits(candidate->class) |
+                  (candidate->fate == KEY_TAKEN ? LOOKUP_TAKEN : 0));
     lookups->len += LOOKUP_KEY_BYTES;
     return 0;
 }
 
 // Stamps the keys that are the customer's, or become so.
-static int stamp_keys(struct fold *fold, struct view_txn *txn, struct arena *arena,
-                      Touchbus__Event *event, const struct candidate *candidates, size_t n) {
+static int stamp_keys(const struct resolve *resolve, Touchbus__Event *event,
+                      const struct resolution *resolution) {
+    struct arena *arena = resolve->arena;
+    size_t n_keys = 0, n = resolution->n_candidates;
     Touchbus__Identity **keys = arena_alloc(arena, n * sizeof(*keys));
     Touchbus__Identity *rows = arena_alloc(arena, n * sizeof(*rows));
     if (keys == NULL || rows == NULL) {
         return -ENOMEM;
     }
-    size_t n_keys = 0;
     for (size_t i = 0; i < n; i++) {
-        if (candidates[i].owner != 0 && candidates[i].owner != event->customer) {
-            continue; // somebody else's, living or erased
+        const struct candidate *candidate = &resolution->candidates[i];
+        bool held = candidate->fate == KEY_HELD && candidate->owner == event->customer;
+        if (!held && candidate->fate != KEY_NEW && candidate->fate != KEY_TAKEN) {
+            continue; // another leaf's or somebody else's, living or erased
         }
         Touchbus__Identity *key = &rows[n_keys];
         touchbus__identity__init(key);
-        key->kind = candidates[i].identity->kind;
-        key->value = arena_strdup(arena, candidates[i].value);
-        key->verified = candidates[i].identity->verified;
+        key->kind = candidate->identity->kind;
+        key->value = arena_strdup(arena, candidate->value);
+        key->verified = candidate->identity->verified;
         if (key->value == NULL) {
             return -ENOMEM;
         }
         keys[n_keys++] = key;
-        int r = is_new(fold, txn, event, &candidates[i]);
-        r = r == 1 ? stamp_lookup(arena, event, &candidates[i]) : r;
+        int r = is_news(resolve, event, candidate);
+        r = r == 1 ? stamp_lookup(arena, event, candidate) : r;
         if (r < 0) {
             return r;
         }
@@ -75,12 +89,35 @@ static int stamp_keys(struct fold *fold, struct view_txn *txn, struct arena *are
     return 0;
 }
 
+// Medium keys of others that came with this customer, and stay where they are.
+static int stamp_contested(struct arena *arena, Touchbus__Event *event,
+                           const struct resolution *resolution) {
+    uint8_t lookups[EVENT_IDENTITIES_MAX * LOOKUP_BYTES];
+    size_t size = 0;
+    for (size_t i = 0; i < resolution->n_candidates; i++) {
+        const struct candidate *candidate = &resolution->candidates[i];
+        if (candidate->fate == KEY_FOREIGN && candidate->class == KEY_MEDIUM) {
+            memcpy(lookups + size, candidate->lookup, LOOKUP_BYTES);
+            size += LOOKUP_BYTES;
+        }
+    }
+    if (size == 0) {
+        return 0;
+    }
+    Touchbus__Stamp *stamp = resolve_make_stamp(arena, event);
+    if (stamp == NULL) {
+        return -ENOMEM;
+    }
+    stamp->contested = (ProtobufCBinaryData){.len = size, .data = arena_copy(arena, lookups, size)};
+    return stamp->contested.data == NULL ? -ENOMEM : 0;
+}
+
 // Those that are nobody's yet lead to the customer from here on.
 static int stamp_references(struct arena *arena, Touchbus__Event *event,
                             const struct referred *referred, size_t n) {
     size_t n_new = 0;
     for (size_t i = 0; i < n; i++) {
-        n_new += referred[i].owner == 0;
+        n_new += referred[i].owner == 0 && !referred[i].direct;
     }
     if (n_new == 0 || event->customer == 0) {
         return 0;
@@ -91,7 +128,7 @@ static int stamp_references(struct arena *arena, Touchbus__Event *event,
     }
     event->reference_lookups = (ProtobufCBinaryData){.data = lookups};
     for (size_t i = 0; i < n; i++) {
-        if (referred[i].owner == 0) {
+        if (referred[i].owner == 0 && !referred[i].direct) {
             memcpy(lookups + event->reference_lookups.len, referred[i].lookup, LOOKUP_BYTES);
             event->reference_lookups.len += LOOKUP_BYTES;
         }
@@ -113,7 +150,8 @@ static const char *names_erased(struct arena *arena, const struct resolution *re
     const char *value = NULL;
     for (size_t i = 0; i < resolution->n_candidates; i++) {
         const struct candidate *candidate = &resolution->candidates[i];
-        if (!candidate->erased || strcmp(candidate->identity->kind, identity->kind) != 0) {
+        if (candidate->fate != KEY_ERASED ||
+            strcmp(candidate->identity->kind, identity->kind) != 0) {
             continue;
         }
         value = value != NULL ? value : normalise_value(identity->kind, identity->value, arena);
@@ -146,31 +184,27 @@ static void drop_erased(struct arena *arena, Touchbus__Event *event,
     event->n_identities = n;
 }
 
-int resolve_stamp(const struct keys *keys, struct fold *fold, struct view_txn *txn,
-                  struct arena *arena, Touchbus__Event *event, uint64_t *customers_last,
+int resolve_stamp(const struct resolve *resolve, Touchbus__Event *event, uint64_t *customers_last,
                   struct resolution *resolution) {
-    const struct candidate *candidates = resolution->candidates;
-    size_t n = resolution->n_candidates;
-    event->customer = resolution->customer;
-    if (n == 0) {
-        return stamp_references(arena, event, resolution->referred, resolution->n_referred);
-    }
-    if (event->customer == 0) {
-        event->customer = next_customer(keys, customers_last);
-        event->created = true;
-    }
-    add_owner(resolution, event->customer);
+    struct arena *arena = resolve->arena;
     bool erased = false;
-    for (size_t i = 0; i < n; i++) {
-        erased = erased || candidates[i].erased;
-        if (candidates[i].owner != 0 && !candidates[i].erased) {
-            add_owner(resolution, candidates[i].owner);
+    int r = 0;
+    event->customer = resolution->customer;
+    if (resolution->n_candidates > 0 && !resolution->ambiguous) {
+        if (event->customer == 0) {
+            event->customer = next_customer(resolve->keys, customers_last);
+            event->created = true;
         }
+        for (size_t i = 0; i < resolution->n_candidates; i++) {
+            erased = erased || resolution->candidates[i].fate == KEY_ERASED;
+        }
+        if (erased) {
+            drop_erased(arena, event, resolution);
+        }
+        r = stamp_keys(resolve, event, resolution);
+        r = r != 0 ? r : stamp_contested(arena, event, resolution);
     }
-    if (erased) {
-        drop_erased(arena, event, resolution);
-    }
-    int r = stamp_keys(fold, txn, arena, event, candidates, n);
+    event->survivor = resolution->survivor != event->customer ? resolution->survivor : 0;
     return r != 0 ? r
                   : stamp_references(arena, event, resolution->referred, resolution->n_referred);
 }

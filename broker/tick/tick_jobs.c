@@ -95,7 +95,8 @@ int tick_append_own(struct tick *tick, const char *type, json_t *data, const cha
     uint64_t body_hash = 0;
     dedup_hash_id(secret, event, id_hash);
     r = dedup_hash_body(secret, event, arena, &body_hash);
-    r = r != 0 ? r : decide_own(tick->decide, arena, event);
+    struct decide_place place = tick_place(tick);
+    r = r != 0 ? r : decide_own(tick->decide, &place, event);
     r = r != 0 ? r : admit_append(tick, event, id_hash, body_hash);
     if (r == 0 && ret_sequence != NULL) {
         *ret_sequence = event->sequence;

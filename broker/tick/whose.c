@@ -87,7 +87,7 @@ static int by_keys(const struct whose *whose, const Touchbus__Event *event, stru
     struct found person = {0}, partner = {0};
     for (size_t i = 0; i < event->n_identities; i++) {
         const Touchbus__Identity *identity = event->identities[i];
-        enum key_class class = normalise_class(identity->kind);
+        enum key_class class = normalise_class(whose->policy, identity->kind);
         uint64_t customer = 0;
         int r =
             class == KEY_SHARED ? 1 : whose_key(whose, identity->kind, identity->value, &customer);

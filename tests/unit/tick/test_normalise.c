@@ -114,12 +114,12 @@ static void test_bytes_that_are_no_text_are_no_key(void **state) {
 
 static void test_classes_follow_the_table_of_kinds(void **state) {
     (void)state;
-    assert_int_equal(normalise_class("user_id"), KEY_STRONG);
-    assert_int_equal(normalise_class("email"), KEY_MEDIUM);
-    assert_int_equal(normalise_class("cookie"), KEY_WEAK);
-    assert_int_equal(normalise_class("gln"), KEY_PARTNER);
-    assert_int_equal(normalise_class("kiosk"), KEY_SHARED);
-    assert_int_equal(normalise_class("anything else"), KEY_WEAK);
+    assert_int_equal(normalise_class(NULL, "user_id"), KEY_STRONG);
+    assert_int_equal(normalise_class(NULL, "email"), KEY_MEDIUM);
+    assert_int_equal(normalise_class(NULL, "cookie"), KEY_WEAK);
+    assert_int_equal(normalise_class(NULL, "gln"), KEY_PARTNER);
+    assert_int_equal(normalise_class(NULL, "kiosk"), KEY_SHARED);
+    assert_int_equal(normalise_class(NULL, "anything else"), KEY_WEAK);
 }
 
 int main(void) {
