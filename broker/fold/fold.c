@@ -28,6 +28,7 @@ enum { N_FOLD = sizeof(FOLD) / sizeof(FOLD[0]) };
 // are not a customer's own may be changed from the stamp alone: it stands open, so that a rebuild
 // makes the same of events whose sealed half is gone.
 static int (*const STAMPS[])(struct fold_step *step) = {
+    fold_contact, // before a split is cut
     fold_identity,
     fold_timers,
     fold_standing,

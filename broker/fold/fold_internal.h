@@ -108,6 +108,7 @@ int fold_timers(struct fold_step *step); // fold_timers.c
 int fold_timers_erase(struct fold_step *step);
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
+int fold_contact(struct fold_step *step);                                   // fold_contact.c
 int fold_attributes(struct fold_step *step);                                // fold_profile.c
 int fold_interests(struct fold_step *step);                                 // fold_interests.c
 int fold_visit(struct fold_step *step);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/rules/rules_internal.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/body.h"
 #include "schemas/limits.h"
@@ -20,7 +21,12 @@ static const struct rule_row {
     const char *type;
     rule refuse, stamp, follow;
 } RULES[] = {
+    {"call.ended", NULL, rules_contact_failed, NULL},
+    {"call.placed", NULL, rules_contact_handed, NULL},
     {"cart.changed", NULL, checkout_stamp_cart, NULL},
+    {"contact.requested", NULL, NULL, rules_contact_requested},
+    {"message.outcome", NULL, rules_contact_failed, NULL},
+    {"message.sent", NULL, rules_contact_handed, NULL},
     {"order.placed", NULL, checkout_stamp_order, NULL},
     {"quote.issued", quotes_refuse, NULL, NULL},
 };

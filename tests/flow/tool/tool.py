@@ -506,6 +506,22 @@ def test_trim(house):
     assert house.ask("log", "verify")["sound"] is True and house.ask("view", "verify")["equal"] is True
 
 
+def test_contact(house):
+    house.ask("pub", "customer.identified", "-i", "user_id=u-7", "-i", "email=u-7@klant.example", "-d", '{"traits":{}}')
+    asked = ("contact", "user_id=u-7", "--content", "terms-2", "--purpose", "legal", "--channel", "email")
+    verdict = house.ask(*asked, "--contact-id", "k-7")
+    check_form("contact", verdict)
+    assert verdict["verdict"] == "approved" and verdict["channel"] == "email", verdict
+    again = json.loads(exits(house, 5, "-j", *asked).stdout)
+    check_form("contact", again)
+    assert again["verdict"] == "suppressed" and again["reasons"] == ["same-content"], again
+    assert again["decided_by"] == [verdict["sequence"]], again
+    assert house.ask(*asked, "--contact-id", "k-7")["sequence"] == verdict["sequence"]
+    exits(house, 2, "contact", "user_id=u-7", "--content", "terms-2")
+    exits(house, 2, "contact", "--content", "terms-2", "--purpose", "legal")
+    exits(house, 2, "contact", "user_id=u-7", "--content", "a\nb", "--purpose", "legal")
+
+
 def test_erasing_a_customer(house):
     exits(house, 2, "customer", "erase", "user_id=u-3", text="")
     exits(house, 1, "customer", "receipt", "user_id=u-3")

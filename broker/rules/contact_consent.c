@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Restrictions, objections and consents, as each leaf of the customer says them. Within a leaf the
+// latest word counts, of two at one time the refusal. Between leaves a refusal beats a grant, since
+// whoever merged two customers need not have known both; a later grant that names the address
+// beats it again.
+#include <errno.h>
+#include <string.h>
+
+#include "broker/rules/contact.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
+
+struct word {
+    bool refused, expired;
+    bool named; // it names the address
+    int64_t time_us;
+    uint64_t sequence;
+};
+
+struct consent {
+    const char *address, *channel, *purpose; // "": any
+    struct word word;
+};
+
+// One leaf's, opened.
+struct consents {
+    struct consent *rows;
+    size_t n;
+};
+
+static struct profile one_leaf(const struct profile *profile, size_t index) {
+    struct profile one = *profile;
+    one.leaves[0] = profile->leaves[index];
+    one.n_leaves = 1;
+    return one;
+}
+
+// ---- restrictions and objections
+
+static bool is_lifted(const char *state) {
+    static const char *const words[] = {"lifted", "withdrawn", "revoked", "ended",
+                                        "off",    "rejected",  "declined"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(words[i], state) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The sequence of the word by which this stands in any leaf; 0: it does not.
+static int standing_word(const struct contact *contact, const char *kind, uint64_t *ret) {
+    int r = 0;
+    *ret = 0;
+    for (size_t i = 0; r == 0 && *ret == 0 && i < contact->profile.n_leaves; i++) {
+        struct profile leaf = one_leaf(&contact->profile, i);
+        View__Item *item;
+        r = profile_item(&leaf, ITEM_PRIVACY, kind, &item);
+        const char *state =
+            r != 0 || item == NULL ? NULL : profile_member_text(&leaf, item, "state");
+        if (state != NULL && !is_lifted(state)) {
+            *ret = profile_member(item, "state")->sequence;
+        }
+    }
+    return r;
+}
+
+int contact_restriction(struct contact *contact) {
+    uint64_t sequence;
+    int r = standing_word(contact, "restriction", &sequence);
+    if (GUARD(contact_restriction) && r == 0 && sequence != 0) {
+        contact_suppress(contact, CONTACT_RESTRICTED, sequence);
+    }
+    return r;
+}
+
+// ---- consents
+
+// "ADDRESS US CHANNEL US PURPOSE" in place.
+static bool split_id(char *id, struct consent *ret) {
+    char *channel = strchr(id, '\x1f');
+    char *purpose = channel == NULL ? NULL : strchr(channel + 1, '\x1f');
+    if (purpose == NULL) {
+        return false;
+    }
+    *channel = *purpose = '\0';
+    *ret = (struct consent){.address = id, .channel = channel + 1, .purpose = purpose + 1};
+    return true;
+}
+
+static bool is_expired(const struct contact *contact, const struct profile *leaf,
+                       const View__Item *item) {
+    const char *text = profile_member_text(leaf, item, "expires");
+    int64_t expires_us;
+    return text != NULL && clock_parse_rfc3339(text, &expires_us) == 0 &&
+           expires_us <= contact->now_us;
+}
+
+static int read_consents(const struct contact *contact, size_t index, struct consents *ret) {
+    struct profile leaf = one_leaf(&contact->profile, index);
+    View__Item **items;
+    size_t n;
+    int r = profile_items(&leaf, ITEM_CONSENT, CONTACT_ITEMS_MAX, &items, &n);
+    ret->rows = r == 0 ? arena_calloc(leaf.arena, n + 1, sizeof(*ret->rows)) : NULL;
+    ret->n = 0;
+    for (size_t i = 0; ret->rows != NULL && i < n; i++) {
+        const View__Attribute *state = profile_member(items[i], "state");
+        const char *text = profile_member_text(&leaf, items[i], "state");
+        char *id = arena_strdup(leaf.arena, items[i]->id);
+        struct consent *consent = &ret->rows[ret->n];
+        if (id == NULL) {
+            return -ENOMEM;
+        }
+        if (text == NULL || strcmp(text, "unknown") == 0 || !split_id(id, consent)) {
+            continue;
+        }
+        bool granted = strcmp(text, "granted") == 0;
+        consent->word = (struct word){.refused = !granted,
+                                      .expired = granted && is_expired(contact, &leaf, items[i]),
+                                      .time_us = state->time_us,
+                                      .sequence = state->sequence};
+        ret->n++;
+    }
+    return r != 0 ? r : ret->rows == NULL ? -ENOMEM : 0;
+}
+
+static bool applies(const struct contact *contact, const struct consent *consent,
+                    const struct policy_channel *channel, const char *address) {
+    return (*consent->purpose == '\0' || strcmp(consent->purpose, contact->purpose) == 0) &&
+           (*consent->channel == '\0' || strcmp(consent->channel, channel->name) == 0) &&
+           (*consent->address == '\0' ||
+            strcmp(contact_normalise(contact, channel, consent->address), address) == 0);
+}
+
+// Whether the first word stands against the second.
+static bool is_later(const struct word *one, const struct word *other) {
+    return one->time_us > other->time_us ||
+           (one->time_us == other->time_us && one->refused && !other->refused);
+}
+
+static void keep_later(struct word *kept, const struct word *word) {
+    if (kept->sequence == 0 || is_later(word, kept)) {
+        *kept = *word;
+    }
+}
+
+// What all leaves say of one address: the refusal, the grant, or what has expired; sequence 0:
+// nobody said anything.
+static struct word join(const struct contact *contact, const struct consents *leaves,
+                        const struct policy_channel *channel, const char *address) {
+    struct word refusal = {0}, grant = {0}, named = {0}, expired = {0};
+    for (size_t i = 0; i < contact->profile.n_leaves; i++) {
+        struct word last = {0};
+        for (size_t j = 0; j < leaves[i].n; j++) {
+            const struct consent *consent = &leaves[i].rows[j];
+            if (!applies(contact, consent, channel, address)) {
+                continue;
+            }
+            keep_later(&last, &consent->word);
+            if (!consent->word.refused && !consent->word.expired && *consent->address != '\0') {
+                keep_later(&named, &consent->word);
+            }
+        }
+        if (last.sequence != 0) {
+            keep_later(last.refused ? &refusal : last.expired ? &expired : &grant, &last);
+        }
+    }
+    bool is_refused = refusal.sequence != 0 && !(named.sequence != 0 && is_later(&named, &refusal));
+    if (is_refused) {
+        return refusal;
+    }
+    return grant.sequence != 0 ? grant : named.sequence != 0 ? named : expired;
+}
+
+// By every address that the contact could go to: one that refuses is enough for no, one that grants
+// for yes.
+static void judge_channel(struct contact *contact, const struct consents *leaves,
+                          struct contact_channel *channel) {
+    const char *addresses[CONTACT_ADDRESSES_MAX];
+    size_t n = contact_addresses(contact, channel->policy, addresses);
+    struct word refusal = {0}, grant = {0}, expired = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct word word = join(contact, leaves, channel->policy, addresses[i]);
+        if (word.sequence != 0) {
+            keep_later(word.refused ? &refusal : word.expired ? &expired : &grant, &word);
+        }
+    }
+    if (GUARD(contact_refused) && refusal.sequence != 0) {
+        contact_take_out(contact, channel, CONTACT_REFUSED, refusal.sequence);
+    } else if (GUARD(contact_unknown) && contact->marketing && grant.sequence == 0 && n > 0) {
+        contact_take_out(contact, channel, expired.sequence != 0 ? CONTACT_LAPSED : CONTACT_UNKNOWN,
+                         expired.sequence);
+    }
+}
+
+int contact_consent(struct contact *contact) {
+    struct consents leaves[STAMP_LEAVES_MAX];
+    uint64_t objection = 0;
+    int r = contact->marketing ? standing_word(contact, "objection", &objection) : 0;
+    if (GUARD(contact_objection) && r == 0 && objection != 0) {
+        contact_suppress(contact, CONTACT_OBJECTED, objection);
+        return 0;
+    }
+    for (size_t i = 0; r == 0 && i < contact->profile.n_leaves; i++) {
+        r = read_consents(contact, i, &leaves[i]);
+    }
+    for (size_t i = 0; r == 0 && i < contact->n_channels; i++) {
+        judge_channel(contact, leaves, &contact->channels[i]);
+    }
+    return r;
+}
