@@ -71,10 +71,13 @@ static const char *text_or_empty(const struct fold_step *step, const char *name)
 }
 
 static const char *id_of_consent(struct fold_step *step, const char *name) {
-    const char *address = fold_data_text(step, name);
-    return address == NULL
+    struct body_value address;
+    bool is_any =
+        fold_data_find(step, name, &address) && address.kind == BODY_TEXT && address.text_size == 0;
+    const char *text = is_any ? "" : fold_data_text(step, name);
+    return text == NULL
                ? NULL
-               : arena_printf(step->fold->arena, "%s\x1f%s\x1f%s", address,
+               : arena_printf(step->fold->arena, "%s\x1f%s\x1f%s", text,
                               text_or_empty(step, "channel"), text_or_empty(step, "purpose"));
 }
 
