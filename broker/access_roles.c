@@ -12,8 +12,15 @@
 
 // The fields of customer.show that a role names; attributes.NAME besides. recent is of the
 // timeline.
-static const char *const fields[] = {"keys",     "attributes", "counters",
-                                     "timeline", "orders",     "quotes"};
+// Of customer.show and customer.screen.
+static const char *const fields[] = {
+    "keys",           "attributes", "counters", "timeline", "leaves",   "merged",
+    "tier",           "phase",      "access",   "value",    "owner",    "satisfaction",
+    "preferences",    "needs",      "products", "balance",  "orders",   "quotes",
+    "cases",          "calls",      "chats",    "carts",    "promises", "answers",
+    "consents",       "contacts",   "contents", "offers",   "leads",    "opportunities",
+    "credits",        "invoices",   "assets",   "groups",   "messages", "restrictions",
+    "fitting_offers", "greeting",   "must_not"};
 
 static bool is_any(const char *glob) {
     (void)glob;
@@ -143,8 +150,9 @@ static int parse_globs(const struct right *right, char *value, struct globs *ret
             return -EINVAL;
         }
         if (!right->may_be(glob)) {
-            *ret_what = "no such field of the view (keys, attributes, attributes.NAME, counters, "
-                        "timeline, orders, quotes)";
+            *ret_what =
+                "no such field of the view (keys, attributes, attributes.NAME, timeline, or "
+                "a member of 'customer show' or 'screen')";
             return -EINVAL;
         }
         if (ret->n == ACCESS_GLOBS_MAX) {

@@ -224,7 +224,7 @@ const struct option_page configuration_page = {
         "  subscribe=GLOBS  durable subscriptions it may make and join\n"
         "  receive=GLOBS    event types that may be delivered to it\n"
         "  read=GLOBS       fields of the customer view: keys, attributes, attributes.NAME, "
-        "counters, timeline, orders, quotes\n"
+        "timeline, and each member of 'customer show' and 'screen': orders, tier, greeting, ...\n"
         "  quota=N          events a second; beyond it 'busy'\n"
         "  merge            may ask to merge and split customers\n"
         "  watch            may see status, subscriptions, connectors and what the log holds, "

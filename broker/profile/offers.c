@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/profile/conditions.h"
+#include "schemas/base/guards.h"
 
 // ---- offers
 
@@ -46,7 +47,7 @@ static int is_done(const struct facts *facts, const struct policy_offer *offer) 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         View__Item *item;
         int r = profile_item(facts->profile, kinds[i], offer->id, &item);
-        if (r != 0 || item != NULL) {
+        if (r != 0 || (GUARD(offer_seen) && item != NULL)) {
             return r != 0 ? r : 1;
         }
     }

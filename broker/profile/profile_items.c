@@ -9,6 +9,7 @@
 
 #include "broker/fold/register.h"
 #include "broker/profile/profile.h"
+#include "schemas/base/guards.h"
 
 enum { ROWS_SCANNED_MAX = 20000, ROW_PREFIX_BYTES = sizeof(uint64_t) + 1 };
 
@@ -321,7 +322,7 @@ int profile_items_page(const struct profile *profile, enum item_kind kind,
     page->leaf += r == 0;
     r = 0;
     for (size_t i = 0; r == 0 && i < rows.n; i++) {
-        if (!was_given(profile, leaf, kind, rows.lookups[i])) {
+        if (!GUARD(page_once) || !was_given(profile, leaf, kind, rows.lookups[i])) {
             r = profile_item_at(profile, kind, rows.lookups[i], &(*ret)[*ret_n]);
             *ret_n += r == 0 && (*ret)[*ret_n] != NULL;
         }

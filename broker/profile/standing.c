@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See standing.h.
 #include "broker/profile/standing.h"
+#include "schemas/base/guards.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -76,14 +77,14 @@ static int count_orders(const struct profile *profile, uint64_t *ret) {
         *ret += profile->leaves[i].record->orders;
     }
     int r = profile_items_doubled(profile, ITEM_ORDER, &n_double);
-    *ret -= n_double < *ret ? n_double : *ret;
+    *ret -= GUARD(orders_doubled) && n_double < *ret ? n_double : 0;
     return r;
 }
 
 // Who has not ordered is still to be won, however long nothing was heard.
 static const char *phase_of(const char *said, bool is_active) {
     bool is_won = said[0] != '\0' && strcmp(said, "acquisition") != 0;
-    return !is_won ? "acquisition" : is_active ? said : "retention";
+    return !is_won ? "acquisition" : is_active || !GUARD(phase_silent) ? said : "retention";
 }
 
 static unsigned access_of(const struct policy_standing *policy, const char *tier) {

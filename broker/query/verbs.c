@@ -69,6 +69,16 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(ONE_CUSTOMER, OPTIONAL("channel")),
      .run = verb_customer_screen,
      .right = VERB_FOR_READ},
+    // field: an attribute, LIST.ID.MEMBER of an item, or tier, phase, value.
+    {.name = "customer.why",
+     .place = VERB_READ,
+     .arguments = ARGUMENTS(ONE_CUSTOMER, REQUIRED("field")),
+     .run = verb_customer_why},
+    // Without a name: the segments that there are.
+    {.name = "segment.ls",
+     .place = VERB_SLICED,
+     .arguments = ARGUMENTS(OPTIONAL("name")),
+     .run = verb_segment_ls},
     {.name = "customer.export",
      .place = VERB_SLICED,
      .arguments = ARGUMENTS(ONE_CUSTOMER),

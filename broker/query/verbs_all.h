@@ -17,6 +17,8 @@ int verb_customer_find(struct call *call);
 int verb_customer_timeline(struct call *call);
 int verb_customer_export(struct call *call);
 int verb_customer_screen(struct call *call);
+int verb_customer_why(struct call *call);
+int verb_segment_ls(struct call *call);
 
 int verb_customer_erase(struct call *call);
 int verb_customer_erase_write(struct call *call, struct tick *tick);

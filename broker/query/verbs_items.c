@@ -9,6 +9,7 @@
 
 #include "broker/query/verbs_profile.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/money.h"
 #include "schemas/body.h"
 
@@ -94,7 +95,9 @@ const char *quote_state(const struct reading *reading, const View__Item *item) {
     if (strcmp(state, "closed") == 0 || outcome[0] != '\0') {
         return outcome[0] != '\0' ? outcome : "closed";
     }
-    return is_past(reading, item_text(reading, item, "valid_until")) ? "expired" : "open";
+    bool is_over =
+        GUARD(quote_shown_open) && is_past(reading, item_text(reading, item, "valid_until"));
+    return is_over ? "expired" : "open";
 }
 
 // What the lines cost together, which the view has in millionths.

@@ -7,6 +7,7 @@
 
 #include "broker/query/verbs_all.h"
 #include "broker/query/verbs_profile.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/money.h"
 #include "schemas/envelope.h"
 
@@ -89,7 +90,8 @@ static json_t *offers_json(struct reading *reading, const char *channel) {
 static json_t *greeting_json(struct reading *reading) {
     const struct facts facts = facts_of(reading);
     const struct grant *grant = call_grant(reading->call);
-    bool is_named = grant == NULL || grant->local || grant_may_read(grant, "attributes.name");
+    bool is_named = !GUARD(greeting_name) || grant == NULL || grant->local ||
+                    grant_may_read(grant, "attributes.name");
     const char *variant, *text;
     if (profile_greeting(&facts, is_named, &variant, &text) != 0) {
         return NULL;

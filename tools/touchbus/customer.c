@@ -36,6 +36,32 @@ const struct command command_customer_show = {
     .run = run_show,
 };
 
+static int run_why(struct tool *tool, const void *conf, int argc, char **argv) {
+    (void)conf;
+    (void)argc;
+    touchbus_argument arguments[2];
+    if (!tool_customer_argument(argv[0], &arguments[0])) {
+        return TOOL_USAGE;
+    }
+    arguments[1] = (touchbus_argument){"field", argv[1]};
+    return tool_show(
+        tool, &(struct ask){.verb = "customer.why", .arguments = arguments, .n_arguments = 2});
+}
+
+const struct command command_customer_why = {
+    .name = "customer why",
+    .synopsis = "KIND=VALUE | CUSTOMER  FIELD",
+    .description = "Say which event set a field, with its source's rank and its time, and whose "
+                   "values lost against it. FIELD is an attribute, a member such as "
+                   "orders.o-17.status, or tier, phase, value.",
+    .after = "EXAMPLES\n"
+             "       touchbus customer why email=ana@klant.example name\n"
+             "       touchbus -j customer why c42 orders.o-17.status\n",
+    .n_operands_min = 2,
+    .n_operands_max = 2,
+    .run = run_why,
+};
+
 static int run_timeline(struct tool *tool, const void *conf_data, int argc, char **argv) {
     static const char *const columns[] = {"sequence", "SEQUENCE", "time",    "TIME", "type",
                                           "TYPE",     "channel",  "CHANNEL", NULL};

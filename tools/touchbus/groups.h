@@ -10,7 +10,7 @@ extern const struct command command_pub, command_sub, command_replay, command_st
     command_backup, command_restore, command_bench;
 extern const struct command command_log_info, command_log_get, command_log_verify,
     command_log_export, command_log_import, command_log_trim;
-extern const struct command command_customer_show, command_customer_timeline,
+extern const struct command command_customer_show, command_customer_why, command_customer_timeline,
     command_customer_export, command_customer_erase, command_customer_receipt;
 extern const struct command command_subscription_ls, command_subscription_show,
     command_subscription_pause, command_subscription_resume, command_subscription_reset,
@@ -19,7 +19,7 @@ extern const struct command command_parked_ls, command_parked_show, command_park
     command_parked_drop;
 extern const struct command command_quarantine_ls, command_quarantine_show, command_quarantine_fix,
     command_quarantine_drop;
-extern const struct command command_contact;
+extern const struct command command_contact, command_screen, command_segment;
 extern const struct command command_view_verify, command_view_rebuild;
 extern const struct command command_connector_ls, command_connector_show, command_connector_reload;
 
