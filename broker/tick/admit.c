@@ -23,8 +23,24 @@ struct known {
 };
 
 static int read_begin(struct tick *tick) {
-    int r = tick->reading ? 0 : log_reader_begin(tick->reader);
+    if (tick->reading) {
+        return 0;
+    }
+    int r = log_reader_begin(tick->reader);
     tick->reading = r == 0;
+    tick->block.n_events = 0;
+    return r;
+}
+
+// The block that holds the sequence. A client that sends again asks for many of one block in turn,
+// whose checksum is over all of it: the last one is kept while it is read.
+static int read_block(struct tick *tick, uint64_t sequence) {
+    struct block_head *block = &tick->block;
+    if (sequence - block->first < block->n_events) {
+        return 0;
+    }
+    int r = log_reader_block(tick->reader, sequence, block);
+    block->n_events = r == 0 ? block->n_events : 0;
     return r;
 }
 
@@ -36,14 +52,13 @@ static int look_up(struct tick *tick, uint64_t sequence, struct known *ret) {
                               record->event->received_us};
         return 0;
     }
-    struct block_head block;
     struct block_entry entry;
     int r = read_begin(tick);
-    r = r != 0 ? r : log_reader_block(tick->reader, sequence, &block);
-    if (r != 0 || block.first > sequence) {
+    r = r != 0 ? r : read_block(tick, sequence);
+    if (r != 0 || tick->block.first > sequence) {
         return r < 0 ? r : 1;
     }
-    r = block_entry_get(&block, (uint32_t)(sequence - block.first), &entry);
+    r = block_entry_get(&tick->block, (uint32_t)(sequence - tick->block.first), &entry);
     *ret = (struct known){entry.id_hash, entry.body_hash, entry.customer, entry.received_us};
     return r;
 }
