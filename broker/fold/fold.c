@@ -29,10 +29,7 @@ enum { N_FOLD = sizeof(FOLD) / sizeof(FOLD[0]) };
 // makes the same of events whose sealed half is gone.
 static int (*const STAMPS[])(struct fold_step *step) = {
     fold_contact, // before a split is cut
-    fold_identity,
-    fold_timers,
-    fold_standing,
-    NULL,
+    fold_identity, fold_timers, fold_standing, NULL,
 };
 
 static int fold_stamp(struct fold_step *step) {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/bounds.h"
 #include "broker/fold/items.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
@@ -32,6 +33,11 @@ struct profile {
 // The surviving customer of a leaf (itself, where it was not merged). 0; 1: there is no such
 // customer; negative errno.
 int profile_survivor(struct view_txn *txn, struct arena *arena, uint64_t leaf, uint64_t *ret);
+// Whose these keys (n lookups of LOOKUP_BYTES each) may be: their owners and who else came with
+// them since then, surviving customers without erased ones, who was there last first. One key that
+// only one customer had gives that one. 0 or a negative errno.
+int identity_candidates(struct view_txn *txn, struct arena *arena, const uint8_t *lookups, size_t n,
+                        int64_t since_us, uint64_t ret[static CANDIDATES_MAX], size_t *ret_n);
 // The customer that this leaf is a part of. 0; 1: there is none; -EBADMSG, -ENOMEM. An erased one
 // is read as well: its record says so.
 int profile_read(struct view_txn *txn, struct arena *arena, uint64_t leaf, struct profile *ret);

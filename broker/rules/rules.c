@@ -25,10 +25,12 @@ static const struct rule_row {
     {"call.placed", NULL, rules_contact_handed, NULL},
     {"cart.changed", NULL, checkout_stamp_cart, NULL},
     {"contact.requested", NULL, NULL, rules_contact_requested},
+    {"merge.requested", identity_refuse_merge, NULL, identity_follow_merge},
     {"message.outcome", NULL, rules_contact_failed, NULL},
     {"message.sent", NULL, rules_contact_handed, NULL},
     {"order.placed", NULL, checkout_stamp_order, NULL},
     {"quote.issued", quotes_refuse, NULL, NULL},
+    {"split.requested", identity_refuse_split, NULL, identity_follow_split},
 };
 
 // Of every type, after those of its own.

@@ -10,6 +10,12 @@ int checkout_stamp_cart(struct judging *judging);  // cart.changed
 int checkout_stamp_order(struct judging *judging); // order.placed
 int checkout_due(struct judging *judging, const struct timer_due *due);
 
+// ---- identity.c: asked for by a person
+int identity_refuse_merge(struct judging *judging); // merge.requested
+int identity_follow_merge(struct judging *judging);
+int identity_refuse_split(struct judging *judging); // split.requested
+int identity_follow_split(struct judging *judging);
+
 // ---- quotes.c: one open revision for all channels
 int quotes_refuse(struct judging *judging); // quote.issued
 

@@ -229,6 +229,11 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
                                     ret->findings.follow_ups, &ret->findings.n_follow_ups);
         r = r != 0 ? r : rules_stamp(&judging);
     }
+    if (r == 0 && resolution.ambiguous && event->customer == 0) {
+        json_t *verdict = NULL;
+        r = resolve_candidates(&resolve, &resolution, &verdict);
+        r = r != 0 ? r : rules_verdict(&judging, verdict);
+    }
     r = r != 0 ? r : stamp_follow_ups(decide, place, &ret->findings, 0);
     return r != 0 ? r : stamp_lane(decide, arena, event);
 }

@@ -2,6 +2,8 @@
 // Who an event belongs to: between decide.c and the files resolve*.c.
 #pragma once
 
+#include <jansson.h>
+
 #include "broker/bounds.h"
 #include "broker/fold/fold.h"
 #include "broker/policy/policy.h"
@@ -118,8 +120,6 @@ int resolve_contested(const struct resolve *resolve, const uint8_t lookup[static
                       bool *ret_shared);
 
 // ---- resolve_joined.c
-// The policy's part, or the built-in one.
-const struct policy_identity *resolve_identity(const struct policy *policy);
 int resolve_joined(const struct resolve *resolve, uint64_t customer, struct joined *ret);
 // Whether a strong kind would have two values, were all these customers one, with the keys of the
 // event that are KEY_NEW. 1, 0 or a negative errno.
@@ -176,6 +176,10 @@ int resolve_changed(struct arena *arena, const struct identity_change *change,
 int resolve_merged(const struct resolve *resolve, const struct merge_plan *plan,
                    const Touchbus__Event *cause, uint64_t sequence, Touchbus__Event **follow_ups,
                    size_t *n_follow_ups);
+// Of an ambiguous event, for its ack: {"candidates": ["c7", ...]}, a new reference. Flushes the
+// fold.
+int resolve_candidates(const struct resolve *resolve, const struct resolution *resolution,
+                       json_t **ret);
 // All that the event with this sequence changes between customers, as events. After resolve_stamp.
 int resolve_follow(const struct resolve *resolve, Touchbus__Event *event, uint64_t sequence,
                    const struct resolution *resolution, Touchbus__Event **follow_ups,

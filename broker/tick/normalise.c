@@ -275,10 +275,15 @@ static const struct kind *kind_find(const char *name) {
     return &other;
 }
 
+static const char *const class_names[] = {"strong", "medium", "weak", "partner", "shared"};
+
+const char *normalise_class_name(enum key_class class) {
+    return class_names[class];
+}
+
 static bool class_parse(const char *text, enum key_class *ret) {
-    static const char *const names[] = {"strong", "medium", "weak", "partner", "shared"};
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(names[i], text) == 0) {
+    for (unsigned i = 0; i < sizeof(class_names) / sizeof(class_names[0]); i++) {
+        if (strcmp(class_names[i], text) == 0) {
             *ret = (enum key_class)i;
             return true;
         }

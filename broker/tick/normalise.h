@@ -17,8 +17,10 @@ enum key_class {
     KEY_SHARED,  // kiosk, switchboard, ...: belongs to many, never attaches, never makes a customer
 };
 
-// The class of a kind, by the policy, then by the built-in table. A row of either stands for KIND
-// and for KIND.REALM.
+// As the policy calls it.
+const char *normalise_class_name(enum key_class class);
+// The class of a kind, by the policy (NULL: none), then by the built-in table. A row of either
+// stands for KIND and for KIND.REALM.
 enum key_class normalise_class(const struct policy *policy, const char *kind);
 // The normalised value in the arena, at most IDENTITY_VALUE_BYTES_MAX bytes. NULL: it is no key
 // (nobody's value, malformed for its kind, too long), or the arena is full. value is UTF-8.

@@ -113,20 +113,26 @@ static void note_erased(struct erasures *erasures, uint64_t customer) {
     erasures->customers[erasures->n++] = customer;
 }
 
-// References lead to a customer where no key does.
+// References lead to a customer where no key does: to the leaf that has the thing; by number to the
+// customer as a whole, so that a split leaves the event where it is.
 static int by_reference(const struct resolve *resolve, struct resolution *resolution,
                         struct erasures *erasures) {
+    bool direct = false;
     for (size_t i = 0; i < resolution->n_referred && resolution->customer == 0; i++) {
         uint64_t owner = resolution->referred[i].owner;
         if (GUARD(redact_by_reference) && is_erased(resolve->keys, owner)) {
             note_erased(erasures, owner);
         } else if (resolution->n_candidates == 0 || resolution->ambiguous) {
             resolution->customer = owner;
+            direct = resolution->referred[i].direct;
         }
     }
-    return resolution->customer == 0 ? 0
-                                     : fold_survivor(resolve->fold, resolve->txn,
-                                                     resolution->customer, &resolution->survivor);
+    if (resolution->customer == 0) {
+        return 0;
+    }
+    int r = fold_survivor(resolve->fold, resolve->txn, resolution->customer, &resolution->survivor);
+    resolution->customer = direct ? resolution->survivor : resolution->customer;
+    return r;
 }
 
 // Who registers after the erasure, by the event's own time, is a new person.

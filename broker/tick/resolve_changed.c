@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/profile/profile.h"
 #include "broker/tick/decide_internal.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
@@ -230,8 +231,7 @@ static int shared(const struct resolve *resolve, const Touchbus__Event *event, u
                   unsigned index, Touchbus__Event **follow_ups, size_t *n_follow_ups) {
     size_t n_met = 0;
     int r = count_met(resolve, event, resolution, candidate, &n_met);
-    if (r != 0 || !GUARD(contested_shared) ||
-        n_met <= resolve_identity(resolve->policy)->contested_max) {
+    if (r != 0 || !GUARD(contested_shared) || n_met <= resolve->policy->identity.contested_max) {
         return r;
     }
     struct identity_change change = {.kind = "shared",
@@ -248,6 +248,34 @@ static int shared(const struct resolve *resolve, const Touchbus__Event *event, u
     stamp->shared = (ProtobufCBinaryData){
         .len = LOOKUP_BYTES, .data = arena_copy(resolve->arena, candidate->lookup, LOOKUP_BYTES)};
     return stamp->shared.data == NULL ? -ENOMEM : 0;
+}
+
+// ---- who an ambiguous event may be
+
+int resolve_candidates(const struct resolve *resolve, const struct resolution *resolution,
+                       json_t **ret) {
+    uint8_t lookups[EVENT_IDENTITIES_MAX * LOOKUP_BYTES];
+    uint64_t customers[CANDIDATES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < resolution->n_candidates; i++) {
+        memcpy(lookups + i * LOOKUP_BYTES, resolution->candidates[i].lookup, LOOKUP_BYTES);
+    }
+    int r = fold_flush(resolve->fold, resolve->txn); // it is read as others read it
+    r = r != 0
+            ? r
+            : identity_candidates(resolve->txn, resolve->arena, lookups, resolution->n_candidates,
+                                  resolve->now_us - resolve->policy->identity.contested_us,
+                                  customers, &n);
+    if (r != 0) {
+        return r;
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        char text[24];
+        json_array_append_new(list, json_string(envelope_format_customer(customers[i], text)));
+    }
+    *ret = json_pack("{s:o}", "candidates", list);
+    return *ret == NULL ? -ENOMEM : 0;
 }
 
 int resolve_follow(const struct resolve *resolve, Touchbus__Event *event, uint64_t sequence,

@@ -8,28 +8,17 @@
 
 #include "broker/tick/decide_internal.h"
 #include "schemas/base/guards.h"
-#include "schemas/envelope.h"
-
-#define DAY_US (INT64_C(24) * 3600 * 1000000)
 
 // ---- limits
 
-struct limit {
-    unsigned keys;     // of one kind
-    int64_t within_us; // 0: ever
-};
-
-static struct limit limit_of(const struct policy *policy, enum key_class class) {
-    static const char *const names[] = {"strong", "medium", "weak", "partner", "shared"};
-    static const struct limit built_in[] = {
-        {1, 0}, {5, 365 * DAY_US}, {20, 30 * DAY_US}, {UINT32_MAX, 0}, {0, 0}};
-    const struct policy_identity *identity = resolve_identity(policy);
-    for (unsigned i = 0; i < identity->n_limits; i++) {
-        if (strcmp(identity->limits[i].class, names[class]) == 0) {
-            return (struct limit){identity->limits[i].keys, identity->limits[i].within_us};
+// NULL: none.
+static const struct policy_class *limit_of(const struct policy *policy, enum key_class class) {
+    for (unsigned i = 0; i < policy->identity.n_limits; i++) {
+        if (strcmp(policy->identity.limits[i].class, normalise_class_name(class)) == 0) {
+            return &policy->identity.limits[i];
         }
     }
-    return built_in[class];
+    return NULL;
 }
 
 // Keys that this event attaches already: of the candidate's kind, and all.
@@ -49,18 +38,18 @@ static unsigned count_here(const struct resolution *resolution, const struct can
 // Whether the customer may have the key; customer NULL: one to be made. 1, 0 or a negative errno.
 static int may_have(const struct resolve *resolve, const struct resolution *resolution,
                     const struct joined *customer, const struct candidate *candidate) {
-    struct limit limit = limit_of(resolve->policy, candidate->class);
+    const struct policy_class *limit = limit_of(resolve->policy, candidate->class);
     unsigned held = 0;
-    int r = customer == NULL ? 0
-                             : resolve_count_keys(resolve, customer, candidate->identity->kind,
-                                                  limit.within_us, &held);
+    int r = customer == NULL || limit == NULL
+                ? 0
+                : resolve_count_keys(resolve, customer, candidate->identity->kind, limit->within_us,
+                                     &held);
     if (r != 0) {
         return r;
     }
     unsigned all, here = count_here(resolution, candidate, &all);
-    bool full =
-        customer != NULL && customer->n_keys + all >= resolve_identity(resolve->policy)->keys_max;
-    return !full && held + here < limit.keys;
+    bool full = customer != NULL && customer->n_keys + all >= resolve->policy->identity.keys_max;
+    return !full && (limit == NULL || held + here < limit->keys);
 }
 
 static int judge_new(const struct resolve *resolve, struct resolution *resolution,
@@ -85,12 +74,7 @@ static int judge_new(const struct resolve *resolve, struct resolution *resolutio
 // ---- keys of others
 
 static bool may_source_merge(const struct policy *policy, const char *source) {
-    const struct policy_identity *identity = resolve_identity(policy);
-    bool may = identity->n_merge_sources == 0;
-    for (unsigned i = 0; !may && i < identity->n_merge_sources; i++) {
-        may = envelope_glob(identity->merge_sources[i], source);
-    }
-    return may;
+    return policy_holds(policy->identity.merge_sources, policy->identity.n_merge_sources, source);
 }
 
 // The strongest class of the keys that are this customer's.

@@ -12,19 +12,6 @@
 
 #define DAY_US (INT64_C(24) * 3600 * 1000000)
 
-// The built-in limits, for where there is no policy.
-static const struct policy_identity built_in = {
-    .keys_max = 200,
-    .merges_max = 20,
-    .merges_a_day = 5,
-    .contested_max = 10,
-    .contested_us = 30 * DAY_US,
-};
-
-const struct policy_identity *resolve_identity(const struct policy *policy) {
-    return policy == NULL ? &built_in : &policy->identity;
-}
-
 // ---- one customer
 
 static void add_leaf(const struct resolve *resolve, const View__Customer *record,
@@ -191,7 +178,7 @@ static bool is_partner(const struct joined *joined) {
 
 int resolve_may_merge(const struct resolve *resolve, const struct joined *joined, size_t n,
                       const struct resolution *resolution, const char **ret_reason) {
-    const struct policy_identity *policy = resolve_identity(resolve->policy);
+    const struct policy_identity *policy = &resolve->policy->identity;
     size_t n_keys = 0, n_leaves = 0;
     uint64_t merges = n - 1;
     unsigned today = (unsigned)n - 1;

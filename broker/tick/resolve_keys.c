@@ -129,7 +129,7 @@ int resolve_contested(const struct resolve *resolve, const uint8_t lookup[static
         return -EBADMSG;
     }
     *ret_shared = row->shared;
-    int64_t since_us = resolve->now_us - resolve_identity(resolve->policy)->contested_us;
+    int64_t since_us = resolve->now_us - resolve->policy->identity.contested_us;
     for (size_t i = row->n_customer; i-- > 0;) {
         // The whole day counts: only the day is known.
         if (((int64_t)row->day[i] + 1) * DAY_US > since_us &&

@@ -56,7 +56,7 @@ struct tick {
     // the open tick
     bool open, reading;
     struct block_head block; // of the log, last read; n_events 0: none
-    bool log_touched; // something beside events must be committed
+    bool log_touched;        // something beside events must be committed
     struct log_txn *log;
     struct view_txn *view;
     int64_t now_us;   // receipt of its events, never decreasing

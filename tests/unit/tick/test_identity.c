@@ -4,6 +4,7 @@
 // included, as the tick does.
 #include "support.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static void scene_open(void **state, struct scene *ret) {
     view_abort(ret->fixture->txn); // each scene starts from nothing
     support_begin(ret->fixture, ret->fixture->view, &ret->fixture->txn);
     assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
-    assert_int_equal(decide_new(&ret->configuration, NULL, ret->catalogue,
+    assert_int_equal(decide_new(&ret->configuration, support_policy(), ret->catalogue,
                                 keys_hash_secret(ret->fixture->keys), ret->fixture->keys,
                                 &ret->decide),
                      0);
@@ -295,6 +296,298 @@ static void test_devices_alone_merge_nobody(void **state) {
     scene_close(&scene);
 }
 
+// ---- merge and split by request
+
+static uint32_t ask(struct scene *scene, const char *type, const char *customers) {
+    char data[128];
+    snprintf(data, sizeof(data), "{\"customers\": [%s], \"reason\": \"said so\"}", customers);
+    return play(scene, support_event(scene->fixture->arena, type, "1", data));
+}
+
+static const void *row_bytes(struct scene *scene, uint64_t leaf, size_t *ret_size) {
+    uint64_t key = htobe64(leaf);
+    const void *value;
+    assert_int_equal(
+        view_get(scene->fixture->txn, VIEW_CUSTOMERS, &key, sizeof(key), &value, ret_size), 0);
+    return arena_copy(scene->fixture->arena, value, *ret_size);
+}
+
+static void test_a_and_b_merge_c_joins_b_is_split_off(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=a");
+    see(&scene, "account=b");
+    see(&scene, "loyalty=c");
+    View__Customer before = *record(&scene, 2);
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c2\""), 0);
+    expect_change(&scene, 0, "merged", "requested");
+    assert_int_equal(ask(&scene, "merge.requested", "\"c3\", \"c2\""), 0);
+    assert_int_equal(survivor(&scene, 3), 1);
+    assert_int_equal(record(&scene, 1)->n_leaves, 2);
+    assert_int_equal(ask(&scene, "split.requested", "\"c2\""), 0);
+    expect_change(&scene, 0, "split", "requested");
+    const Touchbus__Event *split = scene.decision.findings.follow_ups[0];
+    assert_int_equal(split->customer, 1);
+    assert_int_equal(split->n_lanes, 2);
+    assert_int_equal(split->lanes[0], 1);
+    assert_int_equal(split->lanes[1], 2);
+    assert_int_equal(survivor(&scene, 2), 2);
+    assert_int_equal(survivor(&scene, 3), 1);
+    assert_int_equal(record(&scene, 1)->n_leaves, 1);
+    assert_int_equal(record(&scene, 1)->leaves[0], 3);
+    // B is as before, but for what is never merged with it again.
+    const View__Customer *after = record(&scene, 2);
+    assert_int_equal(after->n_vetoes, 2);
+    assert_int_equal(after->events, before.events);
+    assert_int_equal(after->n_leaves + after->into, 0);
+    assert_int_equal(after->person.len, before.person.len);
+    assert_int_equal(after->key_lookups.len, before.key_lookups.len);
+    assert_memory_equal(after->key_lookups.data, before.key_lookups.data, before.key_lookups.len);
+    assert_int_equal(see(&scene, "account=b"), 2);
+    assert_int_equal(scene.decision.findings.n_follow_ups, 0);
+    // Neither a key nor a request makes them one again, whichever leaf is named.
+    see(&scene, "user_id=a account=b");
+    expect_change(&scene, 0, "refused", "veto");
+    assert_int_equal(ask(&scene, "merge.requested", "\"c3\", \"c2\""), REASON_MERGE_REFUSED);
+    assert_int_equal(survivor(&scene, 2), 2);
+    scene_close(&scene);
+}
+
+static void test_a_split_takes_what_was_merged_into_the_leaf_along(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "email=a@klant.example");
+    see(&scene, "email=b@klant.example");
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c2\""), 0);
+    see(&scene, "user_id=u-3");
+    assert_int_equal(ask(&scene, "merge.requested", "\"c3\", \"c1\""), 0); // 1, with 2, into 3
+    assert_int_equal(survivor(&scene, 2), 3);
+    assert_int_equal(ask(&scene, "split.requested", "\"c3\""), 0); // it has one: that goes
+    assert_int_equal(survivor(&scene, 2), 1);
+    assert_int_equal(record(&scene, 3)->n_leaves, 0);
+    assert_int_equal(record(&scene, 1)->n_leaves, 1);
+    assert_int_equal(record(&scene, 3)->n_vetoes, 2);
+    size_t size;
+    const void *three = row_bytes(&scene, 3, &size);
+    assert_int_equal(ask(&scene, "merge.requested", "\"c3\", \"c2\""), REASON_MERGE_REFUSED);
+    size_t size_after;
+    const void *after = row_bytes(&scene, 3, &size_after);
+    assert_int_equal(size_after, size);
+    assert_memory_equal(after, three, size);
+    scene_close(&scene);
+}
+
+static void test_what_may_not_be_split_is_refused(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=a");
+    see(&scene, "account=b");
+    see(&scene, "loyalty=c");
+    assert_int_equal(ask(&scene, "split.requested", "\"c1\""), REASON_SPLIT_REFUSED);
+    assert_int_equal(ask(&scene, "split.requested", "\"c77\""), REASON_SPLIT_REFUSED);
+    assert_int_equal(ask(&scene, "split.requested", "\"nobody\""), REASON_SPLIT_REFUSED);
+    assert_int_equal(ask(&scene, "split.requested", ""), REASON_SPLIT_REFUSED);
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c2\", \"c3\""), 0);
+    assert_int_equal(n_changes(&scene), 2);
+    assert_int_equal(ask(&scene, "split.requested", "\"c1\""), REASON_SPLIT_REFUSED);
+    assert_non_null(strstr(scene.decision.findings.detail, "name the leaf"));
+    assert_int_equal(ask(&scene, "split.requested", "\"c2\", \"c3\""), REASON_SPLIT_REFUSED);
+    assert_int_equal(ask(&scene, "split.requested", "\"c3\""), 0);
+    assert_int_equal(survivor(&scene, 3), 3);
+    scene_close(&scene);
+}
+
+static void test_a_request_merges_within_the_limits_only(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=a");
+    see(&scene, "user_id=b");
+    see(&scene, "partner_id=p");
+    see(&scene, "account=c");
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c2\""), REASON_MERGE_REFUSED);
+    assert_non_null(strstr(scene.decision.findings.detail, "strong-conflict"));
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c3\""), REASON_MERGE_REFUSED);
+    assert_non_null(strstr(scene.decision.findings.detail, "partner"));
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c99\""), REASON_MERGE_REFUSED);
+    assert_int_equal(ask(&scene, "merge.requested", "\"c1\", \"c4\""), 0);
+    assert_int_equal(ask(&scene, "merge.requested", "\"c4\", \"c1\""), 0); // is done already
+    assert_int_equal(n_changes(&scene), 0);
+    scene_close(&scene);
+}
+
+// ---- limits
+
+static void test_a_customer_swallows_five_a_day_and_twenty_ever(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=u");
+    char keys[64];
+    unsigned merged = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        if (i > 0 && i % 7 == 0) {
+            scene.now_us += DAY_US;
+        }
+        snprintf(keys, sizeof(keys), "email=a%u@klant.example", i);
+        uint64_t other = see(&scene, keys);
+        snprintf(keys, sizeof(keys), "user_id=u email!=a%u@klant.example", i);
+        assert_int_equal(see(&scene, keys), 1);
+        if (survivor(&scene, other) == 1) {
+            merged++;
+            expect_change(&scene, 0, "merged", NULL);
+        } else {
+            expect_change(&scene, 0, "refused", merged < 19 ? "merges" : "leaves");
+        }
+        assert_true(merged <= 5 * (i / 7 + 1));
+    }
+    assert_int_equal(merged, 19); // twenty leaves in all
+    scene_close(&scene);
+}
+
+static void test_merge_and_split_again_and_again_comes_to_an_end(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=u");
+    char text[64];
+    unsigned merged = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        scene.now_us += DAY_US;
+        snprintf(text, sizeof(text), "email=a%u@klant.example", i);
+        uint64_t other = see(&scene, text);
+        snprintf(text, sizeof(text), "\"c1\", \"c%u\"", (unsigned)other);
+        if (ask(&scene, "merge.requested", text) == 0) {
+            merged++;
+            snprintf(text, sizeof(text), "\"c%u\"", (unsigned)other);
+            assert_int_equal(ask(&scene, "split.requested", text), 0);
+        } else {
+            assert_non_null(strstr(scene.decision.findings.detail, "merges"));
+        }
+    }
+    assert_int_equal(merged, 20);
+    scene_close(&scene);
+}
+
+static void test_a_customer_gets_so_many_keys_of_a_kind(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    char keys[64];
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(keys, sizeof(keys), "user_id=u email=a%u@klant.example", i);
+        see(&scene, keys);
+        if (i == 5) {
+            expect_change(&scene, 0, "refused", "limit");
+        } else {
+            assert_int_equal(n_changes(&scene), 0); // said once a day
+        }
+    }
+    assert_int_equal(record(&scene, 1)->key_lookups.len, 6 * LOOKUP_KEY_BYTES);
+    assert_int_equal(see(&scene, "email=a4@klant.example"), 1);
+    assert_int_equal(see(&scene, "email=a5@klant.example"), 2);
+    scene.now_us += 366 * DAY_US;
+    see(&scene, "user_id=u email=a9@klant.example");
+    assert_int_equal(record(&scene, 1)->key_lookups.len, 7 * LOOKUP_KEY_BYTES);
+    for (unsigned i = 0; i < 25; i++) {
+        snprintf(keys, sizeof(keys), "user_id=u cookie=k%u", i);
+        see(&scene, keys);
+    }
+    assert_int_equal(record(&scene, 1)->key_lookups.len, 27 * LOOKUP_KEY_BYTES);
+    see(&scene, "user_id=v user_id=w"); // one of a strong kind
+    expect_change(&scene, 0, "refused", "strong-conflict");
+    assert_int_equal(see(&scene, "user_id=w"), 4);
+    scene_close(&scene);
+}
+
+// ---- contested keys
+
+static void test_a_bad_address_of_many_makes_them_not_one(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    enum { CUSTOMERS = 100 };
+    char keys[64];
+    unsigned shared_at = 0;
+    for (unsigned i = 1; i <= CUSTOMERS; i++) {
+        snprintf(keys, sizeof(keys), "user_id=u-%u email!=bad@klant.example", i);
+        assert_int_equal(see(&scene, keys), i);
+        assert_int_equal(survivor(&scene, i), i);
+        if (n_changes(&scene) > 1 && shared_at == 0) {
+            expect_change(&scene, 1, "shared", "contested");
+            shared_at = i;
+        }
+    }
+    assert_int_equal(shared_at, 11); // it has met more than ten
+    assert_int_equal(n_changes(&scene), 0);
+    Touchbus__Event *event =
+        keyed(&scene, "page.viewed", "email=bad@klant.example", "{\"url\": \"/\"}");
+    assert_int_equal(play(&scene, event), 0);
+    assert_int_equal(event->customer, 0);
+    assert_int_equal(record(&scene, 1)->key_lookups.len, LOOKUP_KEY_BYTES);
+    assert_int_equal(support_person(scene.fixture->txn, scene.fixture->arena, 1)->n_keys, 1);
+    scene_close(&scene);
+}
+
+static void test_a_number_of_several_customers_is_nobody_s_for_a_month(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=a phone=+31612345678");
+    see(&scene, "user_id=b phone=+31612345678");
+    see(&scene, "user_id=a"); // who was there last
+    Touchbus__Event *event = keyed(&scene, "call.received", "phone=+31612345678",
+                                   "{\"from\": \"x\", \"to\": \"y\", \"call_id\": \"k-1\"}");
+    assert_int_equal(play(&scene, event), 0);
+    assert_int_equal(event->customer, 0);
+    assert_int_equal(event->n_keys, 0);
+    struct body_value list, one;
+    size_t position = 0;
+    const ProtobufCBinaryData *verdict = &scene.decision.findings.verdict;
+    assert_true(body_find(verdict->data, verdict->len, "candidates", &list));
+    assert_int_equal(list.count, 2);
+    assert_true(body_next(&list, &position, NULL, &one));
+    assert_memory_equal(one.text, "c1", 2);
+    assert_true(body_next(&list, &position, NULL, &one));
+    assert_memory_equal(one.text, "c2", 2);
+    // With a key of somebody's own it is that person's.
+    assert_int_equal(see(&scene, "phone=+31612345678 user_id=b"), 2);
+    scene.now_us += 40 * DAY_US;
+    assert_int_equal(see(&scene, "phone=+31612345678"), 1);
+    scene_close(&scene);
+}
+
+// ---- aliases and numbers
+
+static void test_an_alias_links_two_names_of_one_person(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    const char *alias = "{\"previous_id\": \"x\", \"user_id\": \"u-1\"}";
+    see(&scene, "anonymous_id=x email=a@klant.example"); // bound: without an alias it would move
+    see(&scene, "user_id=u-1");
+    assert_int_equal(play(&scene, keyed(&scene, "customer.aliased", "", alias)), 0);
+    expect_change(&scene, 0, "merged", "alias");
+    assert_int_equal(survivor(&scene, 1), 2);
+    // Two users stay two.
+    see(&scene, "user_id=u-9");
+    alias = "{\"previous_id\": \"u-9\", \"user_id\": \"u-1\"}";
+    assert_int_equal(play(&scene, keyed(&scene, "customer.aliased", "", alias)), 0);
+    expect_change(&scene, 0, "refused", "strong-conflict");
+    assert_int_equal(survivor(&scene, 3), 3);
+    scene_close(&scene);
+}
+
+static void test_a_customer_is_referred_to_by_number(void **state) {
+    struct scene scene;
+    scene_open(state, &scene);
+    see(&scene, "user_id=a");
+    Touchbus__Event *event = support_event(scene.fixture->arena, "customer.changed", "1",
+                                           "{\"customer\": \"c1\", \"fields\": {}}");
+    assert_int_equal(play(&scene, event), 0);
+    assert_int_equal(event->customer, 1);
+    assert_int_equal(event->reference_lookups.len, 0);
+    event = support_event(scene.fixture->arena, "customer.changed", "1",
+                          "{\"customer\": \"c2\", \"fields\": {}}");
+    assert_int_equal(play(&scene, event), 0);
+    assert_int_equal(event->customer, 0);
+    assert_null(record(&scene, 2));
+    scene_close(&scene);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strong_keys_of_two_customers_make_them_one),
@@ -307,6 +600,17 @@ int main(void) {
         cmocka_unit_test(test_an_anonymous_device_brings_its_past_along),
         cmocka_unit_test(test_a_bound_device_moves_to_who_uses_it),
         cmocka_unit_test(test_devices_alone_merge_nobody),
+        cmocka_unit_test(test_a_and_b_merge_c_joins_b_is_split_off),
+        cmocka_unit_test(test_a_split_takes_what_was_merged_into_the_leaf_along),
+        cmocka_unit_test(test_what_may_not_be_split_is_refused),
+        cmocka_unit_test(test_a_request_merges_within_the_limits_only),
+        cmocka_unit_test(test_a_customer_swallows_five_a_day_and_twenty_ever),
+        cmocka_unit_test(test_merge_and_split_again_and_again_comes_to_an_end),
+        cmocka_unit_test(test_a_customer_gets_so_many_keys_of_a_kind),
+        cmocka_unit_test(test_a_bad_address_of_many_makes_them_not_one),
+        cmocka_unit_test(test_a_number_of_several_customers_is_nobody_s_for_a_month),
+        cmocka_unit_test(test_an_alias_links_two_names_of_one_person),
+        cmocka_unit_test(test_a_customer_is_referred_to_by_number),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
