@@ -262,10 +262,10 @@ static int in_group(const struct facts *facts, const char *name, struct value *r
 }
 
 static int restricted(const struct facts *facts, const char *name, struct value *ret) {
-    View__Item *item;
+    uint64_t sequence;
     (void)name;
-    int r = profile_item(facts->profile, ITEM_PRIVACY, "restriction", &item);
-    *ret = flag_value(item != NULL && profile_privacy_holds(facts->profile, item));
+    int r = profile_privacy(facts->profile, "restriction", &sequence);
+    *ret = flag_value(sequence != 0);
     return r;
 }
 

@@ -66,8 +66,6 @@ int profile_items_page(const struct profile *profile, enum item_kind kind,
 // One of them; *ret NULL where there is none.
 int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
                  View__Item **ret);
-// How many rows of this kind say something about one that another leaf has, too.
-int profile_items_doubled(const struct profile *profile, enum item_kind kind, size_t *ret);
 // The same by the lookup of its id.
 int profile_item_at(const struct profile *profile, enum item_kind kind,
                     const uint8_t lookup[static LOOKUP_BYTES], View__Item **ret);
@@ -76,8 +74,11 @@ const View__Attribute *profile_member(const View__Item *item, const char *name);
 // Its text in the arena (of text and whole numbers); NULL where it is none.
 const char *profile_member_text(const struct profile *profile, const View__Item *item,
                                 const char *name);
-// Whether a restriction or an objection (an item of ITEM_PRIVACY) is in force.
-bool profile_privacy_holds(const struct profile *profile, const View__Item *item);
+// The sequence of the word by which a "restriction" or an "objection" is in force; 0: none is. One
+// leaf's is enough, since whoever merged two customers need not have known of it.
+int profile_privacy(const struct profile *profile, const char *kind, uint64_t *ret_sequence);
+// The index-th leaf as if it stood for itself.
+struct profile profile_leaf_alone(const struct profile *profile, size_t index);
 
 // What the orders that count come to in this currency (in others they count by nothing), and how
 // many different ones were placed.

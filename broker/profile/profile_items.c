@@ -125,22 +125,6 @@ static int pick_rows(const struct profile *profile, enum item_kind kind, size_t 
     return r;
 }
 
-int profile_items_doubled(const struct profile *profile, enum item_kind kind, size_t *ret) {
-    enum { COUNTED_MAX = 1000 }; // of a leaf
-    struct row *rows;
-    size_t n = 0, n_rows = 0;
-    *ret = 0;
-    if (profile->n_leaves == 1) {
-        return 0;
-    }
-    int r = collect_rows(profile, kind, COUNTED_MAX, &rows, &n_rows);
-    if (r == 0) {
-        n = sort_rows(rows, n_rows);
-        *ret = n_rows - n;
-    }
-    return r;
-}
-
 // ---- one item
 
 static View__Attribute *find_member(const View__Item *item, const char *name) {
@@ -341,13 +325,37 @@ const char *profile_member_text(const struct profile *profile, const View__Item 
     return profile_value_text(profile, find_member(item, name));
 }
 
-bool profile_privacy_holds(const struct profile *profile, const View__Item *item) {
-    static const char *const over[] = {"lifted", "withdrawn", "off", "ended", "denied", "rejected"};
-    const char *state = profile_member_text(profile, item, "state");
-    for (size_t i = 0; state != NULL && i < sizeof(over) / sizeof(over[0]); i++) {
-        if (strcmp(over[i], state) == 0) {
-            return false;
+struct profile profile_leaf_alone(const struct profile *profile, size_t index) {
+    struct profile alone = *profile;
+    alone.customer = profile->leaves[index].number;
+    alone.leaves[0] = profile->leaves[index];
+    alone.n_leaves = 1;
+    return alone;
+}
+
+static bool is_lifted(const char *state) {
+    static const char *const words[] = {"lifted", "withdrawn", "revoked", "ended",
+                                        "off",    "rejected",  "declined"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(words[i], state) == 0) {
+            return true;
         }
     }
-    return true;
+    return false;
+}
+
+int profile_privacy(const struct profile *profile, const char *kind, uint64_t *ret_sequence) {
+    int r = 0;
+    *ret_sequence = 0;
+    for (size_t i = 0; r == 0 && *ret_sequence == 0 && i < profile->n_leaves; i++) {
+        const struct profile leaf = profile_leaf_alone(profile, i);
+        View__Item *item;
+        r = profile_item(&leaf, ITEM_PRIVACY, kind, &item);
+        const char *state =
+            r == 0 && item != NULL ? profile_member_text(&leaf, item, "state") : NULL;
+        if (state != NULL && !is_lifted(state)) {
+            *ret_sequence = profile_member(item, "state")->sequence;
+        }
+    }
+    return r;
 }

@@ -70,17 +70,6 @@ static int64_t last_heard(const struct profile *profile, const struct catalogue 
     return last_us;
 }
 
-static int count_orders(const struct profile *profile, uint64_t *ret) {
-    size_t n_double = 0;
-    *ret = 0;
-    for (size_t i = 0; i < profile->n_leaves; i++) {
-        *ret += profile->leaves[i].record->orders;
-    }
-    int r = profile_items_doubled(profile, ITEM_ORDER, &n_double);
-    *ret -= GUARD(orders_doubled) && n_double < *ret ? n_double : 0;
-    return r;
-}
-
 // Who has not ordered is still to be won, however long nothing was heard.
 static const char *phase_of(const char *said, bool is_active) {
     bool is_won = said[0] != '\0' && strcmp(said, "acquisition") != 0;
@@ -108,13 +97,12 @@ int profile_standing(const struct profile *profile, const struct policy *policy,
     const View__Customer *record = profile->leaves[0].record;
     int64_t inactive_us = policy->standing.inactive_us;
     *ret = (struct profile_standing){.tier = record->tier[0] != '\0' ? record->tier : "guest",
-                                     .value_micro = record->value_micro,
                                      .sequence = record->standing_sequence,
                                      .heard_us = last_heard(profile, catalogue)};
     for (size_t i = 0; i < profile->n_leaves; i++) {
         ret->registered |= profile->leaves[i].record->registered;
     }
-    int r = count_orders(profile, &ret->orders);
+    int r = profile_value(profile, policy->organisation.currency, &ret->value_micro, &ret->orders);
     ret->phase = phase_of(record->phase, inactive_us == 0 || ret->heard_us >= now_us - inactive_us);
     ret->access = access_of(&policy->standing, ret->tier);
     return r;

@@ -10,11 +10,11 @@
 #include "schemas/catalogue.h"
 
 struct profile_standing {
-    const char *tier;  // guest, registered, client, mvc
-    const char *phase; // acquisition, enhancement, retention
-    unsigned access;   // the tier's level in the policy
-    int64_t value_micro;
-    uint64_t sequence; // of the event that changed it last; 0: none did
+    const char *tier;    // guest, registered, client, mvc
+    const char *phase;   // acquisition, enhancement, retention
+    unsigned access;     // the tier's level in the policy
+    int64_t value_micro; // of the orders that count, in the organisation's currency
+    uint64_t sequence;   // of the event that changed it last; 0: none did
     bool registered;
     uint64_t orders;  // different ones placed
     int64_t heard_us; // when something came from them last; 0: never

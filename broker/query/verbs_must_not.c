@@ -21,12 +21,12 @@ static bool privacy(const struct reading *reading, json_t *list) {
     } kinds[] = {{"restriction", "anything", "restricted"},
                  {"objection", "marketing", "objected to direct marketing"}};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        View__Item *item;
-        if (profile_item(&reading->profile, ITEM_PRIVACY, kinds[i].kind, &item) != 0) {
+        uint64_t sequence;
+        if (profile_privacy(&reading->profile, kinds[i].kind, &sequence) != 0) {
             return false;
         }
-        if (item != NULL && profile_privacy_holds(&reading->profile, item)) {
-            add(list, kinds[i].what, kinds[i].why, item->changed_sequence);
+        if (sequence != 0) {
+            add(list, kinds[i].what, kinds[i].why, sequence);
         }
     }
     return true;
@@ -49,40 +49,109 @@ static bool complaints(const struct reading *reading, json_t *list) {
 
 // ---- consents
 
-// Address, channel and purpose of a consent's id: whether it is about this channel and purpose.
-static bool is_about(const char *id, const char *channel, const char *purpose) {
-    const char *own_channel = strchr(id, '\x1f');
-    const char *own_purpose = own_channel != NULL ? strchr(own_channel + 1, '\x1f') : NULL;
-    if (own_purpose == NULL) {
-        return false;
+// One leaf's word on an address, a channel and a purpose; "": any.
+struct word {
+    size_t leaf;
+    const char *address, *channel, *purpose, *state;
+    bool is_grant, is_expired;
+    int64_t time_us;
+    uint64_t sequence;
+};
+struct words {
+    struct word *rows;
+    size_t n;
+};
+
+static bool add_word(const struct reading *reading, struct words *words, size_t leaf,
+                     const View__Item *item) {
+    struct word *word = &words->rows[words->n];
+    const View__Attribute *said = profile_member(item, "state");
+    char *channel, *purpose, *address = arena_strdup(reading->profile.arena, item->id);
+    if (address == NULL || said == NULL) {
+        return address != NULL;
     }
-    size_t size = (size_t)(own_purpose - own_channel - 1);
-    bool fits_channel =
-        size == 0 || (strlen(channel) == size && strncmp(own_channel + 1, channel, size) == 0);
-    return fits_channel && (own_purpose[1] == '\0' || strcmp(own_purpose + 1, purpose) == 0);
+    channel = strchr(address, '\x1f');
+    purpose = channel != NULL ? strchr(channel + 1, '\x1f') : NULL;
+    if (purpose == NULL) {
+        return true;
+    }
+    *channel = *purpose = '\0';
+    *word = (struct word){.leaf = leaf,
+                          .address = address,
+                          .channel = channel + 1,
+                          .purpose = purpose + 1,
+                          .state = item_text(reading, item, "state"),
+                          .time_us = said->time_us,
+                          .sequence = said->sequence};
+    word->is_grant = strcmp(word->state, "granted") == 0;
+    word->is_expired = word->is_grant && item_is_expired(reading, item);
+    words->n += strcmp(word->state, "unknown") != 0;
+    return true;
 }
 
-// The consent that counts for a channel: the one that was said last, over all addresses, a refusal
-// before a grant of the same moment.
-static const char *state_of(const struct reading *reading, View__Item *const *items, size_t n,
-                            const char *channel, const char *purpose, uint64_t *ret_sequence) {
-    const char *state = "unknown";
-    int64_t said_us = INT64_MIN;
-    *ret_sequence = 0;
-    for (size_t i = 0; i < n; i++) {
-        const View__Attribute *said = profile_member(items[i], "state");
-        if (said == NULL || !is_about(items[i]->id, channel, purpose)) {
-            continue;
+static bool read_words(const struct reading *reading, struct words *ret) {
+    const struct profile *profile = &reading->profile;
+    ret->n = 0;
+    ret->rows =
+        arena_calloc(profile->arena, profile->n_leaves * LOOKED_AT_MAX + 1, sizeof(*ret->rows));
+    for (size_t i = 0; ret->rows != NULL && i < profile->n_leaves; i++) {
+        const struct profile leaf = profile_leaf_alone(profile, i);
+        View__Item **items;
+        size_t n;
+        if (profile_items(&leaf, ITEM_CONSENT, LOOKED_AT_MAX, &items, &n) != 0) {
+            return false;
         }
-        const char *text = item_text(reading, items[i], "state");
-        bool is_grant = strcmp(text, "granted") == 0;
-        if (said->time_us > said_us || (said->time_us == said_us && !is_grant)) {
-            said_us = said->time_us;
-            *ret_sequence = said->sequence;
-            state = is_grant && item_is_expired(reading, items[i]) ? "expired" : text;
+        for (size_t k = 0; k < n; k++) {
+            if (!add_word(reading, ret, i, items[k])) {
+                return false;
+            }
         }
     }
-    return state;
+    return ret->rows != NULL;
+}
+
+static bool is_any_or(const char *text, const char *other) {
+    return *text == '\0' || strcmp(text, other) == 0;
+}
+
+static bool is_about(const struct word *word, const char *channel, const char *purpose) {
+    return is_any_or(word->channel, channel) && is_any_or(word->purpose, purpose);
+}
+
+// A later grant takes a refusal back: one of the same leaf for that address, or one of any leaf
+// that names the address.
+static bool is_taken_back(const struct words *words, const struct word *refusal,
+                          const char *channel, const char *purpose) {
+    for (size_t i = 0; i < words->n; i++) {
+        const struct word *word = &words->rows[i];
+        bool is_of_it = is_any_or(refusal->address, word->address) ||
+                        (word->leaf == refusal->leaf && is_any_or(word->address, refusal->address));
+        if (word->is_grant && !word->is_expired && word->time_us > refusal->time_us &&
+            is_about(word, channel, purpose) && is_of_it &&
+            (word->leaf == refusal->leaf || *word->address != '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The word that counts for a channel over all addresses: a refusal, a grant, what has expired;
+// NULL: nobody said anything.
+static const struct word *judge(const struct words *words, const char *channel,
+                                const char *purpose) {
+    const struct word *refusal = NULL, *grant = NULL, *expired = NULL;
+    for (size_t i = 0; i < words->n; i++) {
+        const struct word *word = &words->rows[i];
+        if (!is_about(word, channel, purpose) ||
+            (!word->is_grant && is_taken_back(words, word, channel, purpose))) {
+            continue;
+        }
+        const struct word **kept = !word->is_grant    ? &refusal
+                                   : word->is_expired ? &expired
+                                                      : &grant;
+        *kept = *kept == NULL || word->time_us > (*kept)->time_us ? word : *kept;
+    }
+    return refusal != NULL ? refusal : grant != NULL ? grant : expired;
 }
 
 // One row a reason, with the channels it holds for.
@@ -104,22 +173,28 @@ static void add_channel(json_t *list, size_t first, const char *purpose, const c
 
 static bool consents(const struct reading *reading, json_t *list) {
     const struct policy *policy = reading->policy;
-    View__Item **items;
-    size_t n;
-    if (profile_items(&reading->profile, ITEM_CONSENT, LOOKED_AT_MAX, &items, &n) != 0) {
+    struct words words;
+    if (!read_words(reading, &words)) {
         return false;
     }
     for (unsigned i = 0; i < policy->contact.n_marketing; i++) {
         const char *purpose = policy->contact.marketing[i];
         size_t first = json_array_size(list);
         for (unsigned k = 0; k < policy->n_channels; k++) {
-            uint64_t sequence;
             const char *channel = policy->channels[k].name;
-            const char *state = state_of(reading, items, n, channel, purpose, &sequence);
-            const char *why = arena_printf(reading->profile.arena, "consent %s", state);
-            if (policy->channels[k].contact && why != NULL && strcmp(state, "granted") != 0) {
-                add_channel(list, first, purpose, why, channel, sequence);
+            const struct word *word = judge(&words, channel, purpose);
+            if (!policy->channels[k].contact ||
+                (word != NULL && word->is_grant && !word->is_expired)) {
+                continue;
             }
+            const char *state = word == NULL       ? "unknown"
+                                : word->is_expired ? "expired"
+                                                   : word->state;
+            const char *why = arena_printf(reading->profile.arena, "consent %s", state);
+            if (why == NULL) {
+                return false;
+            }
+            add_channel(list, first, purpose, why, channel, word != NULL ? word->sequence : 0);
         }
     }
     return true;

@@ -28,18 +28,9 @@ static void choose(const struct reading *reading, struct words *words) {
     }
 }
 
-// One leaf of the reading, as if it stood for itself.
-static struct profile alone(const struct reading *reading, size_t leaf) {
-    struct profile profile = reading->profile;
-    profile.customer = reading->profile.leaves[leaf].number;
-    profile.leaves[0] = reading->profile.leaves[leaf];
-    profile.n_leaves = 1;
-    return profile;
-}
-
 static int ask_attribute(const struct reading *reading, const char *name, struct words *ret) {
     for (size_t i = 0; i < reading->profile.n_leaves; i++) {
-        const struct profile leaf = alone(reading, i);
+        const struct profile leaf = profile_leaf_alone(&reading->profile, i);
         ret->said[i] = profile_attribute(&leaf, name);
     }
     return 0;
@@ -60,7 +51,7 @@ static int ask_item(const struct reading *reading, const char *field, struct wor
     enum item_kind kind = item_kind_of(list);
     int r = kind == 0;
     for (size_t i = 0; r == 0 && i < reading->profile.n_leaves; i++) {
-        const struct profile leaf = alone(reading, i);
+        const struct profile leaf = profile_leaf_alone(&reading->profile, i);
         View__Item *item;
         r = profile_item(&leaf, kind, id, &item);
         ret->said[i] = r == 0 && item != NULL ? profile_member(item, member + 1) : NULL;

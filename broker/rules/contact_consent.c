@@ -28,46 +28,11 @@ struct consents {
     size_t n;
 };
 
-static struct profile one_leaf(const struct profile *profile, size_t index) {
-    struct profile one = *profile;
-    one.leaves[0] = profile->leaves[index];
-    one.n_leaves = 1;
-    return one;
-}
-
 // ---- restrictions and objections
-
-static bool is_lifted(const char *state) {
-    static const char *const words[] = {"lifted", "withdrawn", "revoked", "ended",
-                                        "off",    "rejected",  "declined"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(words[i], state) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// The sequence of the word by which this stands in any leaf; 0: it does not.
-static int standing_word(const struct contact *contact, const char *kind, uint64_t *ret) {
-    int r = 0;
-    *ret = 0;
-    for (size_t i = 0; r == 0 && *ret == 0 && i < contact->profile.n_leaves; i++) {
-        struct profile leaf = one_leaf(&contact->profile, i);
-        View__Item *item;
-        r = profile_item(&leaf, ITEM_PRIVACY, kind, &item);
-        const char *state =
-            r != 0 || item == NULL ? NULL : profile_member_text(&leaf, item, "state");
-        if (state != NULL && !is_lifted(state)) {
-            *ret = profile_member(item, "state")->sequence;
-        }
-    }
-    return r;
-}
 
 int contact_restriction(struct contact *contact) {
     uint64_t sequence;
-    int r = standing_word(contact, "restriction", &sequence);
+    int r = profile_privacy(&contact->profile, "restriction", &sequence);
     if (GUARD(contact_restriction) && r == 0 && sequence != 0) {
         contact_suppress(contact, CONTACT_RESTRICTED, sequence);
     }
@@ -97,7 +62,7 @@ static bool is_expired(const struct contact *contact, const struct profile *leaf
 }
 
 static int read_consents(const struct contact *contact, size_t index, struct consents *ret) {
-    struct profile leaf = one_leaf(&contact->profile, index);
+    struct profile leaf = profile_leaf_alone(&contact->profile, index);
     View__Item **items;
     size_t n;
     int r = profile_items(&leaf, ITEM_CONSENT, CONTACT_ITEMS_MAX, &items, &n);
@@ -196,7 +161,7 @@ static void judge_channel(struct contact *contact, const struct consents *leaves
 int contact_consent(struct contact *contact) {
     struct consents leaves[STAMP_LEAVES_MAX];
     uint64_t objection = 0;
-    int r = contact->marketing ? standing_word(contact, "objection", &objection) : 0;
+    int r = contact->marketing ? profile_privacy(&contact->profile, "objection", &objection) : 0;
     if (GUARD(contact_objection) && r == 0 && objection != 0) {
         contact_suppress(contact, CONTACT_OBJECTED, objection);
         return 0;

@@ -22,7 +22,7 @@ static const char policy_yaml[] =
     "    all:\n"
     "      - {field: tier, is: client}\n"
     "      - {field: orders, at_least: 2, below: 3}\n"
-    "      - {field: value, at_least: 100}\n"
+    "      - {field: value, is: \"150\"}\n"
     "      - {field: needs.loan, at_least: 4}\n"
     "      - {field: products.none, below: 1}\n"
     "      - {field: counters.web.page.viewed, at_least: 3}\n"
@@ -120,14 +120,22 @@ static void put_item(struct leaf *leaf, enum item_kind kind, const char *id, con
     item_put(item);
 }
 
+static void put_order(struct leaf *leaf, const char *id, const char *total) {
+    struct item *item = item_new(leaf, ITEM_ORDER, id, 5);
+    item_set(item, "placed", "5", 0, 5);
+    item_set(item, "status", "\"placed\"", 0, 5);
+    item_set(item, "currency", "\"EUR\"", 0, 5);
+    item_set(item, "total", total, 0, 5);
+    item_put(item);
+}
+
 // A client of two leaves with something of everything.
 static void put_client(struct fixture *fixture, uint64_t number) {
     struct leaf *leaf = leaf_new(fixture, number), *other = leaf_new(fixture, number + 1);
     leaf->record.tier = arena_strdup(fixture->arena, "client");
     leaf->record.phase = arena_strdup(fixture->arena, "enhancement");
-    leaf->record.value_micro = INT64_C(150) * 1000000;
-    leaf->record.orders = 2;
-    other->record.orders = 1;
+    leaf->record.orders = 1;
+    other->record.orders = 2;
     other->record.registered = true;
     leaf_set(leaf, "name", "\"Ana\"", 1, 1, "e", 1);
     leaf_set(leaf, "vip", "true", 1, 1, "e", 1);
@@ -146,8 +154,9 @@ static void put_client(struct fixture *fixture, uint64_t number) {
     leaf_merge(other, leaf);
     leaf_put(leaf);
     leaf_put(other);
-    put_item(leaf, ITEM_ORDER, "o-1", "status", "\"placed\"");
-    put_item(other, ITEM_ORDER, "o-1", "status", "\"placed\""); // the same one
+    put_order(leaf, "o-1", "100000000");
+    put_order(other, "o-1", "100000000"); // the same one
+    put_order(other, "o-2", "50000000");
     put_item(leaf, ITEM_CASE, "c-1", "state", "\"open\"");
     put_item(other, ITEM_CASE, "c-2", "state", "\"resolved\"");
     put_item(other, ITEM_ANSWER, "size", "answer", "38");
