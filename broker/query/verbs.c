@@ -63,10 +63,13 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(ONE_CUSTOMER, DEFAULT("limit", "50"), DEFAULT("before", "0")),
      .run = verb_customer_timeline,
      .right = VERB_FOR_TIMELINE},
-    // channel: where it is shown, for offers that are not for every channel.
+    // channel: where it is shown, for offers that are not for every channel. named=false: a
+    // greeting
+    // without the name. guest=true: nobody gets what a guest gets, instead of not-found.
     {.name = "customer.screen",
      .place = VERB_READ,
-     .arguments = ARGUMENTS(ONE_CUSTOMER, OPTIONAL("channel")),
+     .arguments =
+         ARGUMENTS(ONE_CUSTOMER, OPTIONAL("channel"), OPTIONAL("named"), OPTIONAL("guest")),
      .run = verb_customer_screen,
      .right = VERB_FOR_READ},
     // field: an attribute, LIST.ID.MEMBER of an item, or tier, phase, value.

@@ -459,7 +459,24 @@ static int read_one(struct call *call, struct view_txn *txn, const struct policy
     return r == 0 ? body(&reading) : r > 0 ? -EBADMSG : r;
 }
 
-int reading_with(struct call *call, int (*body)(struct reading *reading)) {
+// A customer without any leaf.
+static int read_nobody(struct call *call, struct view_txn *txn, const struct policy *policy,
+                       int (*body)(struct reading *reading)) {
+    struct reading reading = {
+        .call = call,
+        .policy = policy,
+        .now_us = clock_now_us(),
+        .profile = {.txn = txn, .arena = call_reads(call)->arena},
+        .standing = {.tier = "guest",
+                     .phase = "acquisition",
+                     .access = policy->standing.access_guest},
+    };
+    return body(&reading);
+}
+
+static int read_by(struct call *call, int (*body)(struct reading *reading),
+                   int (*read)(struct call *call, struct view_txn *txn, const struct policy *policy,
+                               int (*body)(struct reading *reading))) {
     struct broker *broker = call_broker(call);
     struct view_txn *txn;
     int r = view_begin(broker->view, false, &txn);
@@ -469,10 +486,18 @@ int reading_with(struct call *call, int (*body)(struct reading *reading)) {
     view_use_keys(txn, call_reads(call)->keys);
     call_as_of(call, view_applied(txn));
     const struct policy *policy = policy_take(broker->policy);
-    r = read_one(call, txn, policy, body);
+    r = read(call, txn, policy, body);
     policy_release(broker->policy, policy);
     view_abort(txn);
     return r;
+}
+
+int reading_with(struct call *call, int (*body)(struct reading *reading)) {
+    return read_by(call, body, read_one);
+}
+
+int reading_of_nobody(struct call *call, int (*body)(struct reading *reading)) {
+    return read_by(call, body, read_nobody);
 }
 
 static int show(struct reading *reading) {

@@ -20,6 +20,8 @@ struct reading {
 // Runs one verb inside a read transaction of the view, with a reading of the customer that the
 // arguments name; where that one is unknown or erased the call is refused.
 int reading_with(struct call *call, int (*body)(struct reading *reading));
+// The same of somebody nobody knows: no leaf, a guest.
+int reading_of_nobody(struct call *call, int (*body)(struct reading *reading));
 // Fills profile and standing of the customer that `leaf` is a part of; call, policy and now_us are
 // set. 0; 1: there is none; negative errno.
 int reading_fill(struct reading *reading, struct view_txn *txn, struct arena *arena, uint64_t leaf);

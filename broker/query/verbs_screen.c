@@ -90,8 +90,10 @@ static json_t *offers_json(struct reading *reading, const char *channel) {
 static json_t *greeting_json(struct reading *reading) {
     const struct facts facts = facts_of(reading);
     const struct grant *grant = call_grant(reading->call);
-    bool is_named = !GUARD(greeting_name) || grant == NULL || grant->local ||
-                    grant_may_read(grant, "attributes.name");
+    const char *named = call_argument(reading->call, "named");
+    bool may_be_named = !GUARD(greeting_name) || grant == NULL || grant->local ||
+                        grant_may_read(grant, "attributes.name");
+    bool is_named = may_be_named && (named == NULL || strcmp(named, "false") != 0);
     const char *variant, *text;
     if (profile_greeting(&facts, is_named, &variant, &text) != 0) {
         return NULL;
@@ -149,6 +151,27 @@ static int screen(struct reading *reading) {
     return call_answer(reading->call, json_pack("{s:o}", "candidates", candidates));
 }
 
+// What a site shows whom nobody knows.
+static int guest(struct reading *reading) {
+    json_t *json = json_pack("{s:s, s:s, s:i}", "tier", reading->standing.tier, "phase",
+                             reading->standing.phase, "access", (int)reading->standing.access);
+    json_t *offers = offers_json(reading, call_argument(reading->call, "channel"));
+    json_t *greeting = greeting_json(reading);
+    if (json_object_set_new(json, "fitting_offers", offers) != 0 ||
+        json_object_set_new(json, "greeting", greeting) != 0) {
+        json_decref(json);
+        return -ENOMEM;
+    }
+    call_refuse(reading->call, REASON_OK, "%s", ""); // nobody is an answer, too
+    return call_answer(reading->call, json_pack("{s:[], s:o?}", "candidates", "guest",
+                                                call_withhold(reading->call, json)));
+}
+
 int verb_customer_screen(struct call *call) {
-    return reading_with(call, screen);
+    const char *wanted = call_argument(call, "guest");
+    int r = reading_with(call, screen);
+    bool nobody = call_code(call) == REASON_NOT_FOUND || call_code(call) == REASON_ERASED;
+    return r == 0 && nobody && wanted != NULL && strcmp(wanted, "true") == 0
+               ? reading_of_nobody(call, guest)
+               : r;
 }
