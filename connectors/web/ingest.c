@@ -21,30 +21,33 @@
 
 // ---- before
 
-static bool key_fits(struct web *web, const char *key) {
-    pthread_rwlock_rdlock(&web->keys_lock);
-    bool fits = web->keys.n_values == 0;
-    for (size_t i = 0; i < web->keys.n_values; i++) {
-        fits = http_secret_equal(web->keys.values[i], key) || fits;
-    }
-    pthread_rwlock_unlock(&web->keys_lock);
-    return fits;
-}
-
-static bool allowed(struct request *request, const char *key_of_body) {
-    char key[SEGMENT_KEY_BYTES_MAX] = "";
+bool ingest_allowed(struct request *request, const char *key_of_body, enum web_purpose purpose) {
+    static const struct {
+        unsigned status;
+        const char *why;
+    } refusals[] = {
+        [WEB_UNKNOWN_KEY] = {MHD_HTTP_UNAUTHORIZED, "this write key is not known here"},
+        [WEB_NOT_ALLOWED] = {MHD_HTTP_FORBIDDEN, "not with this write key"},
+        [WEB_TOO_OFTEN] = {MHD_HTTP_TOO_MANY_REQUESTS, "too many questions with this write key"},
+    };
+    char *key = request->key;
     const char *authorization = request_header(request, "Authorization");
-    if (authorization != NULL && http_credential(authorization, key, sizeof(key)) != 0) {
+    if (authorization != NULL && http_credential(authorization, key, sizeof(request->key)) != 0) {
         key[0] = '\0';
     }
-    if (key_fits(request->web, key[0] != '\0' ? key : key_of_body)) {
+    if (key[0] == '\0') {
+        snprintf(key, sizeof(request->key), "%s", key_of_body);
+    }
+    enum web_verdict verdict =
+        web_keys_judge(request->web->keys, key, purpose, clock_monotonic_us());
+    if (verdict == WEB_ADMITTED) {
         return true;
     }
-    answer_error(request, MHD_HTTP_UNAUTHORIZED, "this write key is not known here");
+    answer_error(request, refusals[verdict].status, refusals[verdict].why);
     return false;
 }
 
-static bool decode(struct request *request) {
+bool ingest_decode(struct request *request) {
     enum http_coding coding;
     if (http_coding_parse(request_header(request, "Content-Encoding"), &coding) != 0) {
         answer_error(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Encoding: wants gzip");
@@ -254,14 +257,14 @@ void ingest_segment(struct request *request) {
                                             .received_us = clock_now_us()};
     char write_key[SEGMENT_KEY_BYTES_MAX];
     const char *why;
-    if (!decode(request)) {
+    if (!ingest_decode(request)) {
         return;
     }
     int r = segment_parse(&segment, request->body != NULL ? request->body : "", request->size,
                           &request->items, write_key, &why);
     if (r != 0) {
         refuse_body(request, r, why);
-    } else if (allowed(request, write_key)) {
+    } else if (ingest_allowed(request, write_key, WEB_PUBLISH)) {
         submit(request);
     }
 }
@@ -285,7 +288,7 @@ static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const ch
 void ingest_cloudevents(struct request *request) {
     struct headers headers = {.n = 0};
     const char *why;
-    if (!allowed(request, "") || !decode(request)) {
+    if (!ingest_allowed(request, "", WEB_PUBLISH) || !ingest_decode(request)) {
         return;
     }
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, take_header, &headers);

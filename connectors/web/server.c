@@ -31,18 +31,22 @@ static void show_metrics(struct request *request) {
 }
 
 static const struct route routes[] = {
-    {"POST", "/v1/batch", ingest_segment, "batch"},
-    {"POST", "/v1/import", ingest_segment, "batch"},
-    {"POST", "/v1/track", ingest_segment, "track"},
-    {"POST", "/v1/identify", ingest_segment, "identify"},
-    {"POST", "/v1/page", ingest_segment, "page"},
-    {"POST", "/v1/screen", ingest_segment, "screen"},
-    {"POST", "/v1/alias", ingest_segment, "alias"},
-    {"POST", "/v1/group", ingest_segment, "group"},
-    {"POST", "/events", ingest_cloudevents, NULL},
-    {"GET", "/health", show_health, NULL},
-    {"GET", "/metrics", show_metrics, NULL},
+    {"POST", "/v1/batch", ingest_segment, ingest_finish, "batch"},
+    {"POST", "/v1/import", ingest_segment, ingest_finish, "batch"},
+    {"POST", "/v1/track", ingest_segment, ingest_finish, "track"},
+    {"POST", "/v1/identify", ingest_segment, ingest_finish, "identify"},
+    {"POST", "/v1/page", ingest_segment, ingest_finish, "page"},
+    {"POST", "/v1/screen", ingest_segment, ingest_finish, "screen"},
+    {"POST", "/v1/alias", ingest_segment, ingest_finish, "alias"},
+    {"POST", "/v1/group", ingest_segment, ingest_finish, "group"},
+    {"POST", "/events", ingest_cloudevents, ingest_finish, NULL},
+    {"GET", "/v1/customer", customer_ask, customer_finish, NULL},
+    {"POST", "/v1/contact", contact_ask, contact_finish, NULL},
+    {"GET", "/health", show_health, NULL, NULL},
+    {"GET", "/metrics", show_metrics, NULL, NULL},
 };
+// Of every path, for scripts of other origins.
+static const struct route preflight = {"OPTIONS", "", origin_preflight, NULL, NULL};
 
 // ---- answers
 
@@ -55,6 +59,21 @@ void answer_error(struct request *request, unsigned status, const char *text) {
     kit_count(request->web->kit, WEB_REFUSED, 1);
 }
 
+static void add_origin(const struct request *request, struct MHD_Response *response) {
+    const char *origin = origin_allowed(request);
+    if (origin == NULL) {
+        return;
+    }
+    MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
+    MHD_add_response_header(response, "Vary", "Origin");
+    if (request->route == &preflight) {
+        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST");
+        MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                                "Authorization, Content-Type, Content-Encoding");
+        MHD_add_response_header(response, "Access-Control-Max-Age", "600");
+    }
+}
+
 static enum MHD_Result send_answer(struct request *request) {
     struct answer *answer = &request->answer;
     size_t size = answer->text == NULL ? 0 : strlen(answer->text);
@@ -65,7 +84,8 @@ static enum MHD_Result send_answer(struct request *request) {
     }
     MHD_add_response_header(response, "Content-Type",
                             answer->plain ? "text/plain; version=0.0.4" : "application/json");
-    if (answer->status == MHD_HTTP_SERVICE_UNAVAILABLE) {
+    if (answer->status == MHD_HTTP_SERVICE_UNAVAILABLE ||
+        answer->status == MHD_HTTP_TOO_MANY_REQUESTS) {
         char seconds[16];
         snprintf(seconds, sizeof(seconds), "%d", WEB_RETRY_AFTER_S);
         MHD_add_response_header(response, "Retry-After", seconds);
@@ -73,6 +93,10 @@ static enum MHD_Result send_answer(struct request *request) {
     if (answer->status == MHD_HTTP_UNAUTHORIZED) {
         MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"touchbus\"");
     }
+    if (answer->no_store) {
+        MHD_add_response_header(response, "Cache-Control", "no-store");
+    }
+    add_origin(request, response);
     if (answer->close || atomic_load(&request->web->draining)) {
         MHD_add_response_header(response, "Connection", "close");
     }
@@ -112,6 +136,10 @@ static void find_route(struct request *request, const char *method, const char *
             request->route = &routes[i];
             return;
         }
+    }
+    if (known && strcmp(method, preflight.method) == 0 && origin_allowed(request) != NULL) {
+        request->route = &preflight;
+        return;
     }
     answer_error(request, known ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND,
                  known ? "another method is wanted here" : "no such path");
@@ -230,7 +258,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         if (!atomic_load(&request->answered)) {
             return MHD_YES;
         }
-        ingest_finish(request);
+        request->route->finish(request);
     }
     return send_answer(request);
 }
@@ -253,6 +281,9 @@ static void end(void *user, struct MHD_Connection *connection, void **context,
     free(request->sent);
     free(request->body);
     free(request->answer.text);
+    touchbus_answer_free(request->question.answer);
+    free(request->asked);
+    free(request->verdict);
     free(request);
     *context = NULL;
     patience_phase(web, connection, PHASE_IDLE);

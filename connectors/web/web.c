@@ -31,11 +31,35 @@ static const struct option_row options[] = {
     {.name = "write-key",
      .type = OPTION_LIST,
      .offset = offsetof(struct web_conf, write_keys),
-     .argument = "KEY",
+     .argument = "KEY [ROLE]",
      .help = "A key that senders must show (as user of Basic, as Bearer, or as writeKey in the "
-             "body); may be given several times. Without any, every key is accepted.",
+             "body), and what it may ask for besides; may be given several times. Without any, "
+             "every key is accepted and may ask for everything.",
      .reloadable = true,
      .secret = true},
+    {.name = "role",
+     .type = OPTION_LIST,
+     .offset = offsetof(struct web_conf, roles),
+     .argument = "\"NAME [read=GLOBS] [contact]\"",
+     .help = "What write keys of this role read of GET /v1/customer (GLOBS separated by commas), "
+             "and that they may POST /v1/contact. A key without a role reads greeting, tier and "
+             "offers. Never more than the role of this connector's own key reads.",
+     .reloadable = true},
+    {.name = "question-rate",
+     .type = OPTION_INTEGER,
+     .offset = offsetof(struct web_conf, questions_a_second),
+     .default_text = "100",
+     .min = 1,
+     .max = 100000,
+     .argument = "N",
+     .help = "GET /v1/customer and POST /v1/contact a second and write key; beyond: 429.",
+     .reloadable = true},
+    {.name = "allow-origin",
+     .type = OPTION_LIST,
+     .offset = offsetof(struct web_conf, origins),
+     .argument = "ORIGIN",
+     .help = "Scripts of this origin, such as https://shop.example, may read the answers (CORS); "
+             "may be given several times, * stands for every one."},
     {.name = "source",
      .type = OPTION_STRING,
      .offset = offsetof(struct web_conf, source),
@@ -88,6 +112,12 @@ static int web_check(const void *conf_data, char *error, size_t error_size) {
         snprintf(error, error_size, "bind: beyond loopback a --write-key is required");
         return -EINVAL;
     }
+    struct web_keys *keys = NULL;
+    if (web_keys_new(&conf->write_keys, &conf->roles, conf->questions_a_second, &keys, error,
+                     error_size) != 0) {
+        return -EINVAL;
+    }
+    web_keys_free(keys);
     touchbus_event *event = touchbus_event_new("page.viewed", conf->source, "probe");
     int r = event == NULL ? -EINVAL : touchbus_event_set(event, "channel", conf->channel);
     touchbus_event_free(event);
@@ -97,52 +127,27 @@ static int web_check(const void *conf_data, char *error, size_t error_size) {
     return r == 0 ? 0 : -EINVAL;
 }
 
-static void clear_keys(struct option_list *keys) {
-    for (size_t i = 0; i < keys->n_values; i++) {
-        free(keys->values[i]);
-    }
-    free(keys->values);
-    *keys = (struct option_list){0};
-}
-
-// The server's threads read a copy: the configuration may change under them.
-static int copy_keys(const struct option_list *from, struct option_list *ret) {
-    struct option_list keys = {.values = calloc(from->n_values + 1, sizeof(*keys.values))};
-    for (size_t i = 0; keys.values != NULL && i < from->n_values; i++) {
-        keys.values[i] = strdup(from->values[i]);
-        if (keys.values[i] == NULL) {
-            clear_keys(&keys);
-            break;
-        }
-        keys.n_values++;
-    }
-    if (keys.values == NULL) {
-        return -ENOMEM;
-    }
-    *ret = keys;
-    return 0;
-}
-
 static void web_reload(void *state, const void *conf_data) {
     struct web *web = state;
     const struct web_conf *conf = conf_data;
-    struct option_list keys;
-    if (copy_keys(&conf->write_keys, &keys) != 0) {
-        return;
+    struct web_keys *fresh;
+    char error[KIT_DETAIL_BYTES_MAX];
+    questions_reload_keys(web->questions);
+    // Checked before; what memory is short for stays as it was.
+    if (web_keys_new(&conf->write_keys, &conf->roles, conf->questions_a_second, &fresh, error,
+                     sizeof(error)) == 0) {
+        web_keys_swap(web->keys, fresh);
+        web_keys_free(fresh);
     }
-    pthread_rwlock_wrlock(&web->keys_lock);
-    struct option_list old = web->keys;
-    web->keys = keys;
-    pthread_rwlock_unlock(&web->keys_lock);
-    clear_keys(&old);
 }
 
 static void web_close(void *state) {
     struct web *web = state;
+    questions_stop(web->questions); // their requests go on, to be answered
     server_stop(web);
-    clear_keys(&web->keys);
+    questions_free(web->questions);
+    web_keys_free(web->keys);
     pthread_mutex_destroy(&web->connections_lock);
-    pthread_rwlock_destroy(&web->keys_lock);
     free(web);
 }
 
@@ -153,9 +158,11 @@ static int web_open(struct kit *kit, const void *conf, void **ret_state) {
     }
     web->kit = kit;
     web->conf = conf;
-    pthread_rwlock_init(&web->keys_lock, NULL);
     pthread_mutex_init(&web->connections_lock, NULL);
-    int r = copy_keys(&web->conf->write_keys, &web->keys);
+    char error[KIT_DETAIL_BYTES_MAX];
+    int r = web_keys_new(&web->conf->write_keys, &web->conf->roles, web->conf->questions_a_second,
+                         &web->keys, error, sizeof(error));
+    r = r != 0 ? r : questions_new(kit, &web->questions);
     r = r != 0 ? r : server_start(web);
     if (r != 0) {
         web_close(web);
@@ -180,17 +187,17 @@ static void web_drain(void *state) {
     }
 }
 
-static const char *const counters[] = {[WEB_REQUESTS] = "requests_total",
-                                       [WEB_REFUSED] = "requests_refused_total",
-                                       [WEB_SLOW] = "requests_slow_total",
-                                       [WEB_BAD_ITEMS] = "items_unreadable_total",
-                                       NULL};
+static const char *const counters[] = {
+    [WEB_REQUESTS] = "requests_total",   [WEB_REFUSED] = "requests_refused_total",
+    [WEB_SLOW] = "requests_slow_total",  [WEB_BAD_ITEMS] = "items_unreadable_total",
+    [WEB_QUESTIONS] = "questions_total", NULL};
 
 static const struct kit_connector web_connector = {
     .name = "web",
     .summary = "Serves HTTP for web sites and apps: Segment and RudderStack calls, CloudEvents.",
     .description = "POST /v1/batch, track, identify, page, screen, alias, group; POST /events; "
-                   "GET /health, /metrics. 200 after the broker has logged everything, 202 once "
+                   "GET /v1/customer, POST /v1/contact; GET /health, /metrics. 200 after the "
+                   "broker has logged everything, 202 once "
                    "it is safe on disk while the broker is away, 503 when it should be sent "
                    "again.",
     .options = options,

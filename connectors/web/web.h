@@ -5,6 +5,11 @@
 //   server.c      libmicrohttpd: a request from its first header to its answer
 //   patience.c    who is too slow: 408
 //   ingest.c      a body -> events -> the kit -> an answer
+//   customer.c    GET /v1/customer: what the broker says of a customer, as far as the key reads it
+//   contact.c     POST /v1/contact: may this customer be contacted now?
+//   questions.c   the threads that ask the broker
+//   keys.c        write keys and their roles
+//   origin.c      scripts of other origins
 #pragma once
 
 #include <microhttpd.h>
@@ -15,7 +20,10 @@
 #include <stdint.h>
 
 #include "connectors/dialect/items.h"
+#include "connectors/dialect/segment.h"
 #include "connectors/kit/kit.h"
+#include "connectors/web/keys.h"
+#include "connectors/web/questions.h"
 
 enum {
     WEB_BODY_BYTES_MAX = 4 << 20,     // as sent
@@ -34,7 +42,8 @@ struct web_conf {
     char *bind;
     int64_t port;
     char *source, *channel;
-    struct option_list write_keys;
+    struct option_list write_keys, roles, origins;
+    int64_t questions_a_second;
     int64_t headers_us, body_us;
 };
 
@@ -43,6 +52,7 @@ enum web_counter {
     WEB_REFUSED,
     WEB_SLOW,
     WEB_BAD_ITEMS,
+    WEB_QUESTIONS,
 };
 
 struct connection; // patience.c
@@ -55,8 +65,8 @@ struct web {
     atomic_size_t bodies_bytes;
     atomic_size_t n_requests; // not yet answered to the last byte
 
-    pthread_rwlock_t keys_lock; // guards keys against a reload
-    struct option_list keys;
+    struct web_keys *keys;
+    struct questions *questions;
 
     pthread_mutex_t connections_lock; // guards connections and what is in them
     struct connection *connections;
@@ -68,6 +78,7 @@ struct answer {
     char *text;      // malloc'ed, JSON unless plain
     bool plain;      // Prometheus text
     bool close;      // the connection cannot be used on
+    bool no_store;   // about one person: no cache may keep it
 };
 
 struct request {
@@ -86,13 +97,19 @@ struct request {
     char **details;       // of these
     size_t n_sent;
     bool submitted;
-    atomic_bool answered; // by the loop thread
+    atomic_bool answered; // by the thread that `done` ran on
+
+    char key[SEGMENT_KEY_BYTES_MAX]; // the write key it came with
+    struct question question;        // customer.c's
+    char *asked;                     // its argument
+    char *verdict;                   // contact.c's
 };
 
 struct route {
     const char *method, *path;
-    void (*run)(struct request *request); // sets answer, or submits and returns without
-    const char *call;                     // of the Segment dialect
+    void (*run)(struct request *request);    // sets answer, or submits and returns without
+    void (*finish)(struct request *request); // after what was submitted was answered
+    const char *call;                        // of the Segment dialect
 };
 
 // ---- ingest.c
@@ -101,12 +118,30 @@ void ingest_segment(struct request *request);
 void ingest_cloudevents(struct request *request);
 // After the kit has answered: sets the answer.
 void ingest_finish(struct request *request);
+// Whether the key of the headers, else key_of_body, may do this; else the answer is set.
+bool ingest_allowed(struct request *request, const char *key_of_body, enum web_purpose purpose);
+// Undoes Content-Encoding. False: the answer is set.
+bool ingest_decode(struct request *request);
+
+// ---- customer.c, contact.c
+
+void customer_ask(struct request *request);
+void customer_finish(struct request *request);
+void contact_ask(struct request *request);
+void contact_finish(struct request *request);
+
+// ---- origin.c
+
+// The origin of the request where --allow-origin has it; NULL: no script of it reads the answer.
+const char *origin_allowed(const struct request *request);
+// Answers OPTIONS.
+void origin_preflight(struct request *request);
 
 // ---- server.c
 
 int server_start(struct web *web);
 void server_stop(struct web *web);
-// {"success": false, "error": text}; status 503 says Retry-After besides.
+// {"success": false, "error": text}; status 429 and 503 say Retry-After besides.
 void answer_error(struct request *request, unsigned status, const char *text);
 const char *request_header(const struct request *request, const char *name);
 
