@@ -48,6 +48,11 @@ enum {
     TIMELINE_RECENT_MAX = 32,     // interactions in the customer's record
     TIMELINE_SPILL = 16,          // of them that go to one run when it is full
 
+    AGENTS_MAX = 1000,         // looked at for one interaction
+    ROUTING_WAITING_MAX = 500, // interactions looked at for one agent, the oldest
+    ROUTING_HOLD_S = 300,      // who was given one and says nothing counts as busy for so long
+    ROUTING_NEED_DAYS = 7,     // a need shown longer ago does not choose the queue
+
     MAILBOX_JOBS_MAX = 8192,
     READ_SLICE_MS_MAX = 50, // a read transaction's life
 

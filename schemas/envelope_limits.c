@@ -52,6 +52,12 @@ static const struct field_limit stamp_fields[] = {
 static const struct field_limit score_fields[] = {
     [2] = BYTES(channel, NAME_BYTES_MAX),
     [3] = BYTES(tier, NAME_BYTES_MAX),
+    [18] = BOTH(reasons, NAME_BYTES_MAX, SCORE_REASONS_MAX),
+};
+static const struct field_limit routing_fields[] = {
+    [4] = BYTES(tier, NAME_BYTES_MAX),
+    [5] = BYTES(queue, NAME_BYTES_MAX),
+    [6] = BOTH(skills, NAME_BYTES_MAX, ROUTING_SKILLS_MAX),
 };
 static const struct field_limit reservation_fields[] = {
     [3] = BYTES(channel, NAME_BYTES_MAX),
@@ -120,6 +126,7 @@ static const struct message_limits rows[] = {
     ROW(reference, reference_fields),
     ROW(stamp, stamp_fields),
     ROW(score, score_fields),
+    ROW(routing, routing_fields),
     ROW(reservation, reservation_fields),
     ROW(publish_request, publish_request_fields),
     ROW(publish_reply, publish_reply_fields),

@@ -25,6 +25,8 @@ enum {
     STAMP_LEAVES_MAX = 20, // leaves of one customer
     STAMP_TIMERS_MAX = 4,
     STAMP_SCORES_MAX = 4,
+    SCORE_REASONS_MAX = 16,   // for which one contact is suppressed
+    ROUTING_SKILLS_MAX = 16,  // that one interaction needs
     RESERVATION_DAYS_MAX = 2, // of sending and of arriving
     VERDICT_BYTES_MAX = 8192,
     EXTENSION_TEXT_BYTES_MAX = 2048,

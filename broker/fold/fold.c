@@ -29,7 +29,7 @@ enum { N_FOLD = sizeof(FOLD) / sizeof(FOLD[0]) };
 // makes the same of events whose sealed half is gone.
 static int (*const STAMPS[])(struct fold_step *step) = {
     fold_contact, // before a split is cut
-    fold_identity, fold_timers, fold_standing, NULL,
+    fold_identity, fold_timers, fold_standing, fold_scores, fold_routing, NULL,
 };
 
 static int fold_stamp(struct fold_step *step) {
@@ -93,7 +93,8 @@ int fold_new(struct view_txn *txn, struct fold **ret) {
     }
     fold->arena = arena_new(FOLD_ARENA_BYTES_MAX);
     fold->customers = fold_customers_new();
-    int r = fold->arena == NULL || fold->customers == NULL ? -ENOMEM : 0;
+    fold->scores = fold_scores_new();
+    int r = fold->arena == NULL || fold->customers == NULL || fold->scores == NULL ? -ENOMEM : 0;
     r = r != 0 ? r : fold_names_new(txn, &fold->names);
     r = r != 0 ? r : customers_last_load(txn, &fold->customers_last);
     r = r != 0 ? r : fold_stamped_load(txn, &fold->stamped);
@@ -111,6 +112,7 @@ struct fold *fold_free(struct fold *fold) {
     }
     fold_names_free(fold->names);
     fold_customers_free(fold->customers);
+    fold_scores_free(fold->scores);
     arena_free(fold->arena);
     free(fold);
     return NULL;
@@ -177,6 +179,7 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
 
 int fold_flush(struct fold *fold, struct view_txn *txn) {
     int r = fold_customers_flush(fold, txn);
+    r = r != 0 ? r : fold_scores_flush(fold, txn);
     if (r == 0 && fold->customers_last_moved) {
         uint64_t value = htobe64(fold->customers_last);
         r = view_put(txn, VIEW_META, customers_key, sizeof(customers_key) - 1, &value,

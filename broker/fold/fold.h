@@ -17,6 +17,9 @@
 // 2: sealed rows, lookups. 3: items, merged customers, stamps.
 #define FOLD_VERSION UINT32_C(3)
 
+#define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
+
+struct View__Customer;
 struct fold; // holds the interned names, a cache of VIEW_NAMES and nothing else
 
 int fold_new(struct view_txn *txn, struct fold **ret);
@@ -50,6 +53,9 @@ size_t fold_record_bytes(const struct fold *fold);
 void fold_count_anew(struct fold *fold);
 // Whether a due time changed since it was asked last.
 bool fold_timers_moved(struct fold *fold);
+// What the channel has cost in this month (scores.h), in millionths, as of everything applied.
+int fold_month_cost(struct fold *fold, struct view_txn *txn, const char *channel, uint32_t month,
+                    int64_t *ret_micro);
 // The last customer number given, as of what was folded.
 uint64_t fold_customers_last(const struct fold *fold);
 // Name of an interned number, "other" for 0 and unknown ones.

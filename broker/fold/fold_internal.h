@@ -19,15 +19,16 @@ enum {
     // leaves.
     FOLD_TOUCHED_MAX = 1 + 3 * EVENT_IDENTITIES_MAX + 2 * STAMP_LEAVES_MAX,
 };
-#define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
 
 struct fold_names;
 struct fold_customers;
+struct fold_scores;
 
 struct fold {
     struct arena *arena;
     struct fold_names *names;
     struct fold_customers *customers;
+    struct fold_scores *scores;
     size_t record_bytes;       // see fold_record_bytes
     uint64_t customers_last;   // the last customer number given
     bool customers_last_moved; // since the last flush
@@ -94,6 +95,11 @@ bool fold_timeline_left_out(const struct fold_step *step);
 #define fold_timeline_left_out(step) false
 #endif
 
+// ---- fold_score.c: the scorecard's cells, as customers
+struct fold_scores *fold_scores_new(void);
+struct fold_scores *fold_scores_free(struct fold_scores *scores);
+int fold_scores_flush(struct fold *fold, struct view_txn *txn);
+
 // ---- what an event changes, one file a concern. 0 or a negative errno
 int fold_keys(struct fold_step *step);       // fold_keys.c
 int fold_references(struct fold_step *step); // fold_keys.c
@@ -112,7 +118,9 @@ int fold_contact(struct fold_step *step);                                   // f
 int fold_attributes(struct fold_step *step);                                // fold_profile.c
 int fold_interests(struct fold_step *step);                                 // fold_interests.c
 int fold_visit(struct fold_step *step);
-int fold_items(struct fold_step *step); // fold_rows.c; of nobody's events, too
+int fold_items(struct fold_step *step);   // fold_rows.c; of nobody's events, too
+int fold_scores(struct fold_step *step);  // fold_score.c
+int fold_routing(struct fold_step *step); // fold_routing.c
 
 // ---- fold_items.c: one item that an event changes
 struct fold_item {

@@ -15,6 +15,7 @@ enum timer_kind {
     TIMER_CHECKOUT = 2, // a cart was left
     TIMER_DEMOTION = 3, // the most valuable tier, below its threshold for too long
     TIMER_ROUTING = 4,  // a waiting interaction's next ring of skills
+    TIMER_CALLBACK = 5, // somebody wants to be called
 };
 
 enum {

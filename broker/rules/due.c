@@ -22,7 +22,8 @@ static const struct due_row {
     {TIMER_CONTACT, "contact", NULL},
     {TIMER_CHECKOUT, "checkout", checkout_due},
     {TIMER_DEMOTION, "demotion", NULL},
-    {TIMER_ROUTING, "routing", NULL},
+    {TIMER_ROUTING, "routing", routing_due},
+    {TIMER_CALLBACK, "callback", routing_callback_due},
 };
 
 static const struct due_row *find_row(uint32_t kind) {

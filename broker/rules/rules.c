@@ -12,6 +12,7 @@
 #include "schemas/base/cleanup.h"
 #include "schemas/body.h"
 #include "schemas/limits.h"
+#include "view.pb-c.h"
 
 typedef int (*rule)(struct judging *judging);
 
@@ -21,9 +22,16 @@ static const struct rule_row {
     const char *type;
     rule refuse, stamp, follow;
 } RULES[] = {
+    {"agent.state", NULL, routing_stamp_agent, routing_follow_agent},
+    {"call.answered", NULL, routing_stamp, NULL},
+    {"call.ended", NULL, routing_stamp, NULL},
     {"call.ended", NULL, rules_contact_failed, NULL},
     {"call.placed", NULL, rules_contact_handed, NULL},
+    {"call.received", NULL, routing_stamp, routing_follow},
+    {"callback.requested", NULL, routing_stamp, routing_follow},
     {"cart.changed", NULL, checkout_stamp_cart, NULL},
+    {"chat.message", NULL, routing_stamp, NULL},
+    {"chat.state", NULL, routing_stamp, routing_follow},
     {"contact.requested", NULL, NULL, rules_contact_requested},
     {"merge.requested", identity_refuse_merge, NULL, identity_follow_merge},
     {"message.outcome", NULL, rules_contact_failed, NULL},
@@ -34,7 +42,7 @@ static const struct rule_row {
 };
 
 // Of every type, after those of its own.
-static const struct rule_row EVERY = {"*", NULL, NULL, NULL};
+static const struct rule_row EVERY = {"*", NULL, score_stamp, score_follow};
 
 enum { N_RULES = sizeof(RULES) / sizeof(RULES[0]) };
 
@@ -82,6 +90,38 @@ int rules_follow(struct judging *judging) {
         r = run(RULES[i].follow, judging);
     }
     return r != 0 ? r : run(EVERY.follow, judging);
+}
+
+int rules_stamp_follow_up(struct judging *judging, Touchbus__Event *event) {
+    struct judging own = *judging;
+    own.event = event;
+    own.customer = event->customer;
+    return event->redacted ? 0 : run(EVERY.stamp, &own);
+}
+
+int64_t rules_time(const struct judging *judging) {
+    const Touchbus__Event *event = judging->event;
+    int64_t latest_us;
+    if (__builtin_add_overflow(judging->now_us, FOLD_AHEAD_US, &latest_us)) {
+        latest_us = INT64_MAX;
+    }
+    int64_t time_us = event->has_time ? event->time_us : judging->now_us;
+    return time_us > latest_us ? latest_us : time_us;
+}
+
+int rules_tier(struct judging *judging, const char **ret) {
+    uint64_t survivor;
+    const View__Customer *record;
+    *ret = judging->customer == 0 ? "" : "guest";
+    if (judging->customer == 0 || judging->event->created) {
+        return 0;
+    }
+    int r = fold_survivor(judging->fold, judging->txn, judging->customer, &survivor);
+    r = r != 0 ? r : fold_customer(judging->fold, judging->txn, survivor, &record);
+    if (r == 0 && *record->tier != '\0') {
+        *ret = record->tier;
+    }
+    return r;
 }
 
 Touchbus__Stamp *rules_make_stamp(struct judging *judging) {

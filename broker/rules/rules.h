@@ -52,6 +52,8 @@ int rules_stamp(struct judging *judging);
 // After the event was folded: follow-ups and verdict. Follow-ups are judged in turn, after they
 // were folded, until FOLLOW_UPS_MAX stand behind the first event.
 int rules_follow(struct judging *judging);
+// The event is one that the one being judged caused, before it is logged: its scores.
+int rules_stamp_follow_up(struct judging *judging, Touchbus__Event *event);
 // What is due: judging->customer's timer of this kind and id. judging->event is an empty one,
 // now_us becomes timer_us, so that it is no earlier than due_us. Adds the follow-ups that come of
 // it, with ids that follow from their cause; one of them takes the timer out, "timer.passed" where
@@ -69,5 +71,10 @@ int rules_follow_up(struct judging *judging, const char *what, const char *type,
 // Adds a due time to the stamp: of that kind and id, 0 turns it off. 0 or -ENOMEM.
 int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,
               const uint8_t id[static LOOKUP_BYTES], int64_t due_us);
+// The tier of the customer that the event goes to, as of now: the surviving one's, "guest" where it
+// has none, "" where there is no customer. Borrowed from the fold.
+int rules_tier(struct judging *judging, const char **ret);
+// When the event happened, clamped as the fold does.
+int64_t rules_time(const struct judging *judging);
 // The verdict for the ack; takes the reference. 0 or -ENOMEM.
 int rules_verdict(struct judging *judging, json_t *verdict);

@@ -34,3 +34,15 @@ int rules_contact_requested(struct judging *judging);
 // contact_outcome.c
 int rules_contact_handed(struct judging *judging);
 int rules_contact_failed(struct judging *judging);
+
+// ---- routing.c: live interactions and the agents for them
+int routing_stamp(struct judging *judging);
+int routing_stamp_agent(struct judging *judging);
+int routing_follow(struct judging *judging);
+int routing_follow_agent(struct judging *judging);
+int routing_due(struct judging *judging, const struct timer_due *due);
+int routing_callback_due(struct judging *judging, const struct timer_due *due);
+
+// ---- score.c: of every type
+int score_stamp(struct judging *judging);
+int score_follow(struct judging *judging);

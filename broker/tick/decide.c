@@ -183,10 +183,12 @@ static int check(const struct decide *decide, struct arena *arena, struct judgin
 
 // Rank, survivor and lanes of the follow-ups from the nth on.
 static int stamp_follow_ups(const struct decide *decide, const struct decide_place *place,
-                            const struct findings *findings, size_t n) {
+                            struct judging *judging, size_t n) {
+    const struct findings *findings = judging->findings;
     int r = 0;
     for (size_t i = n; r == 0 && i < findings->n_follow_ups; i++) {
         r = decide_own(decide, place, findings->follow_ups[i]);
+        r = r != 0 ? r : rules_stamp_follow_up(judging, findings->follow_ups[i]);
     }
     return r;
 }
@@ -234,7 +236,7 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
         r = resolve_candidates(&resolve, &resolution, &verdict);
         r = r != 0 ? r : rules_verdict(&judging, verdict);
     }
-    r = r != 0 ? r : stamp_follow_ups(decide, place, &ret->findings, 0);
+    r = r != 0 ? r : stamp_follow_ups(decide, place, &judging, 0);
     return r != 0 ? r : stamp_lane(decide, arena, event);
 }
 
@@ -245,7 +247,7 @@ int decide_follow(const struct decide *decide, const struct decide_place *place,
     struct judging judging =
         judge(decide, place, event, event->sequence, event->customer, findings);
     int r = event->redacted ? 0 : rules_follow(&judging);
-    return r != 0 ? r : stamp_follow_ups(decide, place, findings, n);
+    return r != 0 ? r : stamp_follow_ups(decide, place, &judging, n);
 }
 
 int decide_due(const struct decide *decide, const struct decide_place *place,
@@ -259,5 +261,5 @@ int decide_due(const struct decide *decide, const struct decide_place *place,
     none->customer = due->customer;
     struct judging judging = judge(decide, place, none, 0, due->customer, &ret->findings);
     int r = rules_due(&judging, due);
-    return r != 0 ? r : stamp_follow_ups(decide, place, &ret->findings, 0);
+    return r != 0 ? r : stamp_follow_ups(decide, place, &judging, 0);
 }
