@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A contact being judged: what was asked, the customer as a whole, and the channels that are left.
 // contact.c goes through the steps; each step is a file's concern and takes channels away or
-// decides. Everything lives in the tick's arena.
+// decides. What is read lives in an arena of its own, what comes of it in the tick's.
 #pragma once
 
 #include "broker/fold/reservations.h"
@@ -40,11 +40,13 @@ struct contact {
 
     // asked
     const char *contact_id, *content_id, *purpose;
+    bool has_channels;
     const char *address;  // NULL: any of the customer's
     int64_t not_after_us; // INT64_MAX: none
     uint8_t lookup[LOOKUP_BYTES], content[LOOKUP_BYTES];
     bool marketing; // needs a consent, stops at complaints and objections
     bool skips;     // caps and quiet hours do not hold it
+    bool was_deferred;
 
     struct zone *zone;
     struct contact_channel channels[CONTACT_CHANNELS_MAX]; // the preferred first
@@ -61,7 +63,9 @@ struct contact {
     size_t n_decided_by;
 };
 
-// ---- contact.c, for the steps
+// ---- contact.c
+// Goes through the steps; profile, channels and zone are there. 0 or a negative errno.
+int contact_decide(struct contact *contact);
 const char *contact_reason_code(enum contact_reason reason);
 void contact_decided_by(struct contact *contact, uint64_t sequence);
 // It is suppressed for this reason.
@@ -100,6 +104,9 @@ const View__Place *contact_find_place(const struct profile *profile,
                                       const uint8_t lookup[static LOOKUP_BYTES],
                                       uint64_t *ret_leaf);
 
+// One more leaf of the customer, where it is none yet and there is room.
+void contact_join_leaf(struct profile *profile, const struct profile_leaf *leaf);
+
 // ---- contact_zone.c
 // The customer's zone: what the profile says, else of the phone's or postal region, else the
 // organisation's. 0 or -ENOMEM.
@@ -109,5 +116,5 @@ int contact_zone(const struct policy *policy, const struct profile *profile, str
 // The verdict's JSON, without sequence; NULL where memory is short.
 json_t *contact_json(const struct contact *contact);
 // What was decided about this contact_id before and still stands, as the verdict for the ack; NULL
-// where it is to be decided (again). *ret_deferred: a deferred one waits.
-int contact_answered(struct contact *contact, json_t **ret, bool *ret_deferred);
+// where it is to be decided (again): was_deferred is set where a deferred one waits.
+int contact_answered(struct contact *contact, json_t **ret);

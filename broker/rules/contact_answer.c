@@ -83,19 +83,19 @@ static bool stands(const struct contact *contact, const View__Item *item) {
            (place->state == RESERVATION_HELD && contact->now_us < place->lapse_us);
 }
 
-int contact_answered(struct contact *contact, json_t **ret, bool *ret_deferred) {
+int contact_answered(struct contact *contact, json_t **ret) {
     View__Item *item;
     *ret = NULL;
-    *ret_deferred = false;
     int r = profile_item(&contact->profile, ITEM_CONTACT, contact->contact_id, &item);
     const char *verdict =
         r != 0 || item == NULL ? NULL : profile_member_text(&contact->profile, item, "verdict");
     if (r != 0 || verdict == NULL) {
         return r;
     }
-    *ret_deferred = strcmp(verdict, verdict_names[CONTACT_DEFERRED]) == 0;
+    contact->was_deferred = strcmp(verdict, verdict_names[CONTACT_DEFERRED]) == 0;
     bool is_approved = strcmp(verdict, verdict_names[CONTACT_APPROVED]) == 0;
-    if (!GUARD(contact_same_answer) || *ret_deferred || (is_approved && !stands(contact, item))) {
+    if (!GUARD(contact_same_answer) || contact->was_deferred ||
+        (is_approved && !stands(contact, item))) {
         return 0;
     }
     return again(contact, item, ret);

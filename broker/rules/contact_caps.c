@@ -34,6 +34,17 @@ const View__Place *contact_find_place(const struct profile *profile,
     return found;
 }
 
+void contact_join_leaf(struct profile *profile, const struct profile_leaf *leaf) {
+    for (size_t i = 0; i < profile->n_leaves; i++) {
+        if (profile->leaves[i].number == leaf->number) {
+            return;
+        }
+    }
+    if (profile->n_leaves < STAMP_LEAVES_MAX) {
+        profile->leaves[profile->n_leaves++] = *leaf;
+    }
+}
+
 static bool stands(const View__Place *place, int64_t now_us) {
     return place->state == RESERVATION_HANDED ||
            (place->state == RESERVATION_HELD && GUARD(contact_lapse) && now_us < place->lapse_us);

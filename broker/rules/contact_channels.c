@@ -54,7 +54,7 @@ int contact_channels(struct contact *contact, const struct body_value *list) {
         any = true;
         if (name.kind == BODY_TEXT && name.text_size <= NAME_BYTES_MAX) {
             const char *text =
-                arena_printf(contact->judging->arena, "%.*s", (int)name.text_size, name.text);
+                arena_printf(contact->profile.arena, "%.*s", (int)name.text_size, name.text);
             if (text == NULL) {
                 return -ENOMEM;
             }
@@ -84,7 +84,7 @@ static bool is_key_kind(const char *needs) {
 const char *contact_normalise(const struct contact *contact, const struct policy_channel *channel,
                               const char *value) {
     const char *normal = is_key_kind(channel->needs)
-                             ? normalise_value(channel->needs, value, contact->judging->arena)
+                             ? normalise_value(channel->needs, value, contact->profile.arena)
                              : NULL;
     return normal != NULL ? normal : value;
 }
@@ -129,7 +129,7 @@ size_t contact_addresses(const struct contact *contact, const struct policy_chan
     }
     if (contact->address != NULL) {
         ret[0] = is_key_kind(needs)
-                     ? normalise_value(needs, contact->address, contact->judging->arena)
+                     ? normalise_value(needs, contact->address, contact->profile.arena)
                      : contact->address;
         return ret[0] != NULL;
     }

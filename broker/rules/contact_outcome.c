@@ -9,16 +9,6 @@
 #include "broker/rules/contact.h"
 #include "schemas/base/guards.h"
 
-static const char *text_of(const struct judging *judging, const char *name) {
-    struct body_value value;
-    const ProtobufCBinaryData *data = &judging->event->data;
-    if (!body_find(data->data, data->len, name, &value) || value.kind != BODY_TEXT ||
-        value.text_size == 0 || value.text_size > ID_BYTES_MAX) {
-        return NULL;
-    }
-    return arena_printf(judging->arena, "%.*s", (int)value.text_size, value.text);
-}
-
 static Touchbus__Reservation *make(struct judging *judging, const uint8_t *lookup,
                                    enum reservation_state state) {
     Touchbus__Stamp *stamp = rules_make_stamp(judging);
@@ -155,23 +145,23 @@ static bool is_held(const struct policy_contact *policy, const char *purpose) {
 // ---- the rules
 
 int rules_contact_handed(struct judging *judging) {
-    const char *contact_id = text_of(judging, "contact_id");
-    const char *content_id = text_of(judging, "content_id");
+    const char *contact_id = rules_text(judging, "contact_id");
+    const char *content_id = rules_text(judging, "content_id");
     bool found = false;
     int r = contact_id == NULL ? 0 : settle(judging, contact_id, RESERVATION_HANDED, &found);
     if (r != 0 || found || judging->customer == 0) {
         return r;
     }
     bool counts =
-        content_id != NULL || is_held(&judging->policy->contact, text_of(judging, "purpose"));
+        content_id != NULL || is_held(&judging->policy->contact, rules_text(judging, "purpose"));
     return counts ? count_unasked(judging, content_id) : 0;
 }
 
 int rules_contact_failed(struct judging *judging) {
     static const char *const failures[] = {"failed", "bounced",       "rejected",
                                            "error",  "undeliverable", "cancelled"};
-    const char *contact_id = text_of(judging, "contact_id");
-    const char *outcome = text_of(judging, "outcome");
+    const char *contact_id = rules_text(judging, "contact_id");
+    const char *outcome = rules_text(judging, "outcome");
     bool found;
     for (size_t i = 0;
          contact_id != NULL && outcome != NULL && i < sizeof(failures) / sizeof(failures[0]); i++) {

@@ -19,7 +19,7 @@ static const struct due_row {
     const char *name;
     int (*due)(struct judging *judging, const struct timer_due *due);
 } DUE[] = {
-    {TIMER_CONTACT, "contact", NULL},
+    {TIMER_CONTACT, "contact", rules_contact_due},
     {TIMER_CHECKOUT, "checkout", checkout_due},
     {TIMER_DEMOTION, "demotion", NULL},
     {TIMER_ROUTING, "routing", routing_due},

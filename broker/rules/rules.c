@@ -124,6 +124,11 @@ int rules_tier(struct judging *judging, const char **ret) {
     return r;
 }
 
+int rules_redacted(struct judging *judging) {
+    return strcmp(judging->event->type, "contact.requested") == 0 ? rules_contact_redacted(judging)
+                                                                  : 0;
+}
+
 Touchbus__Stamp *rules_make_stamp(struct judging *judging) {
     if (judging->event->stamp == NULL) {
         Touchbus__Stamp *stamp = arena_alloc(judging->arena, sizeof(*stamp));

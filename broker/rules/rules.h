@@ -52,6 +52,8 @@ int rules_stamp(struct judging *judging);
 // After the event was folded: follow-ups and verdict. Follow-ups are judged in turn, after they
 // were folded, until FOLLOW_UPS_MAX stand behind the first event.
 int rules_follow(struct judging *judging);
+// The same for an event that leads to an erased person only: what it asks for is answered.
+int rules_redacted(struct judging *judging);
 // The event is one that the one being judged caused, before it is logged: its scores.
 int rules_stamp_follow_up(struct judging *judging, Touchbus__Event *event);
 // What is due: judging->customer's timer of this kind and id. judging->event is an empty one,

@@ -29,9 +29,11 @@ int rules_profile(struct judging *judging, uint64_t leaf, struct arena **ret_are
 const char *rules_reference(const struct judging *judging, const char *kind);
 // A text of the event's data in the tick's arena (whole numbers as text); NULL where there is none.
 const char *rules_text(const struct judging *judging, const char *name);
-// contact.c
+// ---- contact_request.c: may a customer be contacted
 int rules_contact_requested(struct judging *judging);
-// contact_outcome.c
+int rules_contact_redacted(struct judging *judging); // of an erased person, without data
+int rules_contact_due(struct judging *judging, const struct timer_due *due);
+// ---- contact_outcome.c: what became of it
 int rules_contact_handed(struct judging *judging);
 int rules_contact_failed(struct judging *judging);
 

@@ -246,7 +246,7 @@ int decide_follow(const struct decide *decide, const struct decide_place *place,
     size_t n = findings->n_follow_ups;
     struct judging judging =
         judge(decide, place, event, event->sequence, event->customer, findings);
-    int r = event->redacted ? 0 : rules_follow(&judging);
+    int r = event->redacted ? rules_redacted(&judging) : rules_follow(&judging);
     return r != 0 ? r : stamp_follow_ups(decide, place, &judging, n);
 }
 

@@ -260,6 +260,65 @@ static void test_quiet_hours_defer_until_they_end_where_the_customer_is(void **s
     house_close(&house);
 }
 
+static void test_a_deferred_contact_is_decided_again_when_it_is_due(void **state) {
+    struct house house;
+    open_house(state, NULL, &house);
+    house_set_time(&house, "2026-06-10T20:00:00Z");
+    const char *question = SERVICE("k1", "c1", "\"email\"");
+    assert_string_equal(house_ask(&house, ANA, question), "deferred");
+    int64_t due_us = house.due_us;
+    assert_string_equal(house_ask(&house, ANA, question), "deferred");
+    assert_int_equal(house.due_us, due_us);
+    house_set_time(&house, "2026-06-11T06:00:00Z");
+    assert_int_equal(house.now_us, due_us);
+    house_due(&house);
+    assert_string_equal(json_string_value(json_object_get(house.decided, "verdict")), "approved");
+    assert_int_equal(house.due_us, 0);
+    uint64_t decided = house.sequence;
+    SUPPRESSED(ANA, SERVICE("k2", "c1", "\"phone\""), "same-content");
+    assert_true(house_decided_by(&house, decided));
+    APPROVED(ANA, question); // the timer's answer stands
+    assert_int_equal(json_integer_value(json_object_get(house.verdict, "sequence")), decided);
+    house_close(&house);
+}
+
+static void test_a_deferred_contact_may_come_too_late(void **state) {
+    struct house house;
+    open_house(state, NULL, &house);
+    house_set_time(&house, "2026-06-10T20:00:00Z");
+    assert_string_equal(
+        house_ask(&house, ANA,
+                  "{\"contact_id\":\"k1\",\"content_id\":\"c1\",\"purpose\":\"service\","
+                  "\"channels\":[\"email\"],\"not_after\":\"2026-06-11T07:00:00Z\"}"),
+        "deferred");
+    house_set_time(&house, "2026-06-11T08:00:00Z"); // the broker was down until then
+    house_due(&house);
+    assert_string_equal(json_string_value(json_object_get(house.decided, "verdict")), "suppressed");
+    json_t *reasons = json_object_get(house.decided, "reasons");
+    assert_string_equal(json_string_value(json_array_get(reasons, 0)), "expired");
+    house_close(&house);
+}
+
+static void test_who_is_merged_by_the_question_is_one_already(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    Touchbus__Event *event =
+        support_event(house.fixture->arena, "page.viewed", "crm", "{\"url\":\"/\"}");
+    support_identify(house.fixture->arena, event, "crm_id", "17");
+    support_identify(house.fixture->arena, event, "email", "a17@klant.example");
+    house_publish(&house, event);
+    assert_int_equal(event->customer, 2);
+    APPROVED("crm_id=17", SERVICE("k1", "c1", "\"email\""));
+    event = support_event(house.fixture->arena, "contact.requested", "both",
+                          SERVICE("k2", "c1", "\"phone\""));
+    support_identify(house.fixture->arena, event, "user_id", "ana");
+    support_identify(house.fixture->arena, event, "crm_id", "17");
+    house_publish(&house, event);
+    assert_string_equal(json_string_value(json_object_get(house.verdict, "verdict")), "suppressed");
+    assert_true(house_has_reason(&house, "same-content"));
+    house_close(&house);
+}
+
 static void test_too_late_is_suppressed(void **state) {
     struct house house;
     open_house(state, DAYTIME, &house);
@@ -417,6 +476,9 @@ int main(void) {
         TEST(test_a_channel_has_caps_of_its_own),
         TEST(test_an_open_complaint_blocks_marketing),
         TEST(test_quiet_hours_defer_until_they_end_where_the_customer_is),
+        TEST(test_a_deferred_contact_is_decided_again_when_it_is_due),
+        TEST(test_a_deferred_contact_may_come_too_late),
+        TEST(test_who_is_merged_by_the_question_is_one_already),
         TEST(test_too_late_is_suppressed),
         TEST(test_the_same_contact_gets_the_same_answer),
         TEST(test_a_lapsed_place_is_free_and_its_contact_decided_again),
