@@ -109,6 +109,16 @@ Touchbus__Event *stage_say(struct stage *stage, const char *type, const char *ch
     return event;
 }
 
+void stage_tier(struct stage *stage, const Touchbus__Event *event, const char *tier) {
+    Touchbus__Event *changed = stage_event(stage, "standing.changed", "", NULL, NULL);
+    Touchbus__Stamp *stamp = arena_alloc(stage->arena, sizeof(*stamp));
+    touchbus__stamp__init(stamp);
+    stamp->tier = arena_strdup(stage->arena, tier);
+    changed->stamp = stamp;
+    changed->customer = event->customer;
+    append(stage, changed);
+}
+
 static int first_due(void *user, const void *key, size_t key_size, const void *value, size_t size) {
     (void)value;
     (void)size;

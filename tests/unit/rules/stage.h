@@ -36,6 +36,8 @@ void stage_play(struct stage *stage, Touchbus__Event *event);
 // Both.
 Touchbus__Event *stage_say(struct stage *stage, const char *type, const char *channel,
                            const char *user, const char *data);
+// The customer of this event has this tier from here on.
+void stage_tier(struct stage *stage, const Touchbus__Event *event, const char *tier);
 // What is due now, as the tick asks for it.
 void stage_due(struct stage *stage);
 // The first event of this type that the last one caused; NULL: none.
