@@ -116,8 +116,8 @@ static int step_choose(struct contact *contact) {
 }
 
 static int (*const STEPS[])(struct contact *contact) = {
-    step_expired,   contact_restriction, contact_consent, contact_same_content, contact_caps,
-    step_complaint, contact_reachable,   step_quiet,      step_choose,
+    step_expired,   contact_restriction, contact_consent,   contact_same_content, contact_caps,
+    step_complaint, contact_budget,      contact_reachable, step_quiet,           step_choose,
 };
 
 int contact_decide(struct contact *contact) {

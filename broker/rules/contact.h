@@ -79,7 +79,8 @@ int contact_restriction(struct contact *contact); // contact_consent.c
 int contact_consent(struct contact *contact);
 int contact_same_content(struct contact *contact); // contact_caps.c
 int contact_caps(struct contact *contact);
-int contact_reachable(struct contact *contact); // contact_channels.c
+int contact_budget(struct contact *contact); // contact_channels.c
+int contact_reachable(struct contact *contact);
 
 // ---- contact_channels.c
 // Which channels may be used, the preferred first, with the days each would occupy. list: of texts,

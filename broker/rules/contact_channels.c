@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "broker/rules/contact.h"
+#include "broker/rules/score.h"
 #include "broker/tick/normalise.h"
 #include "schemas/base/guards.h"
 
@@ -155,4 +156,23 @@ int contact_reachable(struct contact *contact) {
         contact_suppress(contact, CONTACT_NO_CHANNEL, 0);
     }
     return 0;
+}
+
+// Beyond its budget a channel is left to what has to be said: service, and what skips the caps.
+int contact_budget(struct contact *contact) {
+    bool is_service = contact->skips || strcmp(contact->purpose, "service") == 0;
+    uint32_t month = score_month(contact->now_us);
+    int r = 0;
+    for (size_t i = 0; r == 0 && !is_service && i < contact->n_channels; i++) {
+        const struct policy_channel *policy = contact->channels[i].policy;
+        int64_t spent_micro = 0;
+        if (contact->channels[i].out || !policy->budget_stops || policy->budget_micro <= 0) {
+            continue;
+        }
+        r = score_month_cost(contact->judging->txn, policy->name, month, &spent_micro);
+        if (GUARD(contact_budget) && r == 0 && spent_micro >= policy->budget_micro) {
+            contact_take_out(contact, &contact->channels[i], CONTACT_BUDGET, 0);
+        }
+    }
+    return r;
 }

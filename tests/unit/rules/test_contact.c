@@ -319,6 +319,26 @@ static void test_who_is_merged_by_the_question_is_one_already(void **state) {
     house_close(&house);
 }
 
+static void test_a_spent_budget_stops_all_but_service(void **state) {
+    struct house house;
+    open_house(state,
+               DAYTIME "channels:\n  - {name: email, contact: true, lapse: 1h, needs: email, "
+                       "budget: \"100.00\", budget_stops: true}\n",
+               &house);
+    consent(&house, ANA, "ana@klant.example", "granted", house.now_us);
+    house_say(&house, NULL, "cost.recorded",
+              "{\"channel\":\"email\",\"period\":\"2026-06\",\"amount\":\"99.99\",\"currency\":"
+              "\"EUR\"}");
+    APPROVED(ANA, MARKETING("k1", "c1", "\"email\""));
+    house.now_us += HOUSE_DAY_US;
+    house_say(&house, NULL, "cost.recorded",
+              "{\"channel\":\"email\",\"period\":\"2026-06\",\"amount\":\"0.01\",\"currency\":"
+              "\"EUR\"}");
+    SUPPRESSED(ANA, MARKETING("k2", "c2", "\"email\""), "budget");
+    APPROVED(ANA, SERVICE("k3", "c3", "\"email\""));
+    house_close(&house);
+}
+
 static void test_too_late_is_suppressed(void **state) {
     struct house house;
     open_house(state, DAYTIME, &house);
@@ -479,6 +499,7 @@ int main(void) {
         TEST(test_a_deferred_contact_is_decided_again_when_it_is_due),
         TEST(test_a_deferred_contact_may_come_too_late),
         TEST(test_who_is_merged_by_the_question_is_one_already),
+        TEST(test_a_spent_budget_stops_all_but_service),
         TEST(test_too_late_is_suppressed),
         TEST(test_the_same_contact_gets_the_same_answer),
         TEST(test_a_lapsed_place_is_free_and_its_contact_decided_again),
