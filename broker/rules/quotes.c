@@ -3,7 +3,8 @@
 // one of the same customer is refused to its caller, who is told the open revision, unless it names
 // it as superseded or is a later revision of it. Open: not closed, not expired when this one comes,
 // not superseded. Prices are compared as amounts, within one currency; the price list is not asked.
-// What a revision says stands: the same one, or an earlier one, with other lines is refused too.
+// What an open revision says stands: the same one, or an earlier one, with other lines is refused
+// too.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,7 @@ struct issue {
     struct profile profile;
     const char *quote_id, *currency;
     uint64_t revision;
+    bool is_offer;          // not expired when it comes
     struct body_value list; // its lines as they came
     struct lines lines;
     View__Item **quotes;
@@ -142,6 +144,12 @@ static bool names(const struct body_value *supersedes, const char *quote_id) {
     return false;
 }
 
+static uint64_t sequence_of(const View__Item *quote) {
+    const View__Attribute *lines = profile_member(quote, "lines");
+    return lines == NULL ? quote->first_sequence : lines->sequence;
+}
+
+// By this one, or by one that came after it.
 static bool is_superseded(const struct issue *issue, const View__Item *quote) {
     const ProtobufCBinaryData *data = &issue->judging->event->data;
     struct body_value supersedes;
@@ -151,7 +159,7 @@ static bool is_superseded(const struct issue *issue, const View__Item *quote) {
     }
     for (size_t i = 0; i < issue->n_quotes; i++) {
         const View__Attribute *member = profile_member(issue->quotes[i], "supersedes");
-        if (member != NULL && issue->quotes[i] != quote &&
+        if (member != NULL && member->sequence > sequence_of(quote) &&
             body_read(member->value.data, member->value.len, &supersedes) &&
             names(&supersedes, quote->id)) {
             return true;
@@ -243,14 +251,13 @@ static json_t *text_or_null(const char *text) {
 static int refuse(struct issue *issue, const View__Item *quote, const struct line *line,
                   const char *detail) {
     const struct profile *profile = &issue->profile;
-    const View__Attribute *lines = profile_member(quote, "lines");
     json_t *verdict =
         json_pack("{s:s, s:I, s:o, s:o, s:o, s:I}", "quote_id", quote->id, "revision",
                   (json_int_t)revision_of(quote), "currency",
                   text_or_null(profile_member_text(profile, quote, "currency")), "valid_until",
                   text_or_null(profile_member_text(profile, quote, "valid_until")), "channel",
                   text_or_null(profile_member_text(profile, quote, "channel")), "sequence",
-                  (json_int_t)(lines == NULL ? quote->first_sequence : lines->sequence));
+                  (json_int_t)sequence_of(quote));
     if (verdict != NULL && line != NULL) {
         json_object_set_new(verdict, "sku", json_stringn(line->sku, line->sku_size));
         json_object_set_new(verdict, "price", json_stringn(line->price, line->price_size));
@@ -260,20 +267,22 @@ static int refuse(struct issue *issue, const View__Item *quote, const struct lin
     return rules_verdict(issue->judging, verdict);
 }
 
-static int judge_quote(struct issue *issue, const View__Item *quote, bool is_offer) {
+// The open revision of the same quote.
+static int judge_revision(struct issue *issue, const View__Item *quote) {
+    bool stands = issue->revision <= revision_of(quote) && !says_the_same(issue, quote);
+    return stands ? refuse(issue, quote, NULL, "lines: this revision or a later one says otherwise")
+                  : 0;
+}
+
+static int judge_quote(struct issue *issue, const View__Item *quote) {
     const struct line *line = NULL;
-    if (strcmp(quote->id, issue->quote_id) == 0) {
-        bool is_later =
-            profile_member(quote, "revision") == NULL || issue->revision > revision_of(quote);
-        return is_later || says_the_same(issue, quote)
-                   ? 0
-                   : refuse(issue, quote, NULL,
-                            "lines: this revision, or a later one, says otherwise");
-    }
-    if (!is_offer || !is_open(issue, quote)) {
+    if (!is_open(issue, quote)) {
         return 0;
     }
-    int r = find_otherwise(issue, quote, &line);
+    if (strcmp(quote->id, issue->quote_id) == 0) {
+        return judge_revision(issue, quote);
+    }
+    int r = issue->is_offer ? find_otherwise(issue, quote, &line) : 0;
     return r != 0 || line == NULL
                ? r
                : refuse(issue, quote, line, "lines: an open quote has another price");
@@ -304,9 +313,9 @@ int quotes_refuse(struct judging *judging) {
                : profile_items(&issue.profile, ITEM_QUOTE, QUOTES_JUDGED_MAX, &issue.quotes,
                                &issue.n_quotes);
     r = r != 0 ? r : read_lines(arena, &issue.list, &issue.lines);
-    bool is_offer = !is_past(&issue, rules_text(judging, "valid_until"));
+    issue.is_offer = !is_past(&issue, rules_text(judging, "valid_until"));
     for (size_t i = 0; r == 0 && judging->findings->code == 0 && i < issue.n_quotes; i++) {
-        r = judge_quote(&issue, issue.quotes[i], is_offer);
+        r = judge_quote(&issue, issue.quotes[i]);
     }
     return r < 0 ? r : 0;
 }
