@@ -81,6 +81,15 @@ int64_t worth_of_order(const View__Item *order, struct arena *arena, const char 
 
 // ---- what they are worth in all
 
+int64_t worth_in(const View__Customer *record, const char *currency) {
+    for (size_t i = 0; i < record->n_worth; i++) {
+        if (strcmp(record->worth[i]->currency, currency) == 0) {
+            return record->worth[i]->micro;
+        }
+    }
+    return 0;
+}
+
 // NULL: over the limit, or memory is short.
 static View__Worth *find_worth(struct fold_step *step, const char *currency) {
     View__Customer *customer = step->customer;

@@ -9,5 +9,7 @@
 #include "schemas/base/arena.h"
 #include "view.pb-c.h"
 
+// What a leaf's orders that count come to in this currency.
+int64_t worth_in(const View__Customer *record, const char *currency);
 // In millionths of *ret_currency (in the arena; NULL: nothing is known of it, and it is worth 0).
 int64_t worth_of_order(const View__Item *order, struct arena *arena, const char **ret_currency);

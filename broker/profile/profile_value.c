@@ -9,16 +9,6 @@
 #include "broker/profile/profile.h"
 #include "schemas/base/money.h"
 
-static void add_leaf(const View__Customer *record, const char *currency, int64_t *sum,
-                     uint64_t *ret_orders) {
-    for (size_t i = 0; i < record->n_worth; i++) {
-        if (strcmp(record->worth[i]->currency, currency) == 0) {
-            money_add(sum, record->worth[i]->micro);
-        }
-    }
-    *ret_orders += record->orders;
-}
-
 // 1: there are more than are united.
 static int unite(const struct profile *profile, const char *currency, int64_t *ret_micro,
                  uint64_t *ret_orders) {
@@ -50,7 +40,8 @@ int profile_value(const struct profile *profile, const char *currency, int64_t *
     *ret_micro = 0;
     *ret_orders = 0;
     for (size_t i = 0; i < profile->n_leaves; i++) {
-        add_leaf(profile->leaves[i].record, currency, ret_micro, ret_orders);
+        money_add(ret_micro, worth_in(profile->leaves[i].record, currency));
+        *ret_orders += profile->leaves[i].record->orders;
     }
     return 0;
 }

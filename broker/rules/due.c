@@ -21,7 +21,7 @@ static const struct due_row {
 } DUE[] = {
     {TIMER_CONTACT, "contact", rules_contact_due},
     {TIMER_CHECKOUT, "checkout", checkout_due},
-    {TIMER_DEMOTION, "demotion", NULL},
+    {TIMER_DEMOTION, "demotion", standing_due},
     {TIMER_ROUTING, "routing", routing_due},
     {TIMER_CALLBACK, "callback", routing_callback_due},
 };

@@ -33,12 +33,20 @@ static const struct rule_row {
     {"chat.message", NULL, routing_stamp, NULL},
     {"chat.state", NULL, routing_stamp, routing_follow},
     {"contact.requested", NULL, NULL, rules_contact_requested},
+    {"customer.changed", NULL, NULL, standing_follow_attributes},
+    {"customer.identified", NULL, NULL, standing_follow_attributes},
+    {"customer.registered", NULL, NULL, standing_follow},
+    {"identity.changed", NULL, NULL, standing_follow_identity},
+    {"kiosk.session.ended", NULL, NULL, standing_follow_visit},
     {"merge.requested", identity_refuse_merge, NULL, identity_follow_merge},
     {"message.outcome", NULL, rules_contact_failed, NULL},
     {"message.sent", NULL, rules_contact_handed, NULL},
-    {"order.placed", NULL, checkout_stamp_order, NULL},
+    {"order.changed", NULL, NULL, standing_follow},
+    {"order.placed", NULL, checkout_stamp_order, standing_follow},
+    {"page.viewed", NULL, NULL, standing_follow_visit},
     {"quote.issued", quotes_refuse, NULL, NULL},
     {"split.requested", identity_refuse_split, NULL, identity_follow_split},
+    {"visit.recorded", NULL, NULL, standing_follow_visit},
 };
 
 // Of every type, after those of its own.

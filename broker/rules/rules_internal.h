@@ -19,6 +19,13 @@ int identity_follow_split(struct judging *judging);
 // ---- quotes.c: one open revision for all channels
 int quotes_refuse(struct judging *judging); // quote.issued
 
+// ---- standing.c: tier and phase
+int standing_follow(struct judging *judging);
+int standing_follow_visit(struct judging *judging);
+int standing_follow_attributes(struct judging *judging);
+int standing_follow_identity(struct judging *judging);
+int standing_due(struct judging *judging, const struct timer_due *due);
+
 // ---- reading.c
 // The joined profile of the leaf, as of every event ahead of this one, in an arena of its own: a
 // customer's rows may be many, and the tick's arena is everybody's. *ret_arena is the caller's to

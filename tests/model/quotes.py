@@ -50,12 +50,14 @@ class Quotes(judge.Run):
         return run.end()
 
     def compare(self):
-        """Goes through what was said. `open`: customer -> {quote: its data}, as it was accepted."""
-        quotes = {}
+        """Goes through what was said. quotes: customer -> {quote: its data}, as it was accepted. doubted: quotes of which the model does not
+        say what stands: closed and issued at one time, or issued again without a higher revision."""
+        quotes, closed_at, doubted, highest = {}, {}, set(), {}
         for row in self.published:
             event, data = row["event"], row["event"]["data"]
             if event["type"].endswith("quote.closed.v1"):
                 quotes.get(row["customer"], {}).pop(data["quote_id"], None)
+                closed_at[data["quote_id"]] = row["received_us"]
             if not event["type"].endswith("quote.issued.v1"):
                 continue
             customer = self.customer(event["keys"].replace("%40", "@").replace("%2B", "+"))
@@ -66,10 +68,11 @@ class Quotes(judge.Run):
                 if quote in (data["quote_id"], data.get("supersedes")) or judge.time_us(other["valid_until"]) <= row["received_us"]:
                     continue
                 against += [quote for line in other["lines"] if price.get(line["sku"], float(line["price"])) != float(line["price"])]
+            against = [quote for quote in against if quote not in doubted]
             refused = row["reason"] == "quote-conflict"
             before = ours.get(data["quote_id"])
             # silent: whether a revision prices differently than the one of its own quote that it follows, and what a late, lower one is.
-            unsure = before is not None or row["customer"] and row["customer"] != customer
+            unsure = before is not None or any(quote in doubted for quote in ours) or row["customer"] and row["customer"] != customer
             if refused and not against and not unsure:
                 self.complain("quote", f"{data} is refused, and nothing open speaks against it: {ours}")
             if not refused and against:
@@ -78,5 +81,11 @@ class Quotes(judge.Run):
                 self.complain("quote", f"{data} is refused without the open revision")
             if not refused:
                 ours.pop(data.get("supersedes"), None)
+                quote = data["quote_id"]
+                if closed_at.get(quote) == row["received_us"] or data["revision"] <= highest.get(quote, 0):
+                    doubted.add(quote)
+                else:
+                    doubted.discard(quote)
+                highest[quote] = max(highest.get(quote, 0), data["revision"])
                 if before is None or data["revision"] > before["revision"]:
                     ours[data["quote_id"]] = data
