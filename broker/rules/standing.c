@@ -241,8 +241,9 @@ static int say(struct judging *judging, const struct facts *facts, const struct 
     if (r != 0) {
         return r < 0 ? r : 0; // too many: it is judged again with the next event
     }
+    event->channel = arena_strdup(judging->arena, ""); // it happens on none
     event->stamp = arena_alloc(judging->arena, sizeof(*event->stamp));
-    if (event->stamp == NULL) {
+    if (event->stamp == NULL || event->channel == NULL) {
         return -ENOMEM;
     }
     touchbus__stamp__init(event->stamp);

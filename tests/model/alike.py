@@ -24,7 +24,8 @@ def plain(shown, without=()):
         return {name: plain(value, without) for name, value in shown.items()
                 if not name.endswith("sequence") and name not in ARRIVAL and name not in without}
     if isinstance(shown, list):
-        return sorted((plain(value, without) for value in shown), key=repr)
+        return sorted((plain(value, without) for value in shown if not (isinstance(value, dict) and value.get("type") == "standing.changed")),
+                      key=repr)
     return shown
 
 
