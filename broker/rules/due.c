@@ -19,10 +19,8 @@ static const struct due_row {
     const char *name;
     int (*due)(struct judging *judging, const struct timer_due *due);
 } DUE[] = {
-    {TIMER_CONTACT, "contact", rules_contact_due},
-    {TIMER_CHECKOUT, "checkout", checkout_due},
-    {TIMER_DEMOTION, "demotion", standing_due},
-    {TIMER_ROUTING, "routing", routing_due},
+    {TIMER_CONTACT, "contact", rules_contact_due},      {TIMER_CHECKOUT, "checkout", checkout_due},
+    {TIMER_DEMOTION, "demotion", standing_due},         {TIMER_ROUTING, "routing", routing_due},
     {TIMER_CALLBACK, "callback", routing_callback_due},
 };
 

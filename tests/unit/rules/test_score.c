@@ -440,6 +440,7 @@ static void test_the_cells_follow_from_what_stands_open(void **state) {
     events[n++] = stage_say(&stage, "call.answered", "phone", "u-1",
                             "{\"actor\": \"x\", \"call_id\": \"c-1\"}");
     events[n++] = stage_say(&stage, "order.placed", "web", "u-1", order);
+    events[n++] = stage_caused(&stage, "standing.changed");
     events[n++] = stage_say(&stage, "message.received", "email", "u-1",
                             "{\"from\": \"a\", \"ref\": \"r-1\"}");
     events[n++] = stage_say(&stage, "feedback.given", "web", "u-1", "{\"score\": 4, \"scale\": 5}");
