@@ -151,7 +151,6 @@ static const struct item_row ROWS[] = {
     {"customer.grouped", ITEM_GROUP, ID("group_id"),
      .members = {DATA("kind"), DATA("name"), DATA("role"), DATA("state")}},
     {"delivery.completed", ITEM_ORDER, ID("order_id"), .members = {AS("delivery", "outcome")}},
-    {"feedback.given", ITEM_MESSAGE, ID("ref"), .members = {DATA("score"), DATA("scale")}},
     {"fieldservice.completed", ITEM_ASSET, ID("asset"),
      .members = {DATA("job_id"), DATA("outcome")}},
     {"lead.changed", ITEM_LEAD, ID("lead_id"),

@@ -182,6 +182,10 @@ int keys_reader_begin(struct keys_reader *reader) {
 }
 
 void keys_reader_end(struct keys_reader *reader) {
+    if (reader->has_derived) {
+        sodium_memzero(reader->derived, sizeof(reader->derived));
+        reader->has_derived = false;
+    }
     store_abort(STEAL(reader->txn));
 }
 

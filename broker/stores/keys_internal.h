@@ -8,7 +8,7 @@
 #include "broker/stores/store.h"
 
 enum keys_table { KEYS_TABLE_KEYS, KEYS_TABLE_META, KEYS_TABLE_DESTROYED, KEYS_N_TABLES };
-enum { KEYS_RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES };
+enum { KEYS_RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES, KEYS_DERIVED_BYTES = 64 };
 
 // The destroyed customers in memory: read by any thread without a lock, written by the tick's. A
 // set that is full is replaced by one twice as large; those before it stay until the end, because
@@ -31,6 +31,11 @@ struct keys {
 struct keys_reader {
     struct keys *keys;
     struct store_txn *txn; // NULL outside of a slice
+    // What keys_row.c derived last in this slice: an event opens and seals several rows of one
+    // customer. Wiped with the slice.
+    bool has_derived;
+    uint64_t derived_of;
+    uint8_t derived[KEYS_DERIVED_BYTES];
 };
 
 // The record that holds the customer's key, as of txn. 0; 1: not made yet.

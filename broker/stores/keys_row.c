@@ -24,15 +24,23 @@ struct row_keys {
     uint8_t hash[crypto_generichash_KEYBYTES];
 };
 _Static_assert(sizeof(struct row_keys) <= crypto_kdf_BYTES_MAX, "derived at once");
+_Static_assert(sizeof(struct row_keys) == KEYS_DERIVED_BYTES, "and kept whole");
 
 static int derive(struct keys_reader *reader, uint64_t customer, struct row_keys *ret) {
     static const char context[crypto_kdf_CONTEXTBYTES] = "viewrows";
     const uint8_t *secret = NULL;
-    int r = keys_find_secret(reader, customer, &secret);
-    if (r == 0) {
-        crypto_kdf_derive_from_key((uint8_t *)ret, sizeof(*ret), SUBKEY_ROWS, context, secret);
+    if (!reader->has_derived || reader->derived_of != customer) {
+        int r = keys_find_secret(reader, customer, &secret);
+        if (r != 0) {
+            return r;
+        }
+        crypto_kdf_derive_from_key(reader->derived, sizeof(reader->derived), SUBKEY_ROWS, context,
+                                   secret);
+        reader->derived_of = customer;
+        reader->has_derived = true;
     }
-    return r;
+    memcpy(ret, reader->derived, sizeof(*ret));
+    return 0;
 }
 
 static void make_nonce(const struct row_keys *keys, const void *place, size_t place_size,
