@@ -168,7 +168,11 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
         latest_us = INT64_MAX;
     }
     int64_t time_us = event->has_time ? event->time_us : event->received_us;
+    struct fold_data data;
+    data.noted = data.is_large = false; // the rest is written before it is read
+    data.n = 0;
     struct fold_step step = {
+        .data = &data,
         .fold = fold,
         .txn = txn,
         .event = event,

@@ -44,11 +44,24 @@ struct fold_customer {
     bool person_changed;
 };
 
+// The members of an event's data, noted when the first is asked for (fold_data.c).
+enum { FOLD_DATA_MEMBERS = 24 }; // more are looked for one by one
+struct fold_data {
+    bool noted, is_large;
+    size_t n;
+    struct {
+        const char *name;
+        size_t name_size;
+        struct body_value value;
+    } members[FOLD_DATA_MEMBERS];
+};
+
 // One event on its way through the fold.
 struct fold_step {
     struct fold *fold;
     struct view_txn *txn;
     const Touchbus__Event *event;
+    struct fold_data *data; // of the event; NULL: not kept
     struct fold_customer *touched;
     View__Customer *customer; // its decoded record, changed in place
     int64_t time_us;          // the event's, clamped to its receipt + FOLD_AHEAD_US
@@ -137,7 +150,8 @@ int fold_item_get(struct fold_step *step, enum item_kind kind, const char *id,
                   struct fold_item *ret);
 // NULL where it has none.
 View__Attribute *fold_item_member(const struct fold_item *item, const char *name);
-// Writes the member where it beats the one that stands; copies all of it.
+// Writes the member where it beats the one that stands. What it points to stays valid until the
+// put.
 int fold_item_set(struct fold_step *step, struct fold_item *item, const View__Attribute *written);
 // Writes the row where anything changed.
 int fold_item_put(struct fold_step *step, struct fold_item *item);

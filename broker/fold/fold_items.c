@@ -73,7 +73,7 @@ int fold_item_get(struct fold_step *step, enum item_kind kind, const char *id,
     if (size == 0) {
         return make_new(step, ret, id);
     }
-    ret->item = view__item__unpack(arena_allocator(step->fold->arena), size, plain);
+    ret->item = item_unpack(arena_allocator(step->fold->arena), size, plain);
     return ret->item == NULL ? -EBADMSG : 0;
 }
 
@@ -110,12 +110,6 @@ int fold_item_set(struct fold_step *step, struct fold_item *item, const View__At
     if (member == NULL) {
         return -ENOMEM;
     }
-    member->name = arena_strdup(arena, written->name);
-    member->id = arena_strdup(arena, written->id);
-    member->value.data = arena_copy(arena, written->value.data, written->value.len);
-    if (member->name == NULL || member->id == NULL || member->value.data == NULL) {
-        return -ENOMEM;
-    }
     item->changed = true;
     if (standing != NULL) {
         *standing = *member;
@@ -135,14 +129,14 @@ int fold_item_put(struct fold_step *step, struct fold_item *item) {
         return 0;
     }
     row->changed_sequence = step->event->sequence;
-    size_t size = view__item__get_packed_size(row), sealed_size = 0;
+    size_t size = item_packed_size(row), sealed_size = 0;
     uint64_t changed = htobe64(row->changed_sequence);
     uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
     uint8_t *sealed = arena_alloc(step->fold->arena, sizeof(changed) + size + VIEW_SEAL_OVERHEAD);
     if (packed == NULL || sealed == NULL) {
         return -ENOMEM;
     }
-    view__item__pack(row, packed);
+    item_pack(row, packed);
     if (item->table == VIEW_SHARED) {
         return view_put(step->txn, item->table, item->key, item->key_size, packed, size);
     }

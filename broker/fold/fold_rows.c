@@ -125,8 +125,7 @@ static const struct item_row ROWS[] = {
      .members = {STATE("open"), {"kind", "callback", FROM_FIXED, true}, DATA("number"),
                  DATA("when"), CHANNEL("channel")}},
     {"cart.changed", ITEM_CART, ID("cart_id"), .stage = "1",
-     .members = {STATE("open"), DATA("lines"), DATA("currency"),
-                 {"total", "lines", FROM_TOTAL, false}}},
+     .members = {STATE("open"), DATA("lines"), DATA("currency")}},
     {"case.opened", ITEM_CASE, ID("case_id"), .stage = "1",
      .members = {STATE("open"), DATA("kind"), DATA("severity"), CHANNEL("channel")}},
     {"case.resolved", ITEM_CASE, ID("case_id"), .stage = "2",
@@ -188,9 +187,8 @@ static const struct item_row ROWS[] = {
      .members = {STATE("closed"), DATA("outcome")}},
     {"quote.issued", ITEM_QUOTE, ID("quote_id"), "revision", .whole = true, .stage = "1",
      .members = {STATE("open"), {"outcome", "", FROM_FIXED, true}, DATA("revision"),
-                 DATA("lines"), DATA("valid_until"),
-                 DATA("currency"), DATA("supersedes"), CHANNEL("channel"),
-                 {"total", "lines", FROM_TOTAL, false}}},
+                 DATA("lines"), DATA("valid_until"), DATA("currency"), DATA("supersedes"),
+                 CHANNEL("channel")}},
     {"return.requested", ITEM_ORDER, ID("order_id"), .members = {AS("return_reason", "reason")}},
     {"supply.changed", ITEM_ORDER, ID("order_id"), .members = {DATA("eta")}},
     {"supply.changed", ITEM_SUPPLY, id_of_supply, "sku",
@@ -308,6 +306,21 @@ static const char *stage_of(const struct fold_step *step, const struct item_row 
     return row->stage;
 }
 
+// The event's id, behind the stage.
+static char *staged_id(struct fold_step *step, const char *stage) {
+    if (stage == NULL) {
+        return step->event->id;
+    }
+    size_t size = strlen(step->event->id) + 1;
+    char *id = arena_alloc(step->fold->arena, size + 2);
+    if (id != NULL) {
+        id[0] = stage[0];
+        id[1] = ' ';
+        memcpy(id + 2, step->event->id, size);
+    }
+    return id;
+}
+
 static int set_members(struct fold_step *step, const struct item_row *row, struct fold_item *item,
                        uint64_t revision) {
     static uint8_t nil[] = {0xc0};
@@ -315,8 +328,7 @@ static int set_members(struct fold_step *step, const struct item_row *row, struc
     View__Attribute written = VIEW__ATTRIBUTE__INIT;
     written.sequence = step->event->sequence;
     written.time_us = step->time_us;
-    written.id = stage == NULL ? step->event->id
-                               : arena_printf(step->fold->arena, "%s %s", stage, step->event->id);
+    written.id = staged_id(step, stage);
     int r = written.id == NULL ? -ENOMEM : 0;
     for (size_t i = 0; r == 0 && i < ROW_MEMBERS_MAX && row->members[i].name != NULL; i++) {
         const struct member *member = &row->members[i];

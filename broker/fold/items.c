@@ -38,3 +38,55 @@ bool item_key(const uint8_t secret[static 16], uint64_t customer, enum item_kind
     memcpy(ret, &number, sizeof(number));
     return item_shared_key(secret, kind, id, ret + sizeof(number));
 }
+
+// ---- rows
+
+static char nothing[] = "";
+
+// The first member that the same event wrote, before this one; NULL: there is none.
+static View__Attribute *first_of_event(const View__Item *item, size_t i) {
+    for (size_t k = 0; k < i; k++) {
+        if (item->members[k]->sequence == item->members[i]->sequence) {
+            return item->members[k];
+        }
+    }
+    return NULL;
+}
+
+static void name_writers(View__Item *item) {
+    for (size_t i = 1; i < item->n_members; i++) {
+        View__Attribute *member = item->members[i];
+        const View__Attribute *first = first_of_event(item, i);
+        if (first != NULL && member->time_us == 0 && *member->id == '\0') {
+            member->time_us = first->time_us;
+            member->id = first->id;
+        }
+    }
+}
+
+size_t item_packed_size(View__Item *item) {
+    for (size_t i = item->n_members; i-- > 1;) {
+        View__Attribute *member = item->members[i];
+        const View__Attribute *first = first_of_event(item, i);
+        if (first != NULL && first->time_us == member->time_us &&
+            strcmp(first->id, member->id) == 0) {
+            member->time_us = 0;
+            member->id = nothing;
+        }
+    }
+    return view__item__get_packed_size(item);
+}
+
+size_t item_pack(View__Item *item, uint8_t *ret) {
+    size_t size = view__item__pack(item, ret);
+    name_writers(item);
+    return size;
+}
+
+View__Item *item_unpack(ProtobufCAllocator *allocator, size_t size, const uint8_t *packed) {
+    View__Item *item = view__item__unpack(allocator, size, packed);
+    if (item != NULL) {
+        name_writers(item);
+    }
+    return item;
+}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/stores/lookup.h"
+#include "view.pb-c.h"
 
 enum item_kind {
     ITEM_ORDER = 1,        // id: order_id
@@ -53,3 +54,11 @@ bool item_key(const uint8_t secret[static 16], uint64_t customer, enum item_kind
 // The same in VIEW_SHARED.
 bool item_shared_key(const uint8_t secret[static 16], enum item_kind kind, const char *id,
                      uint8_t ret[static ITEM_SHARED_KEY_BYTES]);
+
+// An item as it stands in a row: members that one event wrote have the event's time and id once, at
+// the first of them; the others name its sequence.
+size_t item_packed_size(View__Item *item);
+// ret has room for item_packed_size, which comes first.
+size_t item_pack(View__Item *item, uint8_t *ret);
+// NULL: not an item, or memory is short. Text may be shared between members.
+View__Item *item_unpack(ProtobufCAllocator *allocator, size_t size, const uint8_t *packed);

@@ -162,7 +162,7 @@ static int open_row(const struct profile *profile, uint64_t leaf, enum item_kind
     if (r != 0 || plain_size == 0) {
         return r;
     }
-    *ret = view__item__unpack(arena_allocator(profile->arena), plain_size, plain);
+    *ret = item_unpack(arena_allocator(profile->arena), plain_size, plain);
     return *ret != NULL ? 0 : -EBADMSG;
 }
 

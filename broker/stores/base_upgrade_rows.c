@@ -245,10 +245,10 @@ static int add_text(struct upgrade *upgrade, View__Item *item, const char *name,
     return *text == '\0' ? 0 : add_json(upgrade, item, name, json_string(text), told);
 }
 
-static int put_item(struct upgrade *upgrade, const uint8_t *key, const View__Item *item) {
+static int put_item(struct upgrade *upgrade, const uint8_t *key, View__Item *item) {
     uint8_t new_key[ITEM_KEY_BYTES];
     uint64_t changed = htobe64(item->changed_sequence);
-    size_t size = view__item__get_packed_size(item), sealed_size = 0;
+    size_t size = item_packed_size(item), sealed_size = 0;
     uint8_t *packed = arena_alloc(upgrade->arena, size + 1);
     uint8_t *row = arena_alloc(upgrade->arena, sizeof(changed) + size + VIEW_SEAL_OVERHEAD);
     if (packed == NULL || row == NULL) {
@@ -258,7 +258,7 @@ static int put_item(struct upgrade *upgrade, const uint8_t *key, const View__Ite
                   (enum item_kind)item->kind, item->id, new_key)) {
         return 0;
     }
-    view__item__pack(item, packed);
+    item_pack(item, packed);
     memcpy(row, &changed, sizeof(changed));
     int r = view_seal(upgrade->txn, VIEW_ITEMS, new_key, sizeof(new_key), packed, size,
                       row + sizeof(changed), &sealed_size);

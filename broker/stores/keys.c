@@ -170,7 +170,7 @@ int keys_reader_new(struct keys *keys, struct keys_reader **ret) {
 
 struct keys_reader *keys_reader_free(struct keys_reader *reader) {
     if (reader != NULL) {
-        store_abort(reader->txn);
+        keys_reader_end(reader);
         free(reader);
     }
     return NULL;

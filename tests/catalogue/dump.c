@@ -75,7 +75,7 @@ static int add_item(void *user, const void *key, size_t key_size, const void *va
             return r;
         }
     }
-    const View__Item *item = view__item__unpack(arena_allocator(dump->arena), size, bytes);
+    const View__Item *item = item_unpack(arena_allocator(dump->arena), size, bytes);
     assert(item != NULL);
     json_object_set_new(dump->object,
                         arena_printf(dump->arena, "%s %s",

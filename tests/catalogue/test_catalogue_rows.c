@@ -151,14 +151,18 @@ static json_t *play_file(void **state, const struct file *file, json_t **ret_bef
     return after;
 }
 
-// The event first, what was given backwards.
+// In the order of the file's `twin`, where it has one (what the system itself decides comes after
+// what made it decide); else the event first, then what was given, backwards.
 static json_t *play_twin(void **state, const struct file *file) {
     const json_t *given = json_object_get(file->json, "given");
+    const json_t *order = json_object_get(file->json, "twin");
+    size_t n = json_array_size(given);
     struct scene scene;
     scene_open(state, &scene);
-    play(&scene, json_object_get(file->json, "event"), json_array_size(given));
-    for (size_t i = json_array_size(given); i-- > 0;) {
-        play(&scene, json_array_get(given, i), i);
+    for (size_t i = 0; i <= n; i++) {
+        size_t next = order != NULL ? (size_t)json_integer_value(json_array_get(order, i)) : n - i;
+        play(&scene, next < n ? json_array_get(given, next) : json_object_get(file->json, "event"),
+             next);
     }
     json_t *after = dump(&scene);
     scene_close(&scene);

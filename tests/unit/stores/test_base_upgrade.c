@@ -174,7 +174,8 @@ static void put_item(struct scene *scene, View__Item *item, enum item_kind kind,
     item->changed_sequence = changed;
     assert_true(item_key(keys_hash_secret(scene->keys), WITH_ORDERS, kind, id, key));
     memcpy(value, &open, 8);
-    size_t size = view__item__pack(item, packed);
+    item_packed_size(item);
+    size_t size = item_pack(item, packed);
     assert_int_equal(
         view_seal(scene->expected, VIEW_ITEMS, key, sizeof(key), packed, size, value + 8, &n), 0);
     put_new(scene, VIEW_ITEMS, key, sizeof(key), value, 8 + n);

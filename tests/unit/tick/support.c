@@ -157,7 +157,7 @@ View__Item *support_item(struct view_txn *txn, struct arena *arena, uint64_t cus
     assert_int_equal(view_unseal(txn, VIEW_ITEMS, key, sizeof(key), (const uint8_t *)value + 8,
                                  size - 8, plain, &plain_size),
                      0);
-    return plain_size == 0 ? NULL : view__item__unpack(arena_allocator(arena), plain_size, plain);
+    return plain_size == 0 ? NULL : item_unpack(arena_allocator(arena), plain_size, plain);
 }
 
 View__Item *support_shared(struct view_txn *txn, struct arena *arena, enum item_kind kind,
@@ -169,7 +169,7 @@ View__Item *support_shared(struct view_txn *txn, struct arena *arena, enum item_
     if (view_get(txn, VIEW_SHARED, key, sizeof(key), &value, &size) != 0) {
         return NULL;
     }
-    return view__item__unpack(arena_allocator(arena), size, value);
+    return item_unpack(arena_allocator(arena), size, value);
 }
 
 static const char *value_text(ProtobufCBinaryData value, struct arena *arena) {
