@@ -143,8 +143,9 @@ static int events(const struct facts *facts, const char *name, struct value *ret
 
 static int inactive_days(const struct facts *facts, const char *name, struct value *ret) {
     (void)name;
+    int64_t days = (facts->now_us - facts->standing->heard_us) / DAY_US;
     if (facts->standing->heard_us > 0) {
-        *ret = number_value((double)((facts->now_us - facts->standing->heard_us) / DAY_US));
+        *ret = number_value((double)days);
     }
     return 0;
 }

@@ -122,6 +122,10 @@ def test_a_segment_is_who_fits(house, customer):
     assert len(survivor["leaves"]) == 2 and [row["kind"] for row in survivor["merged"]] == ["merged"], survivor
     assert survivor["needs"][0]["number"] == 2 and survivor["events"] == sum(leaf["events"] for leaf in survivor["leaves"])
     assert house.ask("customer", "show", survivor["leaves"][1]["customer"])["customer"] == survivor["customer"]
+    why = house.ask("customer", "why", "user_id=u-9", "name")
+    leaves = [leaf["customer"] for leaf in survivor["leaves"]]
+    assert [row["value"] for row in why["lost"]] == ["Bo"] and {why["stands"]["customer"], why["lost"][0]["customer"]} == set(leaves), why
+    assert why["lost"][0]["time"] < why["stands"]["time"] and why["lost"][0]["rank"] == why["stands"]["rank"], why
     assert [row["customer"] for row in rows] == sorted([customer, survivor["customer"]]) and rows[0]["name"] == "Ana Silva", rows
     check_form("segment NAME", rows[0])
     assert house.touchbus("-j", "segment", "nobody").stdout == ""
