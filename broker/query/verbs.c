@@ -64,8 +64,8 @@ static const struct verb rows[] = {
      .run = verb_customer_timeline,
      .right = VERB_FOR_TIMELINE},
     // channel: where it is shown, for offers that are not for every channel. named=false: a
-    // greeting
-    // without the name. guest=true: nobody gets what a guest gets, instead of not-found.
+    // greeting without the name. guest=true: where it is not certain who is meant, what a guest
+    // gets.
     {.name = "customer.screen",
      .place = VERB_READ,
      .arguments =

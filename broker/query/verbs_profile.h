@@ -20,6 +20,9 @@ struct reading {
 // Runs one verb inside a read transaction of the view, with a reading of the customer that the
 // arguments name; where that one is unknown or erased the call is refused.
 int reading_with(struct call *call, int (*body)(struct reading *reading));
+// The same for each whom the argument key may mean, the likeliest first; of one snapshot, each
+// reading valid until the next.
+int reading_candidates(struct call *call, int (*body)(struct reading *reading));
 // The same of somebody nobody knows: no leaf, a guest.
 int reading_of_nobody(struct call *call, int (*body)(struct reading *reading));
 // Fills profile and standing of the customer that `leaf` is a part of; call, policy and now_us are

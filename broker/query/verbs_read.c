@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "broker/profile/profile.h"
 #include "broker/stores/lookup.h"
 #include "broker/tick/normalise.h"
 #include "broker/tick/whose.h"
@@ -47,8 +48,9 @@ static bool split(struct call *call, const char *text, const char **ret_kind,
     return true;
 }
 
-static int by_key(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
-    uint8_t lookup[LOOKUP_BYTES];
+// 0; 1: no customer has such a key; -EINVAL after the call was refused.
+static int lookup_of(struct call *call, const struct view_txn *txn, const char *text,
+                     uint8_t ret[static LOOKUP_BYTES]) {
     const char *kind, *value = NULL;
     if (split(call, text, &kind, &value)) {
         value = normalise_value(kind, value, call_reads(call)->arena);
@@ -57,9 +59,25 @@ static int by_key(struct call *call, struct view_txn *txn, const char *text, uin
         call_refuse(call, REASON_BAD_ARGUMENT, "key: expected KIND=VALUE with a valid value");
         return -EINVAL;
     }
-    return lookup_key(view_lookup_secret(txn), kind, value, lookup)
-               ? find_by_lookup(txn, lookup, ret)
-               : 1;
+    return lookup_key(view_lookup_secret(txn), kind, value, ret) ? 0 : 1;
+}
+
+static int by_key(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {
+    uint8_t lookup[LOOKUP_BYTES];
+    int r = lookup_of(call, txn, text, lookup);
+    return r == 0 ? find_by_lookup(txn, lookup, ret) : r;
+}
+
+int read_candidates(struct call *call, struct view_txn *txn, int64_t since_us,
+                    uint64_t ret[static CANDIDATES_MAX], size_t *ret_n) {
+    const char *key = call_argument(call, "key");
+    uint8_t lookup[LOOKUP_BYTES];
+    *ret_n = 0;
+    int r = key != NULL ? lookup_of(call, txn, key, lookup) : 1;
+    return r == 0
+               ? identity_candidates(txn, call_reads(call)->arena, lookup, 1, since_us, ret, ret_n)
+           : r > 0 || call_code(call) != REASON_OK ? 0
+                                                   : r;
 }
 
 static int by_reference(struct call *call, struct view_txn *txn, const char *text, uint64_t *ret) {

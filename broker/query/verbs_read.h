@@ -3,6 +3,7 @@
 // an event of the log unsealed.
 #pragma once
 
+#include "broker/bounds.h"
 #include "broker/query/verbs.h"
 #include "broker/stores/block.h"
 #include "touchbus.pb-c.h"
@@ -16,6 +17,10 @@ bool read_customer_of_call(struct call *call, struct view_txn *txn, uint64_t *re
 // The customer that the arguments customer=c42, key=KIND=VALUE or reference=KIND=ID name; exactly
 // one of them stands in the call. False: the call is refused (bad argument, not found).
 bool read_customer_argument(struct call *call, struct view_txn *txn, uint64_t *ret);
+// Who the argument key may mean, the likeliest first, of those who came with it since then; none
+// where the call has no such argument, or was refused. 0 or a negative errno.
+int read_candidates(struct call *call, struct view_txn *txn, int64_t since_us,
+                    uint64_t ret[static CANDIDATES_MAX], size_t *ret_n);
 // The record, in the call's arena. 0; 1 there is none; -EBADMSG, -ENOMEM.
 int read_customer_record(struct call *call, struct view_txn *txn, uint64_t customer,
                          View__Customer **ret);

@@ -139,16 +139,20 @@ static int sheet_json(struct reading *reading, const char *channel, json_t **ret
     return *ret != NULL ? 0 : -ENOMEM;
 }
 
+// One sheet more in the answer.
 static int screen(struct reading *reading) {
     const char *channel = call_argument(reading->call, "channel");
-    json_t *candidates = json_array(), *sheet = NULL;
+    json_t *answer = call_answer_borrow(reading->call), *sheet = NULL;
     int r = sheet_json(reading, channel, &sheet);
+    if (r == 0 && answer == NULL) {
+        r = call_answer(reading->call, json_pack("{s:[]}", "candidates"));
+        answer = call_answer_borrow(reading->call);
+    }
     if (r != 0) {
-        json_decref(candidates);
+        json_decref(sheet);
         return r;
     }
-    json_array_append_new(candidates, sheet);
-    return call_answer(reading->call, json_pack("{s:o}", "candidates", candidates));
+    return json_array_append_new(json_object_get(answer, "candidates"), sheet) == 0 ? 0 : -ENOMEM;
 }
 
 // What a site shows whom nobody knows.
@@ -167,11 +171,21 @@ static int guest(struct reading *reading) {
                                                 call_withhold(reading->call, json)));
 }
 
+// Whether it is certain who is meant.
+static bool is_one(struct call *call) {
+    const json_t *candidates = json_object_get(call_answer_borrow(call), "candidates");
+    return call_code(call) == REASON_OK && json_array_size(candidates) == 1;
+}
+
 int verb_customer_screen(struct call *call) {
     const char *wanted = call_argument(call, "guest");
-    int r = reading_with(call, screen);
-    bool nobody = call_code(call) == REASON_NOT_FOUND || call_code(call) == REASON_ERASED;
-    return r == 0 && nobody && wanted != NULL && strcmp(wanted, "true") == 0
+    bool guest_is_well = wanted != NULL && strcmp(wanted, "true") == 0;
+    int r = reading_candidates(call, screen);
+    bool is_refused = call_code(call) != REASON_OK && call_code(call) != REASON_NOT_FOUND &&
+                      call_code(call) != REASON_ERASED;
+    // A site must not greet one by the name of another who uses the same key.
+    return r == 0 && guest_is_well && !is_refused &&
+                   (!GUARD(screen_certain) ? call_code(call) != REASON_OK : !is_one(call))
                ? reading_of_nobody(call, guest)
                : r;
 }
