@@ -113,7 +113,7 @@ static int read_text(struct reading *reading, const yaml_node_t *node, const cha
 
 static int read_scalar(struct reading *reading, const struct policy_row *row, void *object,
                        const yaml_node_t *node) {
-    const char *text;
+    const char *text = "";
     char why[POLICY_WHY_BYTES];
     int r = read_text(reading, node, &text);
     if (r != 0) {
@@ -161,12 +161,12 @@ static int items_of(struct reading *reading, const yaml_node_t *node, size_t *re
 
 static int read_names(struct reading *reading, const struct policy_row *row, void *object,
                       const yaml_node_t *node) {
-    size_t n;
+    size_t n = 0;
     int r = items_of(reading, node, &n);
     r = r != 0 ? r : make_room(reading, row, object, node, n, sizeof(char *));
     for (size_t i = 0; r == 0 && i < n; i++) {
         const yaml_node_t *item = node_at(reading, node->data.sequence.items.start[i]);
-        const char *text;
+        const char *text = "";
         size_t length = enter(reading, "", NULL, i);
         r = read_text(reading, item, &text);
         if (r == 0 && *text == '\0') {
@@ -219,7 +219,7 @@ static int read_language(struct reading *reading, const yaml_node_t *node,
 static int read_texts(struct reading *reading, const struct policy_row *row, void *object,
                       const yaml_node_t *node) {
     const char *language = "";
-    const char *text;
+    const char *text = "";
     if (node->type == YAML_SCALAR_NODE) {
         int r = read_text(reading, node, &text);
         r = r != 0 ? r : make_room(reading, row, object, node, 1, sizeof(struct policy_text));
@@ -274,7 +274,7 @@ static int check_key(struct reading *reading, const struct policy_row *row, void
 
 static int read_list(struct reading *reading, const struct policy_row *row, void *object,
                      const yaml_node_t *node) {
-    size_t n;
+    size_t n = 0;
     int r = items_of(reading, node, &n);
     r = r != 0 ? r : make_room(reading, row, object, node, n, row->rows->bytes);
     for (size_t i = 0; r == 0 && i < n; i++) {
@@ -318,7 +318,7 @@ static int read_value(struct reading *reading, const struct policy_row *row, voi
 static int read_pair(struct reading *reading, const struct policy_table *table, void *object,
                      const yaml_node_pair_t *pair, bool seen[static ROWS_MAX]) {
     const yaml_node_t *key = node_at(reading, pair->key);
-    const char *name;
+    const char *name = "";
     char names[NAMES_BYTES_MAX];
     int r = read_text(reading, key, &name);
     if (r != 0) {
