@@ -267,6 +267,17 @@ TOUCHBUS_EXPORT int touchbus_client_query(touchbus_client *client, const char *v
                                           const char *body, uint64_t min_sequence, int timeout_ms,
                                           void (*on_part)(const touchbus_answer *part, void *user),
                                           void *user, touchbus_answer **ret);
+// What somebody who talks to a customer has to see at a glance, out of one snapshot: candidates,
+// the likeliest first, each with name, tier, what is open, offers, the greeting and what must not
+// be done (`screen` in tools/README.md). customer is c42 or KIND=VALUE ("phone=+31201234567");
+// channel is where it is shown, NULL: any. Otherwise as query; -EINVAL: neither of the two.
+TOUCHBUS_EXPORT int touchbus_client_screen(touchbus_client *client, const char *customer,
+                                           const char *channel, uint64_t min_sequence,
+                                           int timeout_ms, touchbus_answer **ret);
+// Everything the key may read of a customer (`customer show` there).
+TOUCHBUS_EXPORT int touchbus_client_customer(touchbus_client *client, const char *customer,
+                                             uint64_t min_sequence, int timeout_ms,
+                                             touchbus_answer **ret);
 // Why there is no connection: as of the publisher, 0 where nothing is known.
 TOUCHBUS_EXPORT uint32_t touchbus_client_refusal(touchbus_client *client, const char **ret_reason,
                                                  const char **ret_detail, const char **ret_hint);

@@ -32,6 +32,10 @@ def main():
         run("example-query", house.address, "email=nobody@klant.example", status=1)
         run("example-publish", f"ipc://{house.state}", "1")  # the same over a socket of the state folder
         run("example-query", f"ipc://{house.state}", "email=ana@klant.example")
+        screen, verdict = map(json.loads, run("example-screen", house.address, "email=Ana@klant.example", "ana@klant.example"))
+        assert screen["candidates"][0]["tier"] == "guest" and verdict["verdict"] in ("approved", "deferred"), (screen, verdict)
+        run("example-screen", house.address, "email=nobody@klant.example", status=1)
+        run("example-screen", house.address, "nobody", status=2)
         assert house.broker.stop() == 0
         run("example-query", house.address, "email=ana@klant.example", status=3)
     print("the examples publish, subscribe and query")

@@ -36,7 +36,7 @@ def main():
         flags = run("pkg-config", "--cflags", "--libs", "touchbus", env=environment).split()
         private = run("pkg-config", "--static", "--libs-only-l", "touchbus", env=environment).split()
         private.remove("-ltouchbus")
-        for name in ("publish", "subscribe", "query"):
+        for name in ("publish", "subscribe", "query", "screen"):
             out = os.path.join(prefix, name)
             run("gcc", "-std=c11", "-Wall", "-Werror", f"{SOURCE}/connectors/client/examples/{name}.c", "-o", out, *flags)
             assert "libtouchbus.so.0" in run("ldd", out, env={**os.environ, "LD_LIBRARY_PATH": libraries})
