@@ -161,6 +161,15 @@ static int read_redacted(struct reading *reading, const struct attribute *attrib
     return json_is_boolean(value) ? 0 : refuse(reading, attribute->why_not);
 }
 
+// Written for readers of the log; the broker finds them itself.
+static int pass_over(struct reading *reading, const struct attribute *attribute,
+                     const json_t *value) {
+    (void)reading;
+    (void)attribute;
+    (void)value;
+    return 0;
+}
+
 static int read_direction(struct reading *reading, const struct attribute *attribute,
                           const json_t *value) {
     const char *text = text_of(value);
@@ -272,6 +281,7 @@ static const struct attribute attributes[] = {
     {"received", read_received, 0, "received is not RFC 3339"},
     {"customer", read_customer, 0, "customer is not of the form c42"},
     {"redacted", read_redacted, 0, "redacted is not true or false"},
+    {"scores", pass_over, 0, ""},
     TEXT("channel", channel),
     {"direction", read_direction, 0, "direction is not in, out or decided"},
     TEXT("actor", actor),

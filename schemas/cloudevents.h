@@ -2,8 +2,8 @@
 // CloudEvents 1.0 JSON <-> Event, lossless both ways (time to the microsecond, in UTC). `type` is
 // org.touchbus.<name>.v1 outside and <name> inside; a type under somebody else's domain
 // (com.example.thing) or of another alphabet stays as it is. Our attributes are extensions:
-// sequence, received, customer, channel, direction, actor, case, cause, cost, traceparent, and
-// keys, the identities form-encoded (`!` before `=` marks a verified one).
+// sequence, received, customer, scores, channel, direction, actor, case, cause, cost, traceparent,
+// and keys, the identities form-encoded (`!` before `=` marks a verified one).
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 #pragma once
 

@@ -2,6 +2,7 @@
 // Names that reading and writing of CloudEvents share.
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "schemas/base/arena.h"
@@ -14,3 +15,6 @@ bool cloudevents_is_attribute(const char *name);
 // Whose event a subject makes it where there are no keys: kind:value, or a bare user_id. In the
 // arena, NULL where that is full.
 Touchbus__Identity *cloudevents_subject_identity(const char *subject, struct arena *arena);
+// The attribute `scores` of an event with this stamp: a new reference, text. NULL where memory is
+// short.
+json_t *cloudevents_scores(const Touchbus__Stamp *stamp);

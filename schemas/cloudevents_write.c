@@ -117,6 +117,9 @@ static void put_stamps(struct writing *writing, const Touchbus__Event *event) {
     if (event->redacted) {
         put(writing, "redacted", json_true());
     }
+    if (event->stamp != NULL && event->stamp->n_scores > 0) {
+        put(writing, "scores", cloudevents_scores(event->stamp));
+    }
 }
 
 static void put_event(struct writing *writing, const Touchbus__Event *event,

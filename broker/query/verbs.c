@@ -184,6 +184,14 @@ static const struct verb rows[] = {
      .then = verb_quarantine_drop_then,
      .acts = true},
 
+    // by: hour, channel, tier; since, until: RFC 3339.
+    {.name = "scorecard",
+     .place = VERB_SLICED,
+     .arguments =
+         ARGUMENTS(LIST("by"), OPTIONAL("since"), OPTIONAL("until"), OPTIONAL("channel")),
+     .run = verb_scorecard,
+     .right = VERB_FOR_WATCH},
+
     {.name = "view.verify",
      .place = VERB_CHILD,
      .arguments = ARGUMENTS(),

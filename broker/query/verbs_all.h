@@ -47,6 +47,8 @@ int verb_connector_reload(struct call *call);
 // then, of delivery's lists: its one array as parts of rows.
 int verb_delivery_rows(struct call *call);
 
+int verb_scorecard(struct call *call);
+
 int verb_configuration_show(struct call *call);
 int verb_configuration_reload(struct call *call);
 int verb_configuration_reload_write(struct call *call, struct tick *tick);

@@ -35,6 +35,7 @@ static const struct command *const rows[] = {
     &command_customer_erase,
     &command_customer_receipt,
     &command_contact,
+    &command_scorecard,
     &command_view_verify,
     &command_view_rebuild,
     &command_connector_ls,

@@ -20,6 +20,7 @@ extern const struct command command_parked_ls, command_parked_show, command_park
 extern const struct command command_quarantine_ls, command_quarantine_show, command_quarantine_fix,
     command_quarantine_drop;
 extern const struct command command_contact, command_screen, command_segment;
+extern const struct command command_scorecard;
 extern const struct command command_view_verify, command_view_rebuild;
 extern const struct command command_connector_ls, command_connector_show, command_connector_reload;
 
