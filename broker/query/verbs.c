@@ -187,8 +187,7 @@ static const struct verb rows[] = {
     // by: hour, channel, tier; since, until: RFC 3339.
     {.name = "scorecard",
      .place = VERB_SLICED,
-     .arguments =
-         ARGUMENTS(LIST("by"), OPTIONAL("since"), OPTIONAL("until"), OPTIONAL("channel")),
+     .arguments = ARGUMENTS(LIST("by"), OPTIONAL("since"), OPTIONAL("until"), OPTIONAL("channel")),
      .run = verb_scorecard,
      .right = VERB_FOR_WATCH},
 

@@ -33,7 +33,7 @@ static int read_agent(const struct judging *judging, struct arena *arena,
                       const uint8_t key[static AGENT_KEY_BYTES], const void *value, size_t size,
                       struct agent *ret) {
     View__Held *held;
-    const View__Item *item = view__item__unpack(arena_allocator(arena), size, value);
+    const View__Item *item = item_unpack(arena_allocator(arena), size, value);
     if (item == NULL) {
         return -EBADMSG;
     }
