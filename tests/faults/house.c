@@ -358,6 +358,9 @@ static int open_all(struct house *house) {
                 ? -ENOMEM
                 : 0;
     r = r != 0 ? r : catalogue_load(NULL, &broker->catalogue, &error);
+    if (error != NULL) {
+        fprintf(stderr, "%s\n", error);
+    }
     free(error);
     r = r != 0 ? r : open_policy(broker);
     r = r != 0 ? r : state_open(broker);

@@ -47,6 +47,7 @@ class Carts(judge.Run):
         self.driver.broker.call("jump", at_us=self.now_us + step["by_us"])
         self.driver.turn()
         self.driver.broker.call("jump", at_us=self.now_us)
+        self.driver.turn()
 
     def compare(self):
         """Receipts never go back, so after a jump ahead they say nothing; what is told here is by the time that was told."""

@@ -3,6 +3,11 @@
 import model
 from generator import SOURCES, START_US, WORDS
 
+REFUSABLE = [("quote-conflict", "org.touchbus.quote.issued.v1"), ("merge-refused", "org.touchbus.merge.requested.v1"),
+             ("split-refused", "org.touchbus.split.requested.v1")]
+# What decide causes; it depends on what was there when.
+SYSTEM = {"identity.changed", "standing.changed", "checkout.abandoned", "contact.decided", "interaction.routed", "merge.requested",
+          "split.requested", "admin.acted", "configuration.changed"}
 NEVER_BUT = ("ok", "duplicate")  # an event that is well-formed is answered otherwise only where a rule refuses it
 POLICIES = [
     """{contact: {cap_day: 2}, identity: {contested_max: 3}}""",
@@ -26,7 +31,7 @@ class Run:
 
     def customer(self, key):
         """The number of the living customer that a key leads to now; 0: none."""
-        answer = self.driver.query("customer.find", key=key)
+        answer = self.driver.query("customer.show", key=key)
         return int(answer["parts"][0]["customer"][1:]) if answer["reason"] == "ok" else 0
 
     # ---- steps
@@ -41,7 +46,7 @@ class Run:
                 return
             self.published.append({"event": event, "sequence": answer["sequences"][index], "customer": answer["customers"][index],
                                    "reason": row["reason"], "verdict": row.get("verdict"), "received_us": self.now_us})
-            if row["reason"] == "quote-conflict" and "quote.issued" in event["type"]:
+            if (row["reason"], event["type"]) in REFUSABLE:
                 continue
             if row["reason"] not in NEVER_BUT or answer["sequences"][index] == 0:
                 self.complain("accepted", f"{event['id']} {event['type']}: {row}")
@@ -56,19 +61,21 @@ class Run:
     def do_erase(self, step):
         self.driver.query("customer.erase", key=step["key"])
 
-    def request(self, kind, step):
-        numbers = step.get("customers") or list(map(self.customer, step["keys"]))
-        customers = [f"c{number}" for number in numbers]
-        if all(numbers):
-            event = {"specversion": "1.0", "id": f"{kind}-{self.now_us}-{len(self.published)}", "source": "/crm/main",
-                     "type": f"org.touchbus.{kind}.requested.v1", "channel": "crm", "data": {"customers": customers, "reason": "told"}}
-            self.do_events({"events": [event]})
+    def request(self, kind, numbers):
+        """An agent says so. Whether it was done."""
+        self.n_requests = getattr(self, "n_requests", 0) + 1
+        event = {"specversion": "1.0", "id": f"{kind}-{self.n_requests}", "source": "/crm/main", "channel": "crm",
+                 "type": f"org.touchbus.{kind}.requested.v1", "data": {"customers": [f"c{number}" for number in numbers], "reason": "told"}}
+        Run.do_events(self, {"events": [event]})
+        return bool(self.published[-1]["sequence"])
 
     def do_merge(self, step):
-        self.request("merge", step)
+        numbers = step.get("customers") or list(map(self.customer, step["keys"]))
+        return all(numbers) and self.request("merge", numbers)
 
     def do_split(self, step):
-        self.request("split", step)
+        numbers = step.get("customers") or [self.customer(step["keys"][0])]
+        return all(numbers) and self.request("split", numbers)
 
     def do_trim(self, step):
         head = self.driver.head()
@@ -120,9 +127,39 @@ class Modelled(Run):
         self.model.act(self.driver.head(), lambda registry: registry.erase(key, now_us))
 
     def do_merge(self, step):
-        pass
+        """By the customers as the model knows them; refused where the model refuses it."""
+        registry = self.model.registry()
+        keys = [tuple(key.split("=", 1)) for key in step["keys"]]
+        owners = registry.owners(keys)
+        if not all(registry.owners([key]) for key in keys):
+            return
+        now_us = self.now_us
+        wanted = len(owners) > 1 and registry.refuses_merge(owners, now_us) is None
+        head = self.driver.head()
+        done = self.request("merge", [registry.owners([key])[0].number for key in keys])
+        if done != wanted and len(owners) > 1:
+            self.complain("asked", f"merge of {step['keys']}: done is {done}, the model says {wanted} ({registry.refuses_merge(owners, now_us)})")
+        if done:
+            self.model.act(head, lambda registry: registry.merge_asked(keys, now_us))
 
-    do_split = do_merge
+    def do_split(self, step):
+        """Of the leaf that has the key."""
+        registry = self.model.registry()
+        key = tuple(step["keys"][0].split("=", 1))
+        leaf = registry.owner.get(key)
+        if leaf is None or leaf.erased_us is not None:
+            return
+        below = [one for one in registry.leaves if one.into is leaf]
+        if leaf.into is None and len(below) == 1:
+            leaf, below = below[0], []  # silent: of two, either is split off by its name
+        wanted = leaf.into is not None
+        head = self.driver.head()
+        done = self.request("split", [leaf.number])
+        if done != wanted:
+            self.complain("asked", f"split of c{leaf.number} ({step['keys'][0]}): done is {done}, the model says {wanted}")
+        if done and wanted:
+            number = leaf.number
+            self.model.act(head, lambda registry: registry.split(registry.leaves[number - 1]))
 
 
 def time_us(text):

@@ -9,12 +9,12 @@ import unicodedata
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
 AHEAD_US = 5 * MINUTE
 
-# In order of strength. silent: within a class, kinds are as strong as they stand in the table.
+# In order of strength. silent: within a class, kinds are equally strong.
 CLASSES = [("strong", ["crm_id", "user_id", "account", "loyalty"]), ("medium", ["email", "phone", "fax"]),
            ("partner", ["partner_id", "gln", "vat_id"]), ("weak", ["anonymous_id", "cookie", "device", "chat_handle"]),
            ("shared", ["kiosk", "switchboard", "postal_address", "fax_header"])]
 CLASS = {kind: name for name, kinds in CLASSES for kind in kinds}
-STRENGTH = {kind: rank for rank, kind in enumerate(kind for _, kinds in CLASSES for kind in kinds)}
+STRENGTH = {kind: rank for rank, (_, kinds) in enumerate(CLASSES) for kind in kinds}
 LIMITS = {"medium": (5, 365 * DAY), "weak": (20, 30 * DAY)}  # of one kind, within; strong: one ever
 KEYS_MAX, MERGES_MAX, MERGES_A_DAY, CONTESTED_MAX, CONTESTED_US = 200, 20, 5, 10, 30 * DAY
 NOBODY = {"", "0", "-1", "null", "none", "undefined", "nan", "anonymous", "guest", "true", "false", "[object object]"}
@@ -49,7 +49,7 @@ class Registry:
         self.owner = {}       # (kind, value) -> leaf
         self.references = {}  # (kind, id) -> leaf
         self.shared = set()   # values that lead to nobody any more
-        self.met = {}         # medium (kind, value) -> [(when, strong keys of an event or its customer)]
+        self.met = {}         # medium (kind, value) -> [(when, leaf that another's came with)]
         self.merges = []      # (when, survivor, the one that was merged into it)
 
     @staticmethod
@@ -117,7 +117,7 @@ class Registry:
 
     def rank(self, customer):
         """The survivor names the customer: strongest key, then lowest first sequence."""
-        return min((STRENGTH[kind] for kind, _ in self.keys(customer)), default=99), customer.first
+        return min((STRENGTH[kind] for kind, _ in self.keys(customer)), default=99), min(leaf.first for leaf in self.members(customer))
 
     def merge(self, customers, now_us):
         customers = sorted(customers, key=self.rank)
@@ -138,6 +138,12 @@ class Registry:
                        (CLASS[key[0]] == "strong" or CLASS[key[0]] == "medium" and key in verified) for key in keys):
                 return "class"
         return self.refuses_merge(owners, now_us)
+
+    def fits_several(self, key, now_us):
+        """Whether a key came with another customer's, too, lately."""
+        mine = self.owners([key])
+        others = {self.survivor(leaf) for when, leaf in self.met.get(key, []) if when > now_us - CONTESTED_US and leaf.erased_us is None}
+        return bool(mine) and bool(others - set(mine))
 
     def owners(self, keys):
         found = []
@@ -167,20 +173,34 @@ class Registry:
                     self.owner.pop(key, None)
         keys = [key for key in keys if key not in self.owner or self.owner[key].erased_us is None]
         firm = [key for key in keys if CLASS[key[0]] != "weak"]
+        # silent: of two that are equally strong, the older record's; one that nobody has is weaker.
+        firm.sort(key=lambda key: (STRENGTH[key[0]], min((owner.first for owner in self.owners([key])), default=1 << 63)))
+        # A caller id that fits several customers attaches to none until one is picked: by a key that is theirs.
+        # silent: with any other key beside it, it does.
+        if len(said.keys) == 1 and CLASS[said.keys[0][0]] == "medium" and self.fits_several(said.keys[0], now_us):
+            return None
+        dropped = []
         weak = [key for key in keys if CLASS[key[0]] == "weak"]
         # The weakest key is dropped until the rest agrees. Weak ones never hold up the others: they come along or move.
         while firm and self.refuses(firm, self.owners(firm), said.verified, now_us):
             said.refused = self.refuses(firm, self.owners(firm), said.verified, now_us)
-            firm.pop()
+            dropped.append(firm.pop())
         owners = self.owners(firm)
         if not owners:
             owners = self.owners(weak)[:1]
             if owners and firm and self.refuses(firm, owners, said.verified, now_us):
                 owners = []  # a shared device: its binding moves forward from here
-        customer = self.merge(owners, now_us) if owners else self.survivor(self.new(said.order))
-        leaf = next((self.owner[key] for key in firm + weak if key in self.owner and self.survivor(self.owner[key]) is customer), customer)
+        # The record that its strongest key owned when it came; what it brings about comes behind it.
+        # silent: of two equally strong ones, the older record.
+        owned = [(STRENGTH[key[0]], self.owner[key].first, self.owner[key].number) for key in firm + weak
+                 if key in self.owner and self.survivor(self.owner[key]) in owners]
+        leaf = self.leaves[min(owned)[2] - 1] if owned else self.new(said.order)
+        said.came_to = self.survivor(leaf)
+        customer = self.merge(owners, now_us) if owners else leaf
         for key in firm:
             self.attach(leaf, key, now_us)
+        for key in dropped:
+            self.met.setdefault(key, []).append((now_us, leaf))
         for key in weak:
             before = self.owner.get(key)
             other = None if before is None else self.survivor(before)
@@ -191,7 +211,9 @@ class Registry:
                     continue
                 said.refused = why
                 continue
-            self.attach(leaf, key, now_us)
+            # silent: whether an address without a strong key moves a bound device's binding. A form filled in on it is no log-in.
+            if other is None or other is customer or any(CLASS[kind] == "strong" for kind, _ in firm):
+                self.attach(leaf, key, now_us)
         return leaf
 
     def by_reference(self, said):
@@ -205,6 +227,7 @@ class Registry:
         leaf = self.place(said)
         said.leaf = leaf
         said.customer = None if leaf is None else self.survivor(leaf)
+        said.came_to = said.came_to or said.customer
         if leaf is not None:
             leaf.said.append(said)
             for reference in said.references:
@@ -253,7 +276,7 @@ class Said:
                 self.keys.append((plain, value))
             if value is not None and kind != plain:
                 self.verified.add((plain, value))
-        self.keys.sort(key=lambda key: STRENGTH[key[0]])  # stable: as they came within a kind
+        self.keys.sort(key=lambda key: STRENGTH[key[0]])  # stable: as they came within a class
         self.own_time_us = None
         if "time" in event:
             at = datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
@@ -263,7 +286,7 @@ class Said:
         self.time_us = min(time_us, received_us + AHEAD_US)
         self.references = [(name, self.data[f"{name}_id"]) for name in
                            ("order", "quote", "case", "call", "conversation", "contact", "cart", "invoice") if f"{name}_id" in self.data]
-        self.redacted, self.refused, self.leaf, self.customer = False, None, None, None
+        self.redacted, self.refused, self.leaf, self.customer, self.came_to = False, None, None, None, None
 
 
 class Model:
@@ -286,7 +309,7 @@ class Model:
         for act in self.acts:
             if isinstance(act, Said):
                 if before is None or act.sequence < before:
-                    act.redacted, act.refused = False, None
+                    act.redacted, act.refused, act.came_to = False, None, None
                     registry.take(act)
             elif before is None or act[0] < before:
                 act[1](registry)

@@ -2,6 +2,7 @@
 """No two open revisions with different prices for one customer and sku: who quotes otherwise is refused, with the open one; who does not is
 accepted."""
 import judge
+from contacts import MAYBE, NO, YES
 from generator import DAY, HOUR, World, rfc3339
 
 
@@ -50,42 +51,52 @@ class Quotes(judge.Run):
         return run.end()
 
     def compare(self):
-        """Goes through what was said. quotes: customer -> {quote: its data}, as it was accepted. doubted: quotes of which the model does not
-        say what stands: closed and issued at one time, or issued again without a higher revision."""
-        quotes, closed_at, doubted, highest = {}, {}, set(), {}
+        """Goes through what was said. quotes: customer -> {quote: (YES it is open, NO, or MAYBE; its highest revision)}.
+
+        silent: whether a quote is open that was closed or superseded before its issue came; then nothing is held for or against it.
+        """
+        quotes = {}
         for row in self.published:
             event, data = row["event"], row["event"]["data"]
-            if event["type"].endswith("quote.closed.v1"):
-                quotes.get(row["customer"], {}).pop(data["quote_id"], None)
-                closed_at[data["quote_id"]] = row["received_us"]
-            if not event["type"].endswith("quote.issued.v1"):
+            kind = event["type"].removeprefix("org.touchbus.").removesuffix(".v1")
+            if not kind.startswith("quote."):
                 continue
             customer = self.customer(event["keys"].replace("%40", "@").replace("%2B", "+"))
             ours = quotes.setdefault(customer, {})
-            price = {line["sku"]: float(line["price"]) for line in data["lines"]}
-            against = []
-            for quote, other in ours.items():
-                if quote in (data["quote_id"], data.get("supersedes")) or judge.time_us(other["valid_until"]) <= row["received_us"]:
-                    continue
-                against += [quote for line in other["lines"] if price.get(line["sku"], float(line["price"])) != float(line["price"])]
-            against = [quote for quote in against if quote not in doubted]
+            state, before = ours.get(data["quote_id"], (YES, None))
+            if kind == "quote.closed":
+                ours[data["quote_id"]] = (NO, before)
+                continue
+            against = self.against(ours, data, row["received_us"])
             refused = row["reason"] == "quote-conflict"
-            before = ours.get(data["quote_id"])
-            # silent: whether a revision prices differently than the one of its own quote that it follows, and what a late, lower one is.
-            unsure = before is not None or any(quote in doubted for quote in ours) or row["customer"] and row["customer"] != customer
-            if refused and not against and not unsure:
+            if refused and not against and before is None and data["quote_id"] not in ours:
                 self.complain("quote", f"{data} is refused, and nothing open speaks against it: {ours}")
-            if not refused and against:
-                self.complain("quote", f"{data} is accepted beside the open {[ours[quote] for quote in against]}")
             if refused and not row["verdict"]:
                 self.complain("quote", f"{data} is refused without the open revision")
-            if not refused:
-                ours.pop(data.get("supersedes"), None)
-                quote = data["quote_id"]
-                if closed_at.get(quote) == row["received_us"] or data["revision"] <= highest.get(quote, 0):
-                    doubted.add(quote)
-                else:
-                    doubted.discard(quote)
-                highest[quote] = max(highest.get(quote, 0), data["revision"])
-                if before is None or data["revision"] > before["revision"]:
-                    ours[data["quote_id"]] = data
+            if refused:
+                continue
+            if YES in against.values():
+                self.complain("quote", f"{data} is accepted beside the open {[ours[quote] for quote in against]}")
+            if data.get("supersedes", data["quote_id"]) != data["quote_id"]:
+                # silent: whether a revision that was overtaken before it came supersedes anything.
+                overtaken = before is not None and data["revision"] <= before["revision"]
+                ours[data["supersedes"]] = (MAYBE if overtaken else NO, ours.get(data["supersedes"], (NO, None))[1])
+            if before is None or data["revision"] > before["revision"]:
+                ours[data["quote_id"]] = (YES if state == YES else MAYBE, data)
+            elif state != YES:
+                ours[data["quote_id"]] = (MAYBE, before)
+            elif data["revision"] == before["revision"]:  # silent: which of two is the revision's
+                ours[data["quote_id"]] = (MAYBE, before if judge.time_us(before["valid_until"]) > judge.time_us(data["valid_until"]) else data)
+
+    @staticmethod
+    def against(ours, data, now_us):
+        """{quote: YES or MAYBE}: what is open and prices a line otherwise."""
+        price = {line["sku"]: float(line["price"]) for line in data["lines"]}
+        found = {}
+        for quote, (state, other) in ours.items():
+            if state == NO or other is None or quote in (data["quote_id"], data.get("supersedes")) or \
+                    judge.time_us(other["valid_until"]) <= now_us:
+                continue
+            if any(price.get(line["sku"], float(line["price"])) != float(line["price"]) for line in other["lines"]):
+                found[quote] = state
+        return found
