@@ -9,6 +9,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/limits.h"
 
 #define DAY_US (INT64_C(86400) * 1000000)
@@ -71,7 +72,7 @@ static int count_day(struct fold_step *step, View__Interest *interest, uint32_t 
         interest->number[at] += interest->number[at] < UINT32_MAX;
         return 0;
     }
-    if (n == INTEREST_DAYS_MAX && at == 0) {
+    if (GUARD(oldest_day_goes) && n == INTEREST_DAYS_MAX && at == 0) {
         return 0;
     }
     uint32_t *columns = arena_alloc(step->fold->arena, 2 * (n + 1) * sizeof(*columns));

@@ -19,6 +19,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/money.h"
 #include "schemas/limits.h"
 
@@ -95,7 +96,8 @@ static const char *id_of_supply(struct fold_step *step, const char *name) {
 
 // An order counts once, however often and from where it is placed.
 static int count_order(struct fold_step *step, const struct fold_item *item) {
-    step->customer->orders += fold_item_member(item, "placed") == NULL;
+    bool is_known = GUARD(order_counts_once) && fold_item_member(item, "placed") != NULL;
+    step->customer->orders += !is_known;
     return 0;
 }
 
@@ -299,7 +301,7 @@ static bool value_of(struct fold_step *step, const struct member *member,
 // ---- applying a row
 
 static const char *stage_of(const struct fold_step *step, const struct item_row *row) {
-    if (row->refuses) {
+    if (GUARD(refusal_wins_a_tie) && row->refuses) {
         const char *state = fold_data_text(step, "state");
         return state != NULL && strcmp(state, "granted") == 0 ? "1" : "2";
     }
@@ -371,7 +373,8 @@ int fold_items(struct fold_step *step) {
     int r = 0;
     for (size_t i = fold_first_row(ROWS, N_ROWS, sizeof(ROWS[0]), step->event->type);
          r == 0 && i < N_ROWS && strcmp(ROWS[i].type, step->event->type) == 0; i++) {
-        bool applies = (ROWS[i].kind >= ITEM_PRICE) == of_nobody && !fold_left_out(step);
+        bool fits = (ROWS[i].kind >= ITEM_PRICE) == of_nobody || !GUARD(shared_is_of_nobody);
+        bool applies = fits && !fold_left_out(step);
         r = applies ? apply_row(step, &ROWS[i]) : 0;
     }
     return r;

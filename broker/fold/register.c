@@ -3,14 +3,16 @@
 
 #include <string.h>
 
+#include "schemas/base/guards.h"
+
 bool register_beats(const View__Attribute *one, const View__Attribute *other) {
-    if (one->revision != other->revision) {
+    if (GUARD(register_revision) && one->revision != other->revision) {
         return one->revision > other->revision;
     }
-    if (one->rank != other->rank) {
+    if (GUARD(register_rank) && one->rank != other->rank) {
         return one->rank > other->rank;
     }
-    if (one->time_us != other->time_us) {
+    if (GUARD(register_time) && one->time_us != other->time_us) {
         return one->time_us > other->time_us;
     }
     int order = strcmp(one->id, other->id);

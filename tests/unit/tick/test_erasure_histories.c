@@ -100,6 +100,14 @@ static Touchbus__Event *new_event(struct history *history) {
         {"quote.issued", "{\"quote_id\": \"q-%u\", \"revision\": %u, \"lines\": [], "
                          "\"valid_until\": \"2030-01-01\", \"currency\": \"EUR\"}"},
         {"quote.closed", "{\"quote_id\": \"q-%u\", \"outcome\": \"x%u\"}"},
+        {"consent.changed", "{\"address\": \"p%u@klant.example\", \"purpose\": \"p%u\", "
+                            "\"state\": \"granted\", \"text_version\": \"1\"}"},
+        {"need.selected", "{\"term\": \"t%u\", \"n\": %u}"},
+        {"case.opened", "{\"case_id\": \"c-%u\", \"kind\": \"k\", \"severity\": %u}"},
+        {"feedback.given", "{\"score\": %u, \"scale\": %u}"},
+        // Of nobody, but for those that a person's key came with.
+        {"agent.state", "{\"actor\": \"a-%u\", \"state\": \"s%u\", \"skills\": []}"},
+        {"supply.changed", "{\"sku\": \"s-%u\", \"quantity\": %u}"},
     };
     uint64_t shape = throw_dice(history, sizeof(shapes) / sizeof(shapes[0]));
     char data[256], id[32];
