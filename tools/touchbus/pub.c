@@ -268,6 +268,10 @@ static int publish(struct tool *tool, const struct pub_conf *conf, touchbus_even
         tool_complain("cannot publish: %s", strerror(-r));
         status = r == -EINVAL || r == -E2BIG ? TOOL_USAGE : TOOL_NO;
     } else if (acked.code > REASON_CODE_DUPLICATE) {
+        const json_t *verdict = json_object_get(acked.json, "verdict");
+        if (verdict != NULL) { // what speaks against it
+            tool->json ? output_line(acked.json) : output_object(verdict);
+        }
         status = tool_refused(tool, acked.reason, acked.detail, acked.hint);
     } else {
         tool->json ? output_line(acked.json) : output_object(acked.json);
