@@ -400,7 +400,8 @@ def test_export_import(house):
             file.write(exported)
         summary = json.loads(other.touchbus("-j", "log", "import", path).stdout)
         check_form("pub --from", summary)
-        assert summary["accepted"] == len(events), summary
+        # What the other broker has said of its own, by the same ids, is there already.
+        assert summary["accepted"] + summary["duplicates"] == len(events) and summary["duplicates"] < 100, summary
         mine, theirs = house.ask("customer", "show", "email=ana@klant.example"), other.ask("customer", "show", "email=ana@klant.example")
         assert {n: a["value"] for n, a in mine["attributes"].items()} == {n: a["value"] for n, a in theirs["attributes"].items()}
         assert other.ask("view", "verify")["equal"] is True
