@@ -111,7 +111,8 @@ void filter_names_clear(struct filter_names *names) {
 
 bool filter_passes(const struct filter *filter, const struct filter_names *names,
                    const struct block_entry *entry) {
-    if (filter->customer && entry->customer != filter->customer)
+    // Of a merged customer's events the lane is the customer's, whichever leaf's they are.
+    if (filter->customer && entry->customer != filter->customer && entry->lane != filter->customer)
         return false;
     if (entry->type >= names->capacity || entry->channel >= names->capacity)
         return false; // a damaged index passes no filter

@@ -3,7 +3,9 @@
 // view each.
 #include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 
+#include "broker/profile/profile.h"
 #include "broker/query/verbs_all.h"
 #include "broker/query/verbs_read.h"
 #include "schemas/envelope.h"
@@ -29,31 +31,33 @@ int verb_customer_find(struct call *call) {
     return read_with_view(call, find);
 }
 
-// ---- the timeline, newest first
+// ---- the timeline, newest first, of all leaves of a merged customer
+
+struct row {
+    uint64_t sequence;
+    int64_t time_us;
+    uint32_t type, channel;
+};
 
 struct timeline {
-    struct call *call;
+    struct arena *arena;
     struct view_txn *txn;
     uint64_t before; // only sequences below
     uint64_t limit;
-    json_t *list;
-    uint64_t oldest; // in list
-    bool more;
+    struct row *rows; // of every leaf the newest `limit`, and one
+    size_t n, n_leaf; // in all, of the leaf that is read
 };
 
-// False where the limit is reached.
-static bool timeline_add(struct timeline *timeline, uint64_t sequence, int64_t time_us,
-                         uint32_t type, uint32_t channel) {
-    if (sequence >= timeline->before) {
+// False where the leaf has given enough.
+static bool timeline_add(struct timeline *timeline, const struct row *row) {
+    if (row->sequence >= timeline->before) {
         return true;
     }
-    if (json_array_size(timeline->list) >= timeline->limit) {
-        timeline->more = true;
+    if (timeline->n_leaf > timeline->limit) {
         return false;
     }
-    timeline->oldest = sequence;
-    json_array_append_new(timeline->list, read_interaction_json(timeline->call, timeline->txn,
-                                                                sequence, time_us, type, channel));
+    timeline->rows[timeline->n++] = *row;
+    timeline->n_leaf++;
     return true;
 }
 
@@ -62,60 +66,95 @@ static int timeline_run(void *user, const void *key, size_t key_size, const void
     (void)key;
     (void)key_size;
     struct timeline *timeline = user;
-    struct arena *arena = call_reads(timeline->call)->arena;
-    const View__Run *run = view__run__unpack(arena_allocator(arena), size, value);
+    const View__Run *run = view__run__unpack(arena_allocator(timeline->arena), size, value);
     if (run == NULL) {
         return -EBADMSG;
     }
     for (size_t i = run->n_sequence; i-- > 0;) {
-        if (!timeline_add(timeline, run->sequence[i], run->time_us[i], run->type[i],
-                          run->channel[i])) {
+        struct row row = {run->sequence[i], run->time_us[i], run->type[i], run->channel[i]};
+        if (!timeline_add(timeline, &row)) {
             return 1;
         }
     }
     return 0;
 }
 
-static int timeline_fill(struct timeline *timeline, uint64_t customer,
-                         const View__Customer *record) {
+static int timeline_leaf(struct timeline *timeline, uint64_t leaf, const View__Customer *record) {
+    timeline->n_leaf = 0;
     for (size_t i = record->n_recent_sequence; i-- > 0;) {
-        if (!timeline_add(timeline, record->recent_sequence[i], record->recent_time_us[i],
-                          record->recent_type[i], record->recent_channel[i])) {
+        struct row row = {record->recent_sequence[i], record->recent_time_us[i],
+                          record->recent_type[i], record->recent_channel[i]};
+        if (!timeline_add(timeline, &row)) {
             return 0;
         }
     }
-    uint64_t prefix = htobe64(customer);
+    uint64_t prefix = htobe64(leaf);
     uint64_t from[2] = {prefix, htobe64(timeline->before)};
     int r = view_scan_from(timeline->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), from,
                            sizeof(from), true, timeline_run, timeline);
     return r < 0 ? r : 0;
 }
 
+static int compare_rows(const void *a, const void *b) {
+    const struct row *left = a, *right = b;
+    return left->sequence > right->sequence ? -1 : left->sequence < right->sequence;
+}
+
+static int timeline_fill(struct call *call, struct timeline *timeline, uint64_t customer) {
+    View__Customer *record, *below;
+    int r = read_customer_record(call, timeline->txn, customer, &record);
+    if (r != 0) {
+        return r < 0 ? r : -EBADMSG; // the leaf that names others has one
+    }
+    size_t n = (record->n_leaves + 1) * (timeline->limit + 2);
+    timeline->rows = arena_alloc(timeline->arena, n * sizeof(*timeline->rows));
+    r = timeline->rows == NULL ? -ENOMEM : timeline_leaf(timeline, customer, record);
+    for (size_t i = 0; r == 0 && i < record->n_leaves; i++) {
+        r = read_customer_record(call, timeline->txn, record->leaves[i], &below);
+        r = r == 0 ? timeline_leaf(timeline, record->leaves[i], below) : r;
+    }
+    if (r == 0) {
+        qsort(timeline->rows, timeline->n, sizeof(timeline->rows[0]), compare_rows);
+    }
+    return r > 0 ? -EBADMSG : r;
+}
+
+static json_t *timeline_json(struct call *call, const struct timeline *timeline) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < timeline->n && i < timeline->limit; i++) {
+        const struct row *row = &timeline->rows[i];
+        json_array_append_new(list, read_interaction_json(call, timeline->txn, row->sequence,
+                                                          row->time_us, row->type, row->channel));
+    }
+    return list;
+}
+
 static int timeline(struct call *call, struct view_txn *txn) {
-    uint64_t customer;
+    uint64_t leaf, customer;
     View__Customer *record;
     int r;
-    if (!read_customer_of_call(call, txn, &customer, &record, &r)) {
+    if (!read_customer_of_call(call, txn, &leaf, &record, &r)) {
         return r;
     }
-    struct timeline fill = {.call = call, .txn = txn};
+    struct timeline fill = {.arena = call_reads(call)->arena, .txn = txn};
     if (!call_number(call, "limit", TIMELINE_LIMIT_MAX, &fill.limit) ||
         !call_number(call, "before", INT64_MAX, &fill.before)) {
         return 0;
     }
     fill.before = fill.before == 0 ? UINT64_MAX : fill.before;
-    fill.list = json_array();
-    r = fill.list != NULL ? timeline_fill(&fill, customer, record) : -ENOMEM;
+    r = profile_survivor(txn, fill.arena, leaf, &customer);
+    r = r == 0 ? timeline_fill(call, &fill, customer) : r;
     if (r != 0) {
-        json_decref(fill.list);
-        return r;
+        return r < 0 ? r : -EBADMSG;
     }
     char number[24];
+    bool more = fill.n > fill.limit;
     json_t *answer =
         json_pack("{s:s, s:o, s:b}", "customer", envelope_format_customer(customer, number), "rows",
-                  fill.list, "more", (int)fill.more);
-    if (fill.more) {
-        json_object_set_new(answer, "before", json_integer((json_int_t)fill.oldest));
+                  timeline_json(call, &fill), "more", (int)more);
+    if (more && fill.limit > 0) {
+        json_object_set_new(answer, "before",
+                            json_integer((json_int_t)fill.rows[fill.limit - 1].sequence));
     }
     return call_answer(call, answer);
 }

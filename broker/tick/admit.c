@@ -101,10 +101,17 @@ struct decide_place tick_place(const struct tick *tick) {
                                  .timer_us = tick->timers.now_us};
 }
 
+bool tick_has_room_for(const struct tick *tick, size_t n) {
+    enum { RECORD_BYTES_MAX = 1 << 20, OWN_BYTES_MAX = 64 << 10 }; // of those after the first
+    size_t more = n - 1;
+    return tick->n_records + n + FOLLOW_UPS_MAX <= TICK_RECORDS_MAX &&
+           fold_record_bytes(tick->fold) + more * RECORD_BYTES_MAX < FOLD_RECORD_BYTES_MAX &&
+           arena_used(tick->arena) + more * OWN_BYTES_MAX <=
+               TICK_ARENA_BYTES_MAX / 4 * 3 - 8 * EVENT_BYTES_MAX;
+}
+
 bool tick_has_room(const struct tick *tick) {
-    return tick->n_records + 1 + FOLLOW_UPS_MAX <= TICK_RECORDS_MAX &&
-           fold_record_bytes(tick->fold) < FOLD_RECORD_BYTES_MAX &&
-           arena_used(tick->arena) <= TICK_ARENA_BYTES_MAX / 4 * 3 - 8 * EVENT_BYTES_MAX;
+    return tick_has_room_for(tick, 1);
 }
 
 int admit_append(struct tick *tick, Touchbus__Event *event,

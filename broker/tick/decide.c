@@ -139,6 +139,13 @@ int decide_own(const struct decide *decide, const struct decide_place *place,
         }
         event->survivor = survivor != event->customer ? survivor : 0;
     }
+    if (event->n_lanes == 0 && event->erases && event->survivor != 0) {
+        // What waits for the leaf's own events waits under its number, too.
+        uint64_t lanes[] = {event->customer, event->survivor};
+        event->lanes = arena_copy(place->arena, lanes, sizeof(lanes));
+        event->n_lanes = sizeof(lanes) / sizeof(lanes[0]);
+        return event->lanes == NULL ? -ENOMEM : 0;
+    }
     return event->n_lanes == 0 ? stamp_lane(decide, place->arena, event) : 0;
 }
 

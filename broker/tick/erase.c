@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The order is the promise: keys_destroy is on disk before anything is logged. What stands between
-// the two, at a start, is whoever has a destroyed key and a record that is not erased.
+// the two, at a start, is whoever has a destroyed key and a record that is not erased. A merged
+// customer is erased with all its leaves: each has its key, its event and its record, the surviving
+// one last, so that its event is behind those of the others.
 #include "broker/tick/erase.h"
 
 #include <errno.h>
@@ -26,25 +28,64 @@ static int append(struct tick *tick, uint64_t customer, const char *actor, uint6
     return log_put(tick_log(tick), LOG_META, ERASE_MARK, sizeof(ERASE_MARK) - 1, "", 0);
 }
 
-int erase_customer(struct tick *tick, uint64_t customer, const char *actor,
-                   uint64_t *ret_sequence) {
-    uint64_t sequence = 0;
-    if (!tick_has_room(tick)) {
-        return REASON_BUSY; // before anything is destroyed
-    }
+// Everything that was merged with the customer, the surviving one last. 0 or a negative errno.
+static int all_leaves(struct tick *tick, uint64_t customer, uint64_t ret[static STAMP_LEAVES_MAX],
+                      size_t *ret_n) {
+    const View__Customer *record;
+    uint64_t survivor;
     int r = fold_flush(tick->fold, tick->view); // what this tick erased is seen, too
-    r = r != 0 ? r : whose_erased_sequence(tick->view, customer, &sequence);
-    if (r == 0 && sequence != 0) {
-        *ret_sequence = sequence;
-        return 0;
+    r = r != 0 ? r : fold_survivor(tick->fold, tick->view, customer, &survivor);
+    r = r != 0 ? r : fold_customer(tick->fold, tick->view, survivor, &record);
+    if (r != 0 || record->n_leaves >= STAMP_LEAVES_MAX) {
+        return r != 0 ? r : -EBADMSG;
     }
-    r = r != 0 ? r : keys_destroy(tick->broker->keys, customer, tick->now_us);
+    size_t n = 0;
+    while (GUARD(erase_all_leaves) && n < record->n_leaves) {
+        ret[n] = record->leaves[n];
+        n++;
+    }
+    ret[n++] = survivor;
+    *ret_n = n;
+    return 0;
+}
+
+// Leaves that are erased already, and said to be, are passed over. *ret_sequence: of the customer's
+// own event.
+static int erase_leaves(struct tick *tick, const uint64_t *leaves, size_t n, const char *actor) {
+    uint64_t sequence = 0;
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        r = keys_destroy(tick->broker->keys, leaves[i], tick->now_us); // 1: it was before
+    }
     if (r < 0) {
         return r;
     }
+    r = 0;
     FAULTPOINT("in-erasure");
-    r = append(tick, customer, actor, ret_sequence);
-    return r > 0 ? -EPROTO : r; // there is room, and the event is of our own making
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = whose_erased_sequence(tick->view, leaves[i], &sequence);
+        r = r == 0 && sequence == 0 ? append(tick, leaves[i], actor, &sequence) : r;
+    }
+    return r > 0 ? -EPROTO : r; // there is room, and the events are of our own making
+}
+
+int erase_customer(struct tick *tick, uint64_t customer, const char *actor,
+                   uint64_t *ret_sequence) {
+    uint64_t leaves[STAMP_LEAVES_MAX];
+    size_t n = 0;
+    uint64_t sequence = 0;
+    int r = all_leaves(tick, customer, leaves, &n);
+    r = r != 0 ? r : whose_erased_sequence(tick->view, customer, &sequence);
+    if (r == 0 && sequence == 0) {
+        if (!tick_has_room_for(tick, n)) {
+            return REASON_BUSY; // before anything is destroyed
+        }
+        r = erase_leaves(tick, leaves, n, actor);
+        r = r != 0 ? r : fold_flush(tick->fold, tick->view);
+        r = r != 0 ? r : whose_erased_sequence(tick->view, leaves[n - 1], &sequence);
+    }
+    *ret_sequence = sequence;
+    return r;
 }
 
 int erase_settle(struct tick *tick, uint64_t erasures) {
@@ -105,15 +146,13 @@ int erase_load(struct tick *tick) {
     return r;
 }
 
+// Of a merged customer the broker may have died between two of its keys: all go.
 int erase_go_on(struct tick *tick) {
     int r = 0;
-    for (size_t n = 0; r == 0 && n < ERASED_A_TICK_MAX && tick->n_unsaid > 0 && tick_has_room(tick);
-         n++) {
-        uint64_t sequence, customer = tick->unsaid[--tick->n_unsaid];
-        r = whose_erased_sequence(tick->view, customer, &sequence);
-        if (r == 0 && sequence == 0) { // nobody asked again meanwhile
-            r = append(tick, customer, "", &sequence);
-        }
+    for (size_t n = 0; r == 0 && n < ERASED_A_TICK_MAX && tick->n_unsaid > 0; n++) {
+        uint64_t sequence;
+        r = erase_customer(tick, tick->unsaid[tick->n_unsaid - 1], "", &sequence);
+        tick->n_unsaid -= r == 0;
     }
-    return r > 0 ? -EPROTO : r;
+    return r == REASON_BUSY ? 0 : r;
 }

@@ -85,6 +85,8 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
 // The follow-ups of a decision right behind what caused them, and what they cause in turn.
 int admit_caused(struct tick *tick, const struct decide_place *place, struct decision *decision);
 bool tick_has_room(const struct tick *tick);
+// For so many small events of the system at once, each of another customer.
+bool tick_has_room_for(const struct tick *tick, size_t n);
 struct decide_place tick_place(const struct tick *tick); // where the open tick judges
 
 // ---- tick_jobs.c
