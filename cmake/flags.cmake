@@ -5,6 +5,12 @@ set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_STANDARD 17) # of the one file that a C++ library needs, broker/tick/phone.cc
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+foreach(type DEBUG RELEASE)
+  set(CMAKE_CXX_FLAGS_${type} "${CMAKE_C_FLAGS_${type}}")
+endforeach()
 
 option(TOUCHBUS_WERROR "Warnings are errors (CI)" OFF)
 set(TOUCHBUS_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
@@ -15,7 +21,8 @@ add_library(touchbus_flags INTERFACE)
 target_compile_definitions(touchbus_flags INTERFACE _GNU_SOURCE TOUCHBUS_VERSION="${PROJECT_VERSION}")
 target_include_directories(touchbus_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(touchbus_flags INTERFACE
-  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes
+  -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+  $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
   -Wwrite-strings -Wcast-qual -Wformat=2 -Wvla -Wswitch-enum
   $<$<BOOL:${TOUCHBUS_WERROR}>:-Werror>
   -fno-omit-frame-pointer)
@@ -33,7 +40,7 @@ endif()
 # programs, all relocations resolved at the start and read-only then, canaries, checked copies, no jump into the middle.
 include(CheckPIESupported)
 include(CheckCCompilerFlag)
-check_pie_supported(LANGUAGES C)
+check_pie_supported(LANGUAGES C CXX)
 if(NOT TOUCHBUS_SANITIZE)
   target_compile_options(touchbus_flags INTERFACE -fstack-protector-strong)
   string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)

@@ -18,6 +18,8 @@ pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-i18n icu-uc)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 find_package(Threads REQUIRED)
+find_library(PHONENUMBER_LIBRARY phonenumber REQUIRED) # has no .pc file; its headers call libprotobuf
+pkg_check_modules(PROTOBUF REQUIRED IMPORTED_TARGET protobuf)
 find_program(PROTOC_C protoc-c REQUIRED)
 
 # Generates name.pb-c.[ch] from name.proto into the build folder and adds them to target as a system include: generated

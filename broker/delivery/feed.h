@@ -48,6 +48,9 @@ int feed_write(struct feed *feed, const struct block_head *block, const struct b
                uint32_t attempt, struct frame *frame);
 // The lanes of an event, its own first. Returns how many, at most EVENT_LANES_MAX.
 unsigned feed_lanes(const struct block_entry *entry, uint64_t ret[static EVENT_LANES_MAX]);
+// Whether anything was ever merged into the customer: events of others are in its lane then, of
+// some that are no part of it any more. 1, 0 or a negative errno.
+int feed_had_leaves(const struct feed *feed, uint64_t customer);
 // The customer's events above `after`, ascending, as far as the view has folded and the log is
 // visible (*ret_upto; less where n_max was reached). 0 or a negative errno.
 int feed_customer(struct feed *feed, uint64_t customer, uint64_t after, uint64_t *ret, size_t n_max,

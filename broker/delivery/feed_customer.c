@@ -141,6 +141,21 @@ static int read_all(struct timeline *all, struct view_txn *txn, uint64_t custome
     return r;
 }
 
+int feed_had_leaves(const struct feed *feed, uint64_t customer) {
+    struct view_txn *txn;
+    View__Customer *record;
+    int r = view_begin(feed->broker->view, false, &txn);
+    if (r < 0)
+        return r;
+    r = read_record(txn, customer, &record);
+    view_abort(txn);
+    if (r < 0 || !record)
+        return r;
+    r = record->merges > 0;
+    view__customer__free_unpacked(record, NULL);
+    return r;
+}
+
 int feed_customer(struct feed *feed, uint64_t customer, uint64_t after, uint64_t *ret, size_t n_max,
                   size_t *ret_n, uint64_t *ret_upto) {
     struct view_txn *txn;

@@ -145,7 +145,8 @@ static bool may_name_erased(const struct feed *feed, const uint8_t *plain, size_
 
 // Takes the identities of erased persons out of somebody else's event. 0 or a negative errno.
 static int drop_names(struct feed *feed, uint8_t *plain, size_t *size) {
-    struct whose whose = {.keys = feed->broker->keys, .arena = feed->arena};
+    struct whose whose = {
+        .keys = feed->broker->keys, .arena = feed->arena, .policies = feed->broker->policy};
     arena_reset(feed->arena);
     Touchbus__Event *event = touchbus__event__unpack(arena_allocator(feed->arena), *size, plain);
     if (!event)

@@ -109,13 +109,17 @@ void filter_names_clear(struct filter_names *names) {
     *names = (struct filter_names){0};
 }
 
+bool filter_passes_names(const struct filter_names *names, const struct block_entry *entry) {
+    if (entry->type >= names->capacity || entry->channel >= names->capacity)
+        return false; // a damaged index passes no filter
+    return (names->passes[entry->type] & FILTER_TYPE) &&
+           (names->passes[entry->channel] & FILTER_CHANNEL);
+}
+
 bool filter_passes(const struct filter *filter, const struct filter_names *names,
                    const struct block_entry *entry) {
     // Of a merged customer's events the lane is the customer's, whichever leaf's they are.
     if (filter->customer && entry->customer != filter->customer && entry->lane != filter->customer)
         return false;
-    if (entry->type >= names->capacity || entry->channel >= names->capacity)
-        return false; // a damaged index passes no filter
-    return (names->passes[entry->type] & FILTER_TYPE) &&
-           (names->passes[entry->channel] & FILTER_CHANNEL);
+    return filter_passes_names(names, entry);
 }

@@ -37,3 +37,5 @@ void filter_names_clear(struct filter_names *names);
 // entry is of the block judged last.
 bool filter_passes(const struct filter *filter, const struct filter_names *names,
                    const struct block_entry *entry);
+// The same but for the customer: of events that its index names.
+bool filter_passes_names(const struct filter_names *names, const struct block_entry *entry);

@@ -100,8 +100,11 @@ static void drain_by_index(struct delivery *delivery, struct named *named, struc
     uint64_t sequences[PARKED_DRAIN_SLOTS / 2 + PARKED_EXTRA_MAX], upto;
     size_t n = 0, n_max = PARKED_DRAIN_SLOTS / 2;
     uint64_t last = parked->last, looked = parked->looked;
-    if (feed_customer(delivery->feed, parked->lane, looked, sequences, n_max, &n, &upto) < 0) {
-        logging_error("event=index-unreadable subscription=%s", named->name);
+    int merged = feed_had_leaves(delivery->feed, parked->lane);
+    if (merged != 0 ||
+        feed_customer(delivery->feed, parked->lane, looked, sequences, n_max, &n, &upto) < 0) {
+        if (merged != 1)
+            logging_error("event=index-unreadable subscription=%s", named->name);
         parked->scan = true; // the log itself says the same, slower
         return;
     }

@@ -165,7 +165,7 @@ static bool read_indexed(struct delivery *delivery, struct peer *peer) {
     }
     if (r == 0 && filter_judge(&stream->filter, block, &stream->names) < 0)
         return false;
-    if (r == 0 && filter_passes(&stream->filter, &stream->names, &entry)) {
+    if (r == 0 && filter_passes_names(&stream->names, &entry)) {
         if (stream->credit == 0)
             return false;
         stream->next_sequence++;

@@ -87,6 +87,25 @@ static const struct verb rows[] = {
      .arguments = ARGUMENTS(ONE_CUSTOMER),
      .run = verb_customer_export},
 
+    // customer: numbers; of a split the one leaf to cut off. Refused where the rules of identity
+    // do.
+    {.name = "customer.merge",
+     .place = VERB_TICK,
+     .arguments = ARGUMENTS(LIST("customer"), DEFAULT("reason", "requested"), ACTOR),
+     .run = verb_customer_merge,
+     .write = verb_customer_identity_write,
+     .then = verb_customer_identity_then,
+     .acts = true,
+     .right = VERB_FOR_MERGE},
+    {.name = "customer.split",
+     .place = VERB_TICK,
+     .arguments = ARGUMENTS(LIST("customer"), DEFAULT("reason", "requested"), ACTOR),
+     .run = verb_customer_split,
+     .write = verb_customer_identity_write,
+     .then = verb_customer_identity_then,
+     .acts = true,
+     .right = VERB_FOR_MERGE},
+
     // Destroys the person's key first; not to be undone. Erased again: the same answer.
     {.name = "customer.erase",
      .place = VERB_TICK,

@@ -51,6 +51,7 @@ enum verb_right {
     VERB_FOR_SUBSCRIPTION, // watch, or the right to the subscription that argument name names
     VERB_FOR_READ,         // some field of the view; the answer leaves out the others
     VERB_FOR_TIMELINE,     // that field
+    VERB_FOR_MERGE,        // the right to merge and split customers
     VERB_FOR_OWN_NAME,     // the argument name belongs to the key
     VERB_FOR_ANY_KEY,
 };

@@ -27,6 +27,11 @@ int verb_customer_receipt(struct call *call);
 int verb_customer_receipt_then(struct call *call); // delivery has said who confirmed
 int verb_customer_tombstoned(struct call *call);
 
+int verb_customer_merge(struct call *call);
+int verb_customer_split(struct call *call);
+int verb_customer_identity_write(struct call *call, struct tick *tick);
+int verb_customer_identity_then(struct call *call);
+
 int verb_quarantine_ls(struct call *call);
 int verb_quarantine_show(struct call *call);
 int verb_quarantine_fix(struct call *call);

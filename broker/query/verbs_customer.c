@@ -5,26 +5,91 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "broker/policy/holder.h"
 #include "broker/profile/profile.h"
 #include "broker/query/verbs_all.h"
 #include "broker/query/verbs_read.h"
+#include "schemas/base/clock.h"
 #include "schemas/envelope.h"
 
 enum { TIMELINE_LIMIT_MAX = 1000 };
 
-static int find(struct call *call, struct view_txn *txn) {
+// Who the key may mean, where that is not sure.
+static int several(struct call *call, struct view_txn *txn, uint64_t ret[static CANDIDATES_MAX],
+                   size_t *ret_n) {
+    struct policy_holder *holder = call_broker(call)->policy;
+    const struct policy *policy = policy_take(holder);
+    int64_t since_us = clock_now_us() - policy->identity.contested_us;
+    policy_release(holder, policy);
+    int r = read_candidates(call, txn, since_us, ret, ret_n);
+    *ret_n = *ret_n > 1 ? *ret_n : 0;
+    return r;
+}
+
+// What the leaves of a customer come to.
+struct found {
+    uint64_t first_sequence, last_sequence, events;
+};
+
+static int add_found(struct call *call, struct view_txn *txn, uint64_t leaf, struct found *found) {
+    View__Customer *record;
+    int r = read_customer_record(call, txn, leaf, &record);
+    if (r != 0) {
+        return r < 0 ? r : -EBADMSG;
+    }
+    if (found->first_sequence == 0 || record->first_sequence < found->first_sequence) {
+        found->first_sequence = record->first_sequence;
+    }
+    if (record->last_sequence > found->last_sequence) {
+        found->last_sequence = record->last_sequence;
+    }
+    found->events += record->events;
+    return 0;
+}
+
+static int find_joined(struct call *call, struct view_txn *txn, uint64_t leaf, json_t **ret) {
+    struct found found = {0};
     uint64_t customer;
     View__Customer *record;
+    char number[24], leaf_number[24];
+    int r = profile_survivor(txn, call_reads(call)->arena, leaf, &customer);
+    r = r == 0 ? read_customer_record(call, txn, customer, &record) : r;
+    r = r == 0 ? add_found(call, txn, customer, &found) : r;
+    for (size_t i = 0; r == 0 && i < record->n_leaves; i++) {
+        r = add_found(call, txn, record->leaves[i], &found);
+    }
+    if (r != 0) {
+        return r < 0 ? r : -EBADMSG;
+    }
+    *ret = json_pack("{s:s, s:s, s:I, s:I, s:I}", "customer",
+                     envelope_format_customer(customer, number), "leaf",
+                     envelope_format_customer(leaf, leaf_number), "first_sequence",
+                     (json_int_t)found.first_sequence, "last_sequence",
+                     (json_int_t)found.last_sequence, "events", (json_int_t)found.events);
+    return *ret == NULL ? -ENOMEM : 0;
+}
+
+static int find(struct call *call, struct view_txn *txn) {
+    uint64_t leaf, candidates[CANDIDATES_MAX];
+    View__Customer *record;
+    json_t *answer = NULL;
+    size_t n = 0;
     int r;
-    if (!read_customer_of_call(call, txn, &customer, &record, &r)) {
+    if (!read_customer_of_call(call, txn, &leaf, &record, &r)) {
         return r;
     }
-    char number[24];
-    return call_answer(call, json_pack("{s:s, s:I, s:I, s:I}", "customer",
-                                       envelope_format_customer(customer, number), "first_sequence",
-                                       (json_int_t)record->first_sequence, "last_sequence",
-                                       (json_int_t)record->last_sequence, "events",
-                                       (json_int_t)record->events));
+    r = several(call, txn, candidates, &n);
+    r = r == 0 ? find_joined(call, txn, leaf, &answer) : r;
+    if (r != 0 || n == 0) {
+        return r != 0 ? r : call_answer(call, answer);
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) {
+        char number[24];
+        json_array_append_new(list, json_string(envelope_format_customer(candidates[i], number)));
+    }
+    json_object_set_new(answer, "candidates", list);
+    return call_answer(call, answer);
 }
 
 int verb_customer_find(struct call *call) {

@@ -163,8 +163,10 @@ int verb_customer_receipt_then(struct call *call) {
 
 static int tombstoned(struct call *call, struct view_txn *txn) {
     const json_t *identities = json_object_get(call_body(call), "identities");
-    struct whose whose = {
-        .keys = call_broker(call)->keys, .txn = txn, .arena = call_reads(call)->arena};
+    struct whose whose = {.keys = call_broker(call)->keys,
+                          .txn = txn,
+                          .arena = call_reads(call)->arena,
+                          .policies = call_broker(call)->policy};
     if (!json_is_array(identities) || json_array_size(identities) > TOMBSTONED_MAX) {
         return call_refuse(call, REASON_BAD_ARGUMENT, "body: expected up to %d identities",
                            TOMBSTONED_MAX);

@@ -94,7 +94,10 @@ static int is_of_customer(const struct page *page, const struct quarantine_row *
                           const Touchbus__Event *event, bool *ret) {
     const struct export *export = page->export;
     struct broker *broker = call_broker(page->call);
-    struct whose whose = {.keys = broker->keys, .txn = export->txn, .arena = export->arena};
+    struct whose whose = {.keys = broker->keys,
+                          .txn = export->txn,
+                          .arena = export->arena,
+                          .policies = broker->policy};
     uint64_t owner = row->customer;
     bool erased;
     int r = owner != 0 ? 0 : whose_event(&whose, broker->catalogue, event, &owner, &erased);

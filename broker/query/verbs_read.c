@@ -2,6 +2,7 @@
 // Reading for the verbs: keys to customers, entries of blocks to events. Knows the layout of the
 // view's tables from view.h and never writes.
 #include "broker/query/verbs_read.h"
+#include "broker/policy/holder.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -53,7 +54,10 @@ static int lookup_of(struct call *call, const struct view_txn *txn, const char *
                      uint8_t ret[static LOOKUP_BYTES]) {
     const char *kind, *value = NULL;
     if (split(call, text, &kind, &value)) {
-        value = normalise_value(kind, value, call_reads(call)->arena);
+        struct policy_holder *holder = call_broker(call)->policy;
+        const struct policy *policy = policy_take(holder);
+        value = normalise_value(policy, kind, value, call_reads(call)->arena);
+        policy_release(holder, policy);
     }
     if (value == NULL) {
         call_refuse(call, REASON_BAD_ARGUMENT, "key: expected KIND=VALUE with a valid value");
@@ -209,7 +213,8 @@ void read_end(struct call *call) {
 }
 
 int read_drop_erased(struct call *call, struct arena *arena, Touchbus__Event *event) {
-    struct whose whose = {.keys = call_broker(call)->keys, .arena = arena};
+    struct whose whose = {
+        .keys = call_broker(call)->keys, .arena = arena, .policies = call_broker(call)->policy};
     if (!whose_may_name_erased(whose.keys, event->n_identities, event->n_keys)) {
         return 0;
     }

@@ -6,6 +6,7 @@
 #include "broker/bounds.h"
 #include "broker/query/verbs.h"
 #include "broker/stores/block.h"
+#include "broker/stores/lookup.h"
 #include "touchbus.pb-c.h"
 #include "view.pb-c.h"
 

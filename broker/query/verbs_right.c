@@ -38,6 +38,10 @@ static bool may_read_timeline(const struct call *call, const struct grant *grant
     return grant_may_read(grant, "timeline");
 }
 
+static bool may_merge(const struct call *call, const struct grant *grant) {
+    return grant->merge || may_administer(call, grant);
+}
+
 static bool owns_name(const struct call *call, const struct grant *grant) {
     return grant_owns(grant, call_argument(call, "name"));
 }
@@ -57,6 +61,7 @@ static const struct {
     [VERB_FOR_SUBSCRIPTION] = {may_see_subscription, "watch, or subscribe to it"},
     [VERB_FOR_READ] = {may_read, "read"},
     [VERB_FOR_TIMELINE] = {may_read_timeline, "read=timeline"},
+    [VERB_FOR_MERGE] = {may_merge, "merge"},
     [VERB_FOR_OWN_NAME] = {owns_name, "a name of its own"},
     [VERB_FOR_ANY_KEY] = {may_anything, ""},
 };

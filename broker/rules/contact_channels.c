@@ -85,7 +85,8 @@ static bool is_key_kind(const char *needs) {
 const char *contact_normalise(const struct contact *contact, const struct policy_channel *channel,
                               const char *value) {
     const char *normal = is_key_kind(channel->needs)
-                             ? normalise_value(channel->needs, value, contact->profile.arena)
+                             ? normalise_value(contact->judging->policy, channel->needs, value,
+                                               contact->profile.arena)
                              : NULL;
     return normal != NULL ? normal : value;
 }
@@ -129,9 +130,9 @@ size_t contact_addresses(const struct contact *contact, const struct policy_chan
         return 1;
     }
     if (contact->address != NULL) {
-        ret[0] = is_key_kind(needs)
-                     ? normalise_value(needs, contact->address, contact->profile.arena)
-                     : contact->address;
+        ret[0] = is_key_kind(needs) ? normalise_value(contact->judging->policy, needs,
+                                                      contact->address, contact->profile.arena)
+                                    : contact->address;
         return ret[0] != NULL;
     }
     size_t n = add_keys(contact, needs, ret);

@@ -93,7 +93,8 @@ static int write_purge(struct upkeep_request *request, struct tick *tick) {
 // 0; positive: the tick is busy; negative errno.
 static int purge_quarantine(struct upkeep *upkeep) {
     struct purge purge = {.upkeep = upkeep, .more = true};
-    purge.whose = (struct whose){.keys = upkeep->broker->keys, .arena = upkeep->arena};
+    purge.whose = (struct whose){
+        .keys = upkeep->broker->keys, .arena = upkeep->arena, .policies = upkeep->broker->policy};
     size_t n = 0;
     int r = 0;
     while (r == 0 && purge.more && !atomic_load(&upkeep->broker->stop)) {

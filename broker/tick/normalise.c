@@ -2,8 +2,9 @@
 // Rules by kind, in one table. Most values are short ASCII, so every step first looks whether it
 // has anything to do; libunistring and libidn2 see only what is not ASCII.
 //
-// Phone numbers here are written out only where the number carries its country (+ or 00); one
-// without stays its digits, which never meet the digits of another country's number with a +.
+// Phone numbers are E.164 by libphonenumber, with the organisation's region where they do not carry
+// their country; what is no number of the public network stays its digits, which never meet the
+// digits of another number with a +.
 #include "broker/tick/normalise.h"
 
 #include <ctype.h>
@@ -18,6 +19,8 @@
 #include <uninorm.h>
 #include <unistr.h>
 
+#include "broker/tick/phone.h"
+#include "schemas/envelope.h"
 #include "schemas/limits.h"
 
 enum {
@@ -101,7 +104,8 @@ static bool is_nobody(const char *value) {
     return strspn(value, "0-") == size; // zeros, the zero UUID
 }
 
-static char *as_it_is(char *value, struct arena *arena) {
+static char *as_it_is(char *value, const struct policy *policy, struct arena *arena) {
+    (void)policy;
     (void)arena;
     return value;
 }
@@ -168,7 +172,8 @@ static char *domain_to_ascii(char *domain, struct arena *arena) {
     return result;
 }
 
-static char *email(char *value, struct arena *arena) {
+static char *email(char *value, const struct policy *policy, struct arena *arena) {
+    (void)policy;
     char *text = lower(value, arena);
     char *at = text == NULL ? NULL : strrchr(text, '@');
     if (at == NULL || at == text || strchr(text, ' ') != NULL) {
@@ -193,15 +198,10 @@ static const char *phone_end(const char *text) {
     return end;
 }
 
-static char *phone(char *value, struct arena *arena) {
-    static const char *const schemes[] = {"tel:", "sip:", "sips:"};
-    const char *text = value;
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        size_t size = strlen(schemes[i]);
-        text += strncasecmp(text, schemes[i], size) == 0 ? size : 0;
-    }
-    const char *end = phone_end(text);
-    char *result = arena_alloc(arena, strlen(value) + 2);
+// The digits as they were written, of what libphonenumber takes for no number of the public
+// network: internal extensions, short codes, numbers of a country it does not know.
+static char *phone_digits(const char *text, const char *end, struct arena *arena) {
+    char *result = arena_alloc(arena, (size_t)(end - text) + 2);
     if (result == NULL) {
         return NULL;
     }
@@ -234,10 +234,28 @@ static char *phone(char *value, struct arena *arena) {
     return result;
 }
 
+static char *phone(char *value, const struct policy *policy, struct arena *arena) {
+    static const char *const schemes[] = {"tel:", "sip:", "sips:"};
+    const char *text = value;
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t size = strlen(schemes[i]);
+        text += strncasecmp(text, schemes[i], size) == 0 ? size : 0;
+    }
+    const char *region = policy == NULL ? NULL : policy->organisation.region;
+    char number[PHONE_BYTES];
+    char *digits = phone_digits(text, phone_end(text), arena);
+    if (digits == NULL) {
+        return NULL;
+    }
+    int r = phone_e164(digits, region, number);
+    return r == 0 ? arena_strdup(arena, number) : r == 1 ? digits : NULL;
+}
+
 static const struct kind {
     const char *name;
     enum key_class class;
-    char *(*normalise)(char *value, struct arena *arena); // trimmed, in NFC; may change it
+    char *(*normalise)(char *value, const struct policy *policy,
+                       struct arena *arena); // trimmed, in NFC; may change it
 } kinds[] = {
     {"email", KEY_MEDIUM, email},
     {"user_id", KEY_STRONG, as_it_is},
@@ -302,11 +320,30 @@ enum key_class normalise_class(const struct policy *policy, const char *kind) {
     return kind_find(kind)->class;
 }
 
-const char *normalise_value(const char *kind, const char *value, struct arena *arena) {
+// Of the operator: GLOB, or KIND=GLOB.
+static bool is_operators_nobody(const struct policy *policy, const char *kind, const char *value) {
+    for (unsigned i = 0; policy != NULL && i < policy->identity.n_nobody; i++) {
+        const char *glob = policy->identity.nobody[i];
+        const char *equals = strchr(glob, '=');
+        size_t size = equals == NULL ? 0 : (size_t)(equals - glob);
+        if (equals == NULL ? envelope_glob(glob, value)
+                           : strncmp(glob, kind, size) == 0 && kind[size] == '\0' &&
+                                 envelope_glob(equals + 1, value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *normalise_value(const struct policy *policy, const char *kind, const char *value,
+                            struct arena *arena) {
     char *text = trim_and_compose(value, arena);
-    if (text == NULL || is_nobody(text)) {
+    if (text == NULL || is_nobody(text) || is_operators_nobody(policy, kind, text)) {
         return NULL;
     }
-    char *result = kind_find(kind)->normalise(text, arena);
-    return result != NULL && strlen(result) <= IDENTITY_VALUE_BYTES_MAX ? result : NULL;
+    char *result = kind_find(kind)->normalise(text, policy, arena);
+    return result != NULL && strlen(result) <= IDENTITY_VALUE_BYTES_MAX &&
+                   !is_operators_nobody(policy, kind, result)
+               ? result
+               : NULL;
 }

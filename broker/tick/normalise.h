@@ -24,4 +24,7 @@ const char *normalise_class_name(enum key_class class);
 enum key_class normalise_class(const struct policy *policy, const char *kind);
 // The normalised value in the arena, at most IDENTITY_VALUE_BYTES_MAX bytes. NULL: it is no key
 // (nobody's value, malformed for its kind, too long), or the arena is full. value is UTF-8.
-const char *normalise_value(const char *kind, const char *value, struct arena *arena);
+// The policy gives the region of phone numbers without a country and what else is nobody (NULL:
+// neither).
+const char *normalise_value(const struct policy *policy, const char *kind, const char *value,
+                            struct arena *arena);

@@ -28,7 +28,7 @@ static bool make(const struct resolve *resolve, const Touchbus__Identity *identi
     if (ret->class == KEY_SHARED) {
         return false;
     }
-    ret->value = normalise_value(identity->kind, identity->value, resolve->arena);
+    ret->value = normalise_value(resolve->policy, identity->kind, identity->value, resolve->arena);
     return ret->value != NULL &&
            lookup_key(resolve->secret, identity->kind, ret->value, ret->lookup);
 }

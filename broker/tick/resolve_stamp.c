@@ -145,7 +145,7 @@ static uint64_t next_customer(const struct keys *keys, uint64_t *customers_last)
 }
 
 // The value as it is compared, of an identity that is an erased person's; else NULL.
-static const char *names_erased(struct arena *arena, const struct resolution *resolution,
+static const char *names_erased(const struct resolve *resolve, const struct resolution *resolution,
                                 const Touchbus__Identity *identity) {
     const char *value = NULL;
     for (size_t i = 0; i < resolution->n_candidates; i++) {
@@ -154,7 +154,9 @@ static const char *names_erased(struct arena *arena, const struct resolution *re
             strcmp(candidate->identity->kind, identity->kind) != 0) {
             continue;
         }
-        value = value != NULL ? value : normalise_value(identity->kind, identity->value, arena);
+        value = value != NULL ? value
+                              : normalise_value(resolve->policy, identity->kind, identity->value,
+                                                resolve->arena);
         if (value != NULL && strcmp(candidate->value, value) == 0) {
             return value;
         }
@@ -169,12 +171,12 @@ static bool holds(const char *text, const char *value) {
 
 // What stands for an erased person in an event of somebody else goes, the subject too where it is
 // that key.
-static void drop_erased(struct arena *arena, Touchbus__Event *event,
+static void drop_erased(const struct resolve *resolve, Touchbus__Event *event,
                         const struct resolution *resolution) {
     size_t n = 0;
     for (size_t i = 0; i < event->n_identities; i++) {
         Touchbus__Identity *identity = event->identities[i];
-        const char *value = names_erased(arena, resolution, identity);
+        const char *value = names_erased(resolve, resolution, identity);
         if (value == NULL) {
             event->identities[n++] = identity;
         } else if (holds(event->subject, identity->value) || holds(event->subject, value)) {
@@ -199,7 +201,7 @@ int resolve_stamp(const struct resolve *resolve, Touchbus__Event *event, uint64_
             erased = erased || resolution->candidates[i].fate == KEY_ERASED;
         }
         if (erased) {
-            drop_erased(arena, event, resolution);
+            drop_erased(resolve, event, resolution);
         }
         r = stamp_keys(resolve, event, resolution);
         r = r != 0 ? r : stamp_contested(arena, event, resolution);

@@ -22,8 +22,20 @@ static int find(struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
     return r < 0 ? r : 0;
 }
 
+static const struct policy *take(const struct whose *whose) {
+    return whose->policies == NULL ? NULL : policy_take(whose->policies);
+}
+
+static void release(const struct whose *whose, const struct policy *policy) {
+    if (policy != NULL) {
+        policy_release(whose->policies, policy);
+    }
+}
+
 int whose_key(const struct whose *whose, const char *kind, const char *value, uint64_t *ret) {
-    const char *normal = normalise_value(kind, value, whose->arena);
+    const struct policy *policy = take(whose);
+    const char *normal = normalise_value(policy, kind, value, whose->arena);
+    release(whose, policy);
     uint8_t lookup[LOOKUP_BYTES];
     *ret = 0;
     return normal != NULL && lookup_key(keys_hash_secret(whose->keys), kind, normal, lookup)
@@ -83,11 +95,12 @@ static void note_key(const struct whose *whose, enum key_class class, uint64_t c
 }
 
 // Partners' keys count only where no person's key stands beside them.
-static int by_keys(const struct whose *whose, const Touchbus__Event *event, struct found *ret) {
+static int by_keys(const struct whose *whose, const struct policy *policy,
+                   const Touchbus__Event *event, struct found *ret) {
     struct found person = {0}, partner = {0};
     for (size_t i = 0; i < event->n_identities; i++) {
         const Touchbus__Identity *identity = event->identities[i];
-        enum key_class class = normalise_class(whose->policy, identity->kind);
+        enum key_class class = normalise_class(policy, identity->kind);
         uint64_t customer = 0;
         int r =
             class == KEY_SHARED ? 1 : whose_key(whose, identity->kind, identity->value, &customer);
@@ -105,7 +118,9 @@ static int by_keys(const struct whose *whose, const Touchbus__Event *event, stru
 int whose_event(const struct whose *whose, const struct catalogue *catalogue,
                 const Touchbus__Event *event, uint64_t *ret_owner, bool *ret_erased) {
     struct found found = {0};
-    int r = by_keys(whose, event, &found);
+    const struct policy *policy = take(whose);
+    int r = by_keys(whose, policy, event, &found);
+    release(whose, policy);
     *ret_owner = found.owner;
     *ret_erased = found.erased;
     if (r != 0 || found.owner != 0) {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "broker/policy/policy.h"
+#include "broker/policy/holder.h"
 #include "broker/stores/keys.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
@@ -19,7 +19,7 @@ struct whose {
     const struct keys *keys;
     struct view_txn *txn;
     struct arena *arena;
-    const struct policy *policy; // NULL: the built-in classes
+    struct policy_holder *policies; // NULL: the built-in classes, no region
 };
 
 // The customer that a key leads to, 0 nobody. value as published: it is normalised here. 0, or 1

@@ -32,6 +32,8 @@ static const struct command *const rows[] = {
     &command_segment,
     &command_customer_timeline,
     &command_customer_export,
+    &command_customer_merge,
+    &command_customer_split,
     &command_customer_erase,
     &command_customer_receipt,
     &command_contact,

@@ -11,7 +11,8 @@ extern const struct command command_pub, command_sub, command_replay, command_st
 extern const struct command command_log_info, command_log_get, command_log_verify,
     command_log_export, command_log_import, command_log_trim;
 extern const struct command command_customer_show, command_customer_why, command_customer_timeline,
-    command_customer_export, command_customer_erase, command_customer_receipt;
+    command_customer_export, command_customer_erase, command_customer_receipt,
+    command_customer_merge, command_customer_split;
 extern const struct command command_subscription_ls, command_subscription_show,
     command_subscription_pause, command_subscription_resume, command_subscription_reset,
     command_subscription_rm;

@@ -71,7 +71,7 @@ static const struct {
 static void test_each_row_of_the_table(void **state) {
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const char *value = normalise_value(rows[i].kind, rows[i].value, fixture->arena);
+        const char *value = normalise_value(NULL, rows[i].kind, rows[i].value, fixture->arena);
         if (rows[i].expected == NULL ? value != NULL
                                      : value == NULL || strcmp(value, rows[i].expected) != 0) {
             fail_msg("row %zu: %s '%s' became '%s', expected '%s'", i, rows[i].kind, rows[i].value,
@@ -85,7 +85,8 @@ static void test_normalised_once_is_normalised_for_good(void **state) {
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (rows[i].expected != NULL) {
-            const char *value = normalise_value(rows[i].kind, rows[i].expected, fixture->arena);
+            const char *value =
+                normalise_value(NULL, rows[i].kind, rows[i].expected, fixture->arena);
             assert_non_null(value);
             assert_string_equal(value, rows[i].expected);
         }
@@ -97,19 +98,64 @@ static void test_long_values_are_no_keys(void **state) {
     char text[4096];
     memset(text, 'x', sizeof(text));
     text[IDENTITY_VALUE_BYTES_MAX] = '\0';
-    assert_non_null(normalise_value("user_id", text, fixture->arena));
+    assert_non_null(normalise_value(NULL, "user_id", text, fixture->arena));
     text[IDENTITY_VALUE_BYTES_MAX] = 'x';
     text[IDENTITY_VALUE_BYTES_MAX + 1] = '\0';
-    assert_null(normalise_value("user_id", text, fixture->arena));
+    assert_null(normalise_value(NULL, "user_id", text, fixture->arena));
     text[IDENTITY_VALUE_BYTES_MAX + 1] = 'x';
     text[sizeof(text) - 1] = '\0';
-    assert_null(normalise_value("user_id", text, fixture->arena));
+    assert_null(normalise_value(NULL, "user_id", text, fixture->arena));
 }
 
 static void test_bytes_that_are_no_text_are_no_key(void **state) {
     struct fixture *fixture = *state;
-    assert_null(normalise_value("user_id", "\xff\xfe", fixture->arena));
-    assert_null(normalise_value("email", "a@\xc3", fixture->arena));
+    assert_null(normalise_value(NULL, "user_id", "\xff\xfe", fixture->arena));
+    assert_null(normalise_value(NULL, "email", "a@\xc3", fixture->arena));
+}
+
+static void test_numbers_without_a_country_are_the_region_s(void **state) {
+    struct fixture *fixture = *state;
+    struct policy policy = {.organisation.region = (char[]){"NL"}};
+    static const struct {
+        const char *region, *value, *expected;
+    } numbers[] = {
+        {"NL", "06-12345678", "+31612345678"},
+        {"NL", "020 123 4567", "+31201234567"},
+        {"NL", "+49 30 901820", "+4930901820"},
+        {"NL", "0049 (30) 901820", "+4930901820"},
+        {"NL", "+31 (0)6 12345678 ext. 12", "+31612345678"},
+        {"NL", "12345", "12345"}, // an extension of the house
+        {"DE", "030 901820", "+4930901820"},
+        {"IT", "02 1234 5678", "+390212345678"}, // there the zero is dialled from abroad, too
+        {"US", "(202) 456-1111", "+12024561111"},
+        {"ZZ", "06-12345678", "0612345678"},
+        {"US", "call me", NULL},
+    };
+    for (int round = 0; round < 2; round++) { // the second from memory
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+            policy.organisation.region = (char *)(uintptr_t)numbers[i].region;
+            const char *value = normalise_value(&policy, "phone", numbers[i].value, fixture->arena);
+            if (numbers[i].expected == NULL) {
+                assert_null(value);
+            } else {
+                assert_non_null(value);
+                assert_string_equal(value, numbers[i].expected);
+            }
+        }
+    }
+}
+
+static void test_an_operator_names_what_else_is_nobody(void **state) {
+    struct fixture *fixture = *state;
+    char *nobody[] = {(char[]){"test-*"}, (char[]){"email=*@example.org"},
+                      (char[]){"phone=+4930*"}};
+    struct policy policy = {.organisation.region = (char[]){"DE"},
+                            .identity = {.nobody = nobody, .n_nobody = 3}};
+    assert_null(normalise_value(&policy, "user_id", "test-7", fixture->arena));
+    assert_null(normalise_value(&policy, "email", "Ana@Example.org", fixture->arena));
+    assert_null(normalise_value(&policy, "phone", "030 901820", fixture->arena));
+    assert_non_null(normalise_value(&policy, "user_id", "ana@example.org", fixture->arena));
+    assert_non_null(normalise_value(&policy, "phone", "+31612345678", fixture->arena));
 }
 
 static void test_classes_follow_the_table_of_kinds(void **state) {
@@ -117,6 +163,8 @@ static void test_classes_follow_the_table_of_kinds(void **state) {
     assert_int_equal(normalise_class(NULL, "user_id"), KEY_STRONG);
     assert_int_equal(normalise_class(NULL, "email"), KEY_MEDIUM);
     assert_int_equal(normalise_class(NULL, "cookie"), KEY_WEAK);
+    assert_int_equal(normalise_class(NULL, "user_id.shop"), KEY_STRONG);
+    assert_int_equal(normalise_class(NULL, "user_ids"), KEY_WEAK);
     assert_int_equal(normalise_class(NULL, "gln"), KEY_PARTNER);
     assert_int_equal(normalise_class(NULL, "kiosk"), KEY_SHARED);
     assert_int_equal(normalise_class(NULL, "anything else"), KEY_WEAK);
@@ -128,6 +176,8 @@ int main(void) {
         cmocka_unit_test(test_normalised_once_is_normalised_for_good),
         cmocka_unit_test(test_long_values_are_no_keys),
         cmocka_unit_test(test_bytes_that_are_no_text_are_no_key),
+        cmocka_unit_test(test_numbers_without_a_country_are_the_region_s),
+        cmocka_unit_test(test_an_operator_names_what_else_is_nobody),
         cmocka_unit_test(test_classes_follow_the_table_of_kinds),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
