@@ -22,21 +22,34 @@ static bool is_touch(const struct policy_score *policy, const char *type) {
 
 struct touch {
     int64_t time_us;
-    uint64_t sequence;
-    uint32_t channel; // 0: none yet
+    uint64_t sequence; // 0: not known
+    uint32_t channel;  // 0: none yet
 };
 
+static void consider(const struct scoring *scoring, uint32_t type, struct touch one,
+                     struct touch *last) {
+    const struct judging *judging = scoring->judging;
+    bool later = last->channel == 0 || one.time_us > last->time_us ||
+                 (one.time_us == last->time_us && one.sequence > last->sequence);
+    if (later && one.time_us <= scoring->time_us && one.channel != 0 &&
+        is_touch(&judging->policy->score, fold_name(judging->fold, type))) {
+        *last = one;
+    }
+}
+
+// The counters know the last time of each type and channel; where that is after the order, what was
+// before it may stand in the recent interactions.
 static void last_touch(const struct scoring *scoring, const View__Customer *record,
                        struct touch *touch) {
-    const struct judging *judging = scoring->judging;
+    for (size_t i = 0; i < record->n_counter_type; i++) {
+        consider(scoring, record->counter_type[i],
+                 (struct touch){record->counter_last_us[i], 0, record->counter_channel[i]}, touch);
+    }
     for (size_t i = 0; i < record->n_recent_sequence; i++) {
-        int64_t time_us = record->recent_time_us[i];
-        bool later = touch->channel == 0 || time_us > touch->time_us ||
-                     (time_us == touch->time_us && record->recent_sequence[i] > touch->sequence);
-        if (later && time_us <= scoring->time_us && record->recent_channel[i] != 0 &&
-            is_touch(&judging->policy->score, fold_name(judging->fold, record->recent_type[i]))) {
-            *touch = (struct touch){time_us, record->recent_sequence[i], record->recent_channel[i]};
-        }
+        consider(scoring, record->recent_type[i],
+                 (struct touch){record->recent_time_us[i], record->recent_sequence[i],
+                                record->recent_channel[i]},
+                 touch);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "broker/bounds.h"
 #include "broker/fold/scores.h"
 #include "broker/fold/spread.h"
 #include "broker/rules/score.h"
@@ -151,6 +152,20 @@ static void test_an_order_counts_for_the_last_touch_before_it(void **state) {
     assert_int_equal(phone.cell.revenue_micro, 64700000);
     assert_int_equal(phone.cell.margin_micro, 17910000 + 2000000);
     assert_int_equal(sum(&stage, "web", NULL).cell.orders, 0);
+    stage_close(&stage);
+}
+
+static void test_a_touch_is_known_behind_many_page_views(void **state) {
+    struct stage stage;
+    stage_open(&stage, state, NULL);
+    stage_say(&stage, "call.received", "phone", "u-1",
+              "{\"from\": \"x\", \"to\": \"1\", \"call_id\": \"c-1\"}");
+    for (int i = 0; i < 2 * TIMELINE_RECENT_MAX; i++) {
+        stage.now_us += SECOND_US;
+        stage_say(&stage, "page.viewed", "web", "u-1", "{\"url\": \"/\"}");
+    }
+    stage_say(&stage, "order.placed", "web", "u-1", order);
+    assert_int_equal(sum(&stage, "phone", NULL).cell.orders, 1);
     stage_close(&stage);
 }
 
@@ -521,6 +536,7 @@ int main(void) {
         STAGED(test_what_is_no_contact_and_costs_nothing_is_not_stamped),
         STAGED(test_cells_are_of_hour_channel_and_the_tier_then),
         STAGED(test_an_order_counts_for_the_last_touch_before_it),
+        STAGED(test_a_touch_is_known_behind_many_page_views),
         STAGED(test_without_a_touch_it_counts_for_its_own_channel),
         STAGED(test_an_order_counts_once_and_is_taken_back_once),
         STAGED(test_an_order_cancelled_before_it_came_never_counts),
