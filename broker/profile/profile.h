@@ -53,16 +53,16 @@ int profile_attributes(const struct profile *profile, View__Attribute ***ret, si
 // changed last are read).
 int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
                   size_t *ret_n);
-// Every item of a kind, page by page, each joined and once; page is zero at first. Of the profile
-// only its leaves' numbers are used. 1: there may be more; 0: these were the last; a negative
-// errno.
+// Every item of a kind, page by page, at most max of PROFILE_PAGE_ITEMS, each joined and once; page
+// is zero at first. Of the profile only its leaves' numbers are used. 1: there may be more; 0:
+// these were the last; a negative errno.
 enum { PROFILE_PAGE_ITEMS = 32 };
 struct profile_page {
     size_t leaf;
     uint8_t last[ITEM_KEY_BYTES];
 };
 int profile_items_page(const struct profile *profile, enum item_kind kind,
-                       struct profile_page *page, View__Item ***ret, size_t *ret_n);
+                       struct profile_page *page, size_t max, View__Item ***ret, size_t *ret_n);
 // One of them; *ret NULL where there is none.
 int profile_item(const struct profile *profile, enum item_kind kind, const char *id,
                  View__Item **ret);

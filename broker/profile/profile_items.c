@@ -246,7 +246,7 @@ int profile_item(const struct profile *profile, enum item_kind kind, const char 
 struct page_rows {
     struct profile_page *page;
     uint8_t lookups[PROFILE_PAGE_ITEMS][LOOKUP_BYTES];
-    size_t n;
+    size_t n, max;
 };
 
 static int page_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
@@ -259,7 +259,7 @@ static int page_row(void *user, const void *key, size_t key_size, const void *va
     if (memcmp(key, rows->page->last, ITEM_KEY_BYTES) == 0) {
         return 0;
     }
-    if (rows->n == PROFILE_PAGE_ITEMS) {
+    if (rows->n == rows->max) {
         return 1;
     }
     memcpy(rows->page->last, key, ITEM_KEY_BYTES);
@@ -284,8 +284,9 @@ static bool was_given(const struct profile *profile, size_t leaf, enum item_kind
 }
 
 int profile_items_page(const struct profile *profile, enum item_kind kind,
-                       struct profile_page *page, View__Item ***ret, size_t *ret_n) {
-    struct page_rows rows = {.page = page};
+                       struct profile_page *page, size_t max, View__Item ***ret, size_t *ret_n) {
+    struct page_rows rows = {.page = page,
+                             .max = max < PROFILE_PAGE_ITEMS ? max : PROFILE_PAGE_ITEMS};
     uint8_t prefix[ROW_PREFIX_BYTES];
     size_t leaf = page->leaf;
     *ret_n = 0;

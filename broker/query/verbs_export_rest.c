@@ -14,6 +14,7 @@
 
 enum { ROWS_A_PAGE = 64 };
 
+// One at a time, since one alone may be as large as a part.
 int export_items(struct call *call, struct export *export, enum item_kind kind, json_t *list) {
     struct reading reading = {.call = call, .now_us = clock_now_us()};
     View__Item **items;
@@ -26,7 +27,7 @@ int export_items(struct call *call, struct export *export, enum item_kind kind, 
     for (size_t i = 0; i < export->n_leaves; i++) {
         reading.profile.leaves[i].number = export->leaves[i];
     }
-    int r = profile_items_page(&reading.profile, kind, &export->page, &items, &n);
+    int r = profile_items_page(&reading.profile, kind, &export->page, 1, &items, &n);
     for (size_t i = 0; r >= 0 && i < n; i++) {
         r = json_array_append_new(list, item_json(&reading, items[i])) == 0 ? r : -ENOMEM;
     }

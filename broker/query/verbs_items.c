@@ -4,6 +4,7 @@
 // kinds, so that show, screen and export call a thing the same.
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,6 +45,19 @@ static const struct {
     [ITEM_MESSAGE] = {"messages", "ref", "first", NULL},
     [ITEM_PRIVACY] = {"restrictions", "kind", "first", NULL},
 };
+
+// Of one list in an answer, which has to fit into a frame with all the others. What has lines is
+// shown without them beyond that, the rest is not.
+enum {
+    LIST_BYTES_MAX = 512 << 10,
+    LIST_VALUES_MAX = 8000,
+    SMALL_LIST_BYTES_MAX = 64 << 10,
+    SMALL_LIST_VALUES_MAX = 1500,
+};
+
+static bool is_large(enum item_kind kind) {
+    return kind == ITEM_ORDER || kind == ITEM_QUOTE || kind == ITEM_CART;
+}
 
 const char *item_list_name(enum item_kind kind) {
     return kind < ITEM_KINDS_MAX ? forms[kind].list : NULL;
@@ -100,14 +114,62 @@ const char *quote_state(const struct reading *reading, const View__Item *item) {
     return is_over ? "expired" : "open";
 }
 
-// What the lines cost together, which the view has in millionths.
+// False where it is no number or does not fit.
+static bool read_micro(const struct body_value *value, int64_t *ret) {
+    if (value->kind == BODY_TEXT) {
+        return money_parse(value->text, value->text_size, ret) == 0;
+    }
+    if (value->kind == BODY_INTEGER) {
+        return !__builtin_mul_overflow(value->integer, MONEY_UNIT, ret);
+    }
+    if (value->kind != BODY_REAL || !(fabs(value->real) < 1e12)) {
+        return false;
+    }
+    *ret = llround(value->real * (double)MONEY_UNIT);
+    return true;
+}
+
+static bool add_line(const struct body_value *line, int64_t *sum) {
+    struct body_value quantity, price;
+    int64_t number, amount, product;
+    if (!body_find(line->raw, line->raw_size, "quantity", &quantity) ||
+        !body_find(line->raw, line->raw_size, "price", &price) || !read_micro(&quantity, &number) ||
+        !read_micro(&price, &amount) || money_times(number, amount, &product) != 0) {
+        return false;
+    }
+    money_add(sum, product);
+    return true;
+}
+
+// What the lines cost together. False: one of them does not say.
+static bool sum_lines(const View__Item *item, int64_t *ret) {
+    const View__Attribute *lines = profile_member(item, "lines");
+    struct body_value list, line;
+    size_t position = 0;
+    *ret = 0;
+    if (lines == NULL || !body_read(lines->value.data, lines->value.len, &list) ||
+        list.kind != BODY_LIST) {
+        return false;
+    }
+    while (body_next(&list, &position, NULL, &line)) {
+        if (!add_line(&line, ret)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// The view has an order's in millionths, since its worth goes by it.
 static void add_total(const View__Item *item, json_t *json) {
     const View__Attribute *total = profile_member(item, "total");
     struct body_value value;
+    int64_t sum = 0;
     char text[MONEY_TEXT_BYTES];
-    if (total != NULL && body_read(total->value.data, total->value.len, &value) &&
-        value.kind == BODY_INTEGER) {
-        json_object_set_new(json, "total", json_string(money_format(value.integer, text)));
+    bool is_known = total != NULL && body_read(total->value.data, total->value.len, &value) &&
+                    value.kind == BODY_INTEGER;
+    sum = is_known ? value.integer : 0;
+    if (is_known || sum_lines(item, &sum)) {
+        json_object_set_new(json, "total", json_string(money_format(sum, text)));
     }
 }
 
@@ -204,7 +266,50 @@ json_t *item_json(const struct reading *reading, const View__Item *item) {
     return json;
 }
 
+// What a list may hold still: an answer has bounds of both.
+struct room {
+    size_t bytes, values;
+};
+
+// At most so many values: a byte of a container within a container may be one.
+static size_t count_values(const View__Attribute *member) {
+    struct body_value value, line, name, inner;
+    size_t position = 0, n = 1;
+    if (!body_read(member->value.data, member->value.len, &value) ||
+        (value.kind != BODY_LIST && value.kind != BODY_MAP)) {
+        return n;
+    }
+    while (body_next(&value, &position, &name, &line)) {
+        size_t at = 0;
+        n += 2;
+        while ((line.kind == BODY_MAP || line.kind == BODY_LIST) &&
+               body_next(&line, &at, &name, &inner)) {
+            bool is_container = inner.kind == BODY_MAP || inner.kind == BODY_LIST;
+            n += 2 + (is_container ? inner.raw_size : 0);
+        }
+    }
+    return n;
+}
+
+// False: no room for it.
+static bool take_room(struct room *room, const View__Item *item) {
+    enum { MEMBER_BYTES = 32, OWN_VALUES = 12 };
+    struct room needed = {strlen(item->id) + 4 * MEMBER_BYTES, OWN_VALUES};
+    for (size_t i = 0; i < item->n_members; i++) {
+        needed.bytes += item->members[i]->value.len + MEMBER_BYTES;
+        needed.values += 1 + count_values(item->members[i]);
+    }
+    if (needed.bytes > room->bytes || needed.values > room->values) {
+        return false;
+    }
+    room->bytes -= needed.bytes;
+    room->values -= needed.values;
+    return true;
+}
+
 json_t *items_json(const struct reading *reading, enum item_kind kind, size_t max) {
+    struct room room = is_large(kind) ? (struct room){LIST_BYTES_MAX, LIST_VALUES_MAX}
+                                      : (struct room){SMALL_LIST_BYTES_MAX, SMALL_LIST_VALUES_MAX};
     View__Item **items;
     size_t n;
     json_t *list = json_array();
@@ -213,7 +318,16 @@ json_t *items_json(const struct reading *reading, enum item_kind kind, size_t ma
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
-        json_array_append_new(list, item_json(reading, items[i]));
+        bool fits = !GUARD(list_bytes) || take_room(&room, items[i]);
+        if (!fits && !is_large(kind)) {
+            break;
+        }
+        json_t *json = item_json(reading, items[i]);
+        if (!fits) {
+            json_object_del(json, "lines");
+            json_object_set_new(json, "lines_cut", json_true());
+        }
+        json_array_append_new(list, json);
     }
     return list;
 }

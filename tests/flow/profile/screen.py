@@ -125,6 +125,23 @@ def test_a_shared_number_gives_candidates(house):
     assert house.touchbus("screen", "user_id=u-99", check=False).returncode == 1
 
 
+def test_a_customer_of_many_large_orders_can_be_shown(house):
+    lines = [{"sku": f"sku-{i}", "quantity": 1, "price": "1.00", "name": "x" * 200} for i in range(200)]
+    path = os.path.join(house.folder, "large.jsonl")
+    with open(path, "w", encoding="utf-8") as file:
+        for i in range(40):
+            event = {"specversion": "1.0", "id": f"large-{i}", "source": "/shop", "type": "org.touchbus.order.placed.v1", "keys": "user_id=u-31",
+                     "data": {"order_id": f"large-{i}", "lines": lines, "currency": "EUR"}}
+            file.write(json.dumps(event) + "\n")
+    last = house.ask("pub", "--from", path)["last_sequence"]
+    shown = house.ask("customer", "show", "user_id=u-31", "--min-seq", str(last))
+    assert [row["order_id"] for row in shown["orders"]] == [f"large-{i}" for i in reversed(range(40))]
+    assert shown["orders"][0]["lines"] == lines and shown["orders"][-1]["lines_cut"] and shown["orders"][-1]["total"] == "200.00"
+    assert shown["value"]["amount"] == "8000.00", shown["value"]
+    document = json.loads(house.touchbus("customer", "export", "user_id=u-31").stdout)
+    assert len(document["orders"]) == 40, len(document["orders"])
+
+
 def test_why_names_the_event(house, customer):
     why = house.ask("customer", "why", f"phone={PHONE}", "name")
     check_form("customer why", why)
@@ -204,6 +221,7 @@ def main():
         test_everything_is_exported(house, customer)
         test_a_contact_is_asked_for_each(house)
         test_a_shared_number_gives_candidates(house)
+        test_a_customer_of_many_large_orders_can_be_shown(house)
         test_a_role_sees_its_fields_alone(policy)
 
 

@@ -145,7 +145,7 @@ static void test_pages_give_every_item_once(void **state) {
     size_t n, n_all = 0, n_turns = 0;
     int r = 1;
     while (r == 1) {
-        r = profile_items_page(&profile, ITEM_ORDER, &page, &items, &n);
+        r = profile_items_page(&profile, ITEM_ORDER, &page, PROFILE_PAGE_ITEMS, &items, &n);
         n_all += n;
         assert_true(++n_turns < 10);
     }
