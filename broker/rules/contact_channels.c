@@ -71,26 +71,27 @@ int contact_channels(struct contact *contact, const struct body_value *list) {
 
 // ---- addresses
 
-// What is needed is a kind of key ("email" stands for "email.REALM", too), not an attribute.
-static bool is_key_kind(const char *needs) {
-    static const char *const attributes[] = {"address", "postal_address"};
-    for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++) {
-        if (strcmp(attributes[i], needs) == 0) {
-            return false;
+// What is needed is a kind of key that the policy knows, not an attribute.
+static bool is_key_kind(const struct contact *contact, const char *needs) {
+    const struct policy_identity *identity = &contact->judging->policy->identity;
+    for (unsigned i = 0; i < identity->n_kinds; i++) {
+        if (strcmp(identity->kinds[i].kind, needs) == 0) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
 const char *contact_normalise(const struct contact *contact, const struct policy_channel *channel,
                               const char *value) {
-    const char *normal = is_key_kind(channel->needs)
+    const char *normal = is_key_kind(contact, channel->needs)
                              ? normalise_value(contact->judging->policy, channel->needs, value,
                                                contact->profile.arena)
                              : NULL;
     return normal != NULL ? normal : value;
 }
 
+// "email" stands for "email.REALM", too.
 static bool is_of_kind(const char *kind, const char *needs) {
     size_t length = strlen(needs);
     return strncmp(kind, needs, length) == 0 && (kind[length] == '\0' || kind[length] == '.');
@@ -130,9 +131,10 @@ size_t contact_addresses(const struct contact *contact, const struct policy_chan
         return 1;
     }
     if (contact->address != NULL) {
-        ret[0] = is_key_kind(needs) ? normalise_value(contact->judging->policy, needs,
-                                                      contact->address, contact->profile.arena)
-                                    : contact->address;
+        ret[0] = is_key_kind(contact, needs)
+                     ? normalise_value(contact->judging->policy, needs, contact->address,
+                                       contact->profile.arena)
+                     : contact->address;
         return ret[0] != NULL;
     }
     size_t n = add_keys(contact, needs, ret);

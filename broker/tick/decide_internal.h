@@ -56,7 +56,7 @@ struct candidate {
 // What an event refers to, with its customer.
 struct referred {
     uint64_t owner; // a leaf; 0: nobody's yet
-    bool direct;    // by the customer's number: nothing is to be bound
+    bool direct;    // by the customer's number or address: nothing is to be bound
     uint8_t lookup[LOOKUP_BYTES];
 };
 

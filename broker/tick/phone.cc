@@ -89,3 +89,23 @@ int phone_e164(const char *text, const char *region, char ret[PHONE_BYTES]) {
     std::memcpy(ret, slot.number, PHONE_BYTES);
     return 0;
 }
+
+int phone_region(const char *e164, char ret[PHONE_REGION_BYTES]) {
+    try {
+        const PhoneNumberUtil &util = *PhoneNumberUtil::GetInstance();
+        PhoneNumber number;
+        std::string region;
+        if (e164[0] != '+' ||
+            util.Parse(e164, "ZZ", &number) != PhoneNumberUtil::NO_PARSING_ERROR) {
+            return 1;
+        }
+        util.GetRegionCodeForNumber(number, &region);
+        if (region.size() != PHONE_REGION_BYTES - 1 || region == "ZZ") {
+            return 1; // a network of the whole world has digits for its region
+        }
+        std::memcpy(ret, region.c_str(), PHONE_REGION_BYTES);
+        return 0;
+    } catch (const std::bad_alloc &) {
+        return -ENOMEM;
+    }
+}

@@ -99,6 +99,20 @@ static bool is_number(const struct resolve *resolve, const char *text, struct re
     return ret->direct;
 }
 
+// The customer who has this address, where it is one's alone.
+static int find_address(const struct resolve *resolve, const char *text, struct referred *ret) {
+    static const char *const kinds[] = {"email", "phone", "fax"};
+    int r = 0;
+    for (size_t i = 0; r == 0 && ret->owner == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const char *value = normalise_value(resolve->policy, kinds[i], text, resolve->arena);
+        if (value != NULL && lookup_key(resolve->secret, kinds[i], value, ret->lookup)) {
+            r = resolve_owner(resolve->txn, ret->lookup, &ret->owner);
+        }
+    }
+    ret->direct = ret->owner != 0;
+    return r;
+}
+
 int resolve_referred(const struct resolve *resolve, const Touchbus__Event *event,
                      struct resolution *ret) {
     size_t n = 0;
@@ -109,6 +123,9 @@ int resolve_referred(const struct resolve *resolve, const Touchbus__Event *event
         *referred = (struct referred){0};
         if (strcmp(reference->kind, "customer") == 0) {
             n += is_number(resolve, reference->id, referred);
+        } else if (strcmp(reference->kind, "address") == 0) {
+            r = find_address(resolve, reference->id, referred);
+            n += referred->direct;
         } else if (*reference->id != '\0' && lookup_reference(resolve->secret, reference->kind,
                                                               reference->id, referred->lookup)) {
             r = resolve_owner(resolve->txn, referred->lookup, &referred->owner);

@@ -169,6 +169,47 @@ static void test_the_same_content_comes_once_a_day_over_all_channels(void **stat
     house_close(&house);
 }
 
+static void test_a_customer_is_found_by_the_address_alone(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    APPROVED(NULL,
+             "{\"contact_id\":\"k1\",\"content_id\":\"c1\",\"purpose\":\"service\",\"channels\":"
+             "[\"email\",\"phone\"],\"address\":\"+49 30 123456\"}");
+    assert_string_equal(json_string_value(json_object_get(house.verdict, "channel")), "phone");
+    assert_int_equal(house.last_customer, 1);
+    SUPPRESSED(ANA, SERVICE("k2", "c1", "\"email\""), "same-content");
+    SUPPRESSED(NULL,
+               "{\"contact_id\":\"k3\",\"content_id\":\"c1\",\"purpose\":\"service\",\"channels\":"
+               "[\"email\"],\"address\":\"nobody@klant.example\"}",
+               "nobody");
+    house_close(&house);
+}
+
+static void test_the_phone_s_region_says_where_the_customer_is(void **state) {
+    struct house house;
+    house_open(state, NULL, &house);
+    house_say(&house, "phone=+81312345678", "page.viewed", "{\"url\":\"/\"}");
+    house_set_time(&house, "2026-06-10T14:00:00Z"); // 16:00 in Berlin, 23:00 in Tokyo
+    assert_string_equal(house_ask(&house, "phone=+81312345678", SERVICE("k1", "c1", "\"phone\"")),
+                        "deferred");
+    assert_string_equal(json_string_value(json_object_get(house.verdict, "until")),
+                        "2026-06-10T23:00:00Z");
+    house_say(&house, "phone=+81312345678", "customer.changed",
+              "{\"fields\":{\"timezone\":\"Europe/Berlin\"}}");
+    APPROVED("phone=+81312345678", SERVICE("k2", "c2", "\"phone\""));
+    house_close(&house);
+}
+
+static void test_the_postal_region_says_where_the_customer_is(void **state) {
+    struct house house;
+    house_open(state, NULL, &house);
+    house_say(&house, ANA, "customer.identified",
+              "{\"traits\":{\"address\":{\"street\":\"1\",\"country\":\"jp\"}}}");
+    house_set_time(&house, "2026-06-10T14:00:00Z");
+    assert_string_equal(house_ask(&house, ANA, SERVICE("k1", "c1", "\"letter\"")), "deferred");
+    house_close(&house);
+}
+
 static void test_the_day_is_the_customer_s(void **state) {
     struct house house;
     open_house(state, DAYTIME, &house);
@@ -490,6 +531,9 @@ int main(void) {
         TEST(test_a_consent_expires),
         TEST(test_an_objection_blocks_marketing_and_a_restriction_everything),
         TEST(test_the_same_content_comes_once_a_day_over_all_channels),
+        TEST(test_a_customer_is_found_by_the_address_alone),
+        TEST(test_the_phone_s_region_says_where_the_customer_is),
+        TEST(test_the_postal_region_says_where_the_customer_is),
         TEST(test_the_day_is_the_customer_s),
         TEST(test_a_letter_occupies_the_day_it_arrives_too),
         TEST(test_caps_hold_a_day_and_a_week),

@@ -135,6 +135,10 @@ static void test_ids_refer_to_what_they_name(void **state) {
                     n_found[j]++;
                 }
             }
+            if (strcmp(rows[i].name, "contact.requested") == 0 &&
+                strcmp(field->name, "address") == 0) {
+                expected = "address"; // a consent's tells what was consented to, not whose it is
+            }
             assert_int_equal(expected == NULL, field->reference == NULL);
             if (expected != NULL) {
                 assert_string_equal(field->reference, expected);
