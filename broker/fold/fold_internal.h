@@ -166,6 +166,13 @@ bool fold_data_unsigned(const struct fold_step *step, const char *name, uint64_t
 // as dropped.
 bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_max,
                    ProtobufCBinaryData *ret);
+// ---- values as msgpack, in the arena (fold_values.c). False: memory is short, or there is none
+bool fold_pack_integer(struct fold_step *step, int64_t value, ProtobufCBinaryData *ret);
+// "" becomes nil; at most NAME_BYTES_MAX.
+bool fold_pack_text(struct fold_step *step, const char *text, ProtobufCBinaryData *ret);
+// What the data's lines under this name cost together, in millionths.
+bool fold_pack_total(struct fold_step *step, const char *name, ProtobufCBinaryData *ret);
+
 // The first row of this type in a table that is in the order of types; each row begins with its
 // type (const char *). n where there is none.
 size_t fold_first_row(const void *rows, size_t n, size_t row_size, const char *type);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Row by row out of the old tables into the new ones, in bounded transactions. What becomes of a
-// row: base_upgrade_rows.c.
+// row: base_upgrade_rows.c and base_upgrade_items.c.
 #include "broker/stores/base_upgrade.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between base_upgrade.c and base_upgrade_rows.c.
+// Between base_upgrade.c, base_upgrade_rows.c and base_upgrade_items.c.
 #pragma once
 
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include "broker/stores/keys.h"
 #include "broker/stores/view.h"
 #include "schemas/base/arena.h"
+#include "view.pb-c.h"
 
 struct upgrade {
     struct keys_reader *secrets;
@@ -34,3 +35,6 @@ int upgrade_order(struct upgrade *upgrade, const uint8_t *key, size_t key_size, 
                   size_t size);
 int upgrade_quote(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
                   size_t size);
+// The record into VIEW_CUSTOMERS.
+int upgrade_put_customer(struct upgrade *upgrade, const void *key, size_t key_size,
+                         const View__Customer *record);
