@@ -285,6 +285,20 @@ static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
+// A question in the form of an event takes the right that the question takes.
+static void judge_contacts(struct request *request) {
+    for (size_t i = 0; i < request->items.n; i++) {
+        struct item *item = &request->items.list[i];
+        const char *type = item->event == NULL ? NULL : touchbus_event_get(item->event, "type");
+        if (type != NULL && strcmp(type, "contact.requested") == 0 &&
+            web_keys_judge(request->web->keys, request->key, WEB_CONTACT, clock_monotonic_us()) !=
+                WEB_ADMITTED) {
+            item->event = touchbus_event_free(item->event);
+            item->why = "contact.requested: not with this write key";
+        }
+    }
+}
+
 void ingest_cloudevents(struct request *request) {
     struct headers headers = {.n = 0};
     const char *why;
@@ -302,6 +316,7 @@ void ingest_cloudevents(struct request *request) {
     if (r != 0) {
         refuse_body(request, r, why);
     } else {
+        judge_contacts(request);
         submit(request);
     }
 }

@@ -79,9 +79,11 @@ def test_what_is_no_request_is_told_so(house):
 
 
 def test_an_event_of_the_other_paths_is_judged_too(house):
-    """contact.requested as a CloudEvent is an event; its verdict is in its ack, and 503 while the broker is away."""
+    """contact.requested as a CloudEvent: its verdict is in its ack, and it takes the same right."""
     event = {"specversion": "1.0", "id": "ce-1", "source": "/web", "type": "org.touchbus.contact.requested.v1", "keys": "user_id=u-1",
              "data": {"contact_id": "k-4", "content_id": "fourth", "purpose": "service", "channels": []}}
+    status, answer = house.post("/events", event, {"Content-Type": "application/cloudevents+json", "Authorization": "Bearer public"})
+    assert status == 200 and "not with this write key" in answer["quarantined"][0]["detail"], answer
     status, answer = house.post("/events", event, {"Content-Type": "application/cloudevents+json", "Authorization": "Bearer campaigns"})
     assert status == 200 and answer["success"], answer
     assert ask(house, service("k-4", "fourth"))[1]["verdict"] == "approved"
