@@ -139,8 +139,9 @@ static void on_answered(void *user, const struct kit_ack *acks, size_t n_acks) {
         request->verdict = acks[0].verdict != NULL ? strdup(acks[0].verdict) : NULL;
         request->details[0] = acks[0].detail[0] != '\0' ? strdup(acks[0].detail) : NULL;
     }
+    struct MHD_Connection *connection = request->connection; // the request is its thread's now
     atomic_store(&request->answered, true);
-    MHD_resume_connection(request->connection);
+    MHD_resume_connection(connection);
 }
 
 static void submit(struct request *request, touchbus_event *event) {

@@ -71,8 +71,9 @@ static const char *read_key(struct request *request) {
 
 static void on_answered(struct question *question) {
     struct request *request = question->user;
+    struct MHD_Connection *connection = request->connection; // the request is its thread's now
     atomic_store(&request->answered, true);
-    MHD_resume_connection(request->connection);
+    MHD_resume_connection(connection);
 }
 
 static void submit(struct request *request) {

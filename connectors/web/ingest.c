@@ -98,8 +98,9 @@ static void on_answered(void *user, const struct kit_ack *acks, size_t n_acks) {
         request->acks[i] = acks[i];
         request->details[i] = acks[i].detail[0] != '\0' ? strdup(acks[i].detail) : NULL;
     }
+    struct MHD_Connection *connection = request->connection; // the request is its thread's now
     atomic_store(&request->answered, true);
-    MHD_resume_connection(request->connection);
+    MHD_resume_connection(connection);
 }
 
 // The events of the items, which lose them. NULL where memory is short.
