@@ -218,9 +218,25 @@ def test_config(house):
     check_form("config reload", house.ask("config", "reload", "--actor", "ana"))
 
 
+def test_scorecard(house):
+    house.touchbus("pub", "visit.recorded", "--channel", "shop", "--data", '{"kind":"advice","place":"p","actor":"a"}')
+    house.touchbus("pub", "message.received", "--channel", "fax", "--attr", "from=x", "--attr", "ref=r-score")
+    house.touchbus("pub", "message.sent", "--channel", "fax", "--attr", "to=x", "--attr", "in_reply_to=r-score")
+    *rows, rest = json_lines(house.touchbus("-j", "scorecard", "--by", "hour", "--by", "channel", "--by", "tier", "--since", "1d").stdout)
+    row = next(row for row in rows if row["channel"] == "shop" and row["tier"] == "")
+    assert (row["contacts"], row["handled"], row["cost"], row["cost_per_contact"], row["roi"]) == (1, 1, "6.00", "6.00", -1), row
+    for row in rows:
+        check_form("scorecard --by", row)
+    check_form("scorecard", rest)
+    assert rest["given"] == len(rows) and rest["currency"] == "EUR"
+    *rows, _ = json_lines(house.touchbus("-j", "scorecard", "--channel", "fax").stdout)
+    assert [(row["channel"], row["contacts"], row["response"]["number"]) for row in rows] == [("fax", 2, 1)], rows
+    exits(house, 1, "scorecard", "--by", "colour")
+
+
 def test_tables_are_for_people(house):
     for arguments in (["status"], ["log", "info"], ["customer", "show", "c1"], ["customer", "timeline", "c1"],
-                      ["quarantine", "ls"], ["connector", "ls"], ["connector", "show", "crm"], ["subscription", "ls"], ["log", "get", "1"], ["parked", "ls"]):
+                      ["quarantine", "ls"], ["connector", "ls"], ["scorecard"], ["connector", "show", "crm"], ["subscription", "ls"], ["log", "get", "1"], ["parked", "ls"]):
         text = house.touchbus(*arguments).stdout
         assert text and not text.startswith("{"), (arguments, text)
     house.touchbus("pub", "my.own", "--identity", "email=esc@klant.example", "--attr", "actor=x")
