@@ -209,8 +209,7 @@ class Registry:
                 if why is None:
                     customer = self.merge([customer, other], now_us)
                     continue
-                said.refused = why
-                continue
+                said.refused = why  # its past stays where it is. silent: whether its binding moves forward all the same
             # silent: whether an address without a strong key moves a bound device's binding. A form filled in on it is no log-in.
             if other is None or other is customer or any(CLASS[kind] == "strong" for kind, _ in firm):
                 self.attach(leaf, key, now_us)

@@ -2,7 +2,7 @@
 """Who is whose, and the profile that follows, as the model says."""
 import judge
 import model
-from generator import World
+from generator import DAY, HOUR, SECOND, World
 from judge import SYSTEM, time_us
 
 ATTRIBUTES = {"name", "city", "language", "owner", "preference.channel", "preference.language", "preference.hours"}
@@ -125,3 +125,38 @@ class Who(judge.Modelled):
         if got != expected:
             self.complain("counters", f"c{customer.number} has {sorted(set(got.items()) - set(expected.items()))}, "
                                       f"the model says {sorted(set(expected.items()) - set(got.items()))}")
+
+
+def make_limits(seed):
+    """One person with more of everything than one may have: cookies, addresses, merges; over days, so that some limits open again."""
+    world = World(seed, "limits")
+    dice = world.dice
+    user = [("user_id", "u-1", False)]
+    steps, n = [], 0
+    steps.append({"do": "events", "events": [world.event("page.viewed", user)], "after_us": 0})
+    for _ in range(dice.randint(5, 60)):
+        n += 1
+        act = dice.randrange(8)
+        key = world.some([("cookie", f"ck-{n}", False), ("device", f"dev-{n}", False), ("email", f"e{n}@klant.example", dice.randrange(2) == 0)])
+        if act < 3:
+            events = [world.event("page.viewed", [*user, key])]
+        elif act < 7:  # a customer of its own first, which is merged then
+            events = [world.event("page.viewed", [key]), world.event("page.viewed", [*user, (*key[:2], True)])]
+        else:
+            events = [world.event("page.viewed", [("crm_id", f"crm-{n}", False), *user])]
+        steps.append({"do": "events", "events": events, "after_us": world.some([0, 0, 0, 0, SECOND, HOUR, DAY, DAY, 31 * DAY])})
+    return steps
+
+
+class Limits(Who):
+    make = staticmethod(make_limits)
+
+    def compare(self):
+        super().compare()
+        registry = self.model.registry()
+        for customer in {registry.survivor(leaf) for leaf in registry.leaves}:
+            shown = self.driver.query("customer.show", customer=f"c{customer.number}")["parts"]
+            for one in shown:
+                strong = [key["kind"] for key in one.get("keys", []) if model.CLASS[key["kind"]] == "strong"]
+                if len(one.get("keys", [])) > 200 or len(one.get("leaves", [])) > 20 or len(set(strong)) != len(strong):
+                    self.complain("limits", f"c{customer.number}: {len(one['keys'])} keys, {len(one['leaves'])} leaves, strong {strong}")
