@@ -260,7 +260,10 @@ class Contacts(judge.Modelled):
         newest = max(of_kind, key=lambda one: (one.time_us, one.id))
         if last.data["state"] != newest.data["state"]:
             return MAYBE  # silent: whether a source's rank or the time decides between them
-        return NO if last.data["state"] == "lifted" else YES
+        if last.data["state"] != "lifted":
+            return YES
+        # silent: whether who was merged has what was asked for under their own keys, although it was lifted under another's.
+        return MAYBE if len({one.leaf.number for one in of_kind}) > 1 else NO
 
     @staticmethod
     def complaint(said):

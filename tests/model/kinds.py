@@ -11,4 +11,4 @@ import who
 KINDS = {"mixed": mixed.Mixed, "who": who.Who, "limits": who.Limits, "contacts": contacts.Contacts, "shuffled": alike.Shuffled,
          "split": alike.Split, "address": alike.Address, "erased": alike.Erased,
          "quotes": quotes.Quotes, "carts": carts.Carts, "standing": standing.Standing}
-READY = ["mixed", "erased", "shuffled", "contacts", "split", "limits", "quotes", "standing", "carts", "address"]
+READY = ["mixed", "who", "erased", "shuffled", "contacts", "split", "limits", "quotes", "standing", "carts", "address"]
