@@ -60,11 +60,19 @@ static void join(char buffer[static POLICY_PATH_BYTES], const char *format, cons
     }
 }
 
-static const json_t *entry_of(const json_t *list, const char *key, const char *name) {
+static bool is_called(const json_t *entry, const char *key, const char *name) {
+    return entry != NULL && strcmp(json_string_value(json_object_get(entry, key)), name) == 0;
+}
+
+// Looked for at its old place first: most reloads move nothing, and the tick waits meanwhile.
+static const json_t *entry_of(const json_t *list, const char *key, const char *name, size_t place) {
     size_t i;
     json_t *entry;
+    if (is_called(json_array_get(list, place), key, name)) {
+        return json_array_get(list, place);
+    }
     json_array_foreach(list, i, entry) {
-        if (strcmp(json_string_value(json_object_get(entry, key)), name) == 0) {
+        if (is_called(entry, key, name)) {
             return entry;
         }
     }
@@ -81,7 +89,7 @@ static json_t *order_of(const json_t *list, const char *key, const json_t *other
     json_t *entry;
     json_array_foreach(list, i, entry) {
         json_t *name = json_object_get(entry, key);
-        if (entry_of(other, key, json_string_value(name)) != NULL) {
+        if (entry_of(other, key, json_string_value(name), i) != NULL) {
             json_array_append(names, name);
         }
     }
@@ -95,7 +103,7 @@ static void compare_list(struct changes *changes, const struct policy_table *tab
     json_t *entry;
     json_array_foreach(before, i, entry) {
         const char *name = json_string_value(json_object_get(entry, table->key));
-        const json_t *other = entry_of(after, table->key, name);
+        const json_t *other = entry_of(after, table->key, name, i);
         join(own, "[", path, name);
         if (other == NULL) {
             add(changes, own, entry, NULL);
@@ -105,7 +113,7 @@ static void compare_list(struct changes *changes, const struct policy_table *tab
     }
     json_array_foreach(after, i, entry) {
         const char *name = json_string_value(json_object_get(entry, table->key));
-        if (entry_of(before, table->key, name) == NULL) {
+        if (entry_of(before, table->key, name, i) == NULL) {
             join(own, "[", path, name);
             add(changes, own, NULL, entry);
         }

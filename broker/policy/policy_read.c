@@ -252,9 +252,8 @@ static int read_texts(struct reading *reading, const struct policy_row *row, voi
 static int read_struct(struct reading *reading, const struct policy_table *table, void *object,
                        const yaml_node_t *node);
 
-static const char *key_of(const struct policy_table *table, const void *entry) {
-    const struct policy_row *row = policy_row(table, table->key);
-    return *(char *const *)policy_look(entry, row->offset);
+static const char *key_of(const struct policy_row *key, const void *entry) {
+    return *(char *const *)policy_look(entry, key->offset);
 }
 
 static int check_key(struct reading *reading, const struct policy_row *row, void *object,
@@ -263,10 +262,11 @@ static int check_key(struct reading *reading, const struct policy_row *row, void
     if (table->key == NULL || !GUARD(policy_twice)) {
         return 0;
     }
-    const char *key = key_of(table, entry_at(row, object, index, table->bytes));
+    const struct policy_row *key = policy_row(table, table->key);
+    const char *name = key_of(key, entry_at(row, object, index, table->bytes));
     for (size_t i = 0; i < index; i++) {
-        if (strcmp(key, key_of(table, entry_at(row, object, i, table->bytes))) == 0) {
-            return complain(reading, node->start_mark, "'%s' is given twice", key);
+        if (strcmp(name, key_of(key, entry_at(row, object, i, table->bytes))) == 0) {
+            return complain(reading, node->start_mark, "'%s' is given twice", name);
         }
     }
     return 0;
