@@ -32,19 +32,20 @@ static bool to_units(const char *name, UChar ret[static ZONE_NAME_BYTES]) {
     return true;
 }
 
-// ICU takes a name it does not know for Greenwich.
-static bool is_known(const UChar *name) {
+// ICU takes a name it does not know for Greenwich. 0; 1: there is none; -ENOMEM.
+static int check(const UChar *name) {
     UChar canonical[ZONE_NAME_BYTES];
     UBool is_system = false;
     UErrorCode status = U_ZERO_ERROR;
     ucal_getCanonicalTimeZoneID(name, -1, canonical, ZONE_NAME_BYTES, &is_system, &status);
-    return U_SUCCESS(status) && is_system;
+    return status == U_MEMORY_ALLOCATION_ERROR ? -ENOMEM : U_FAILURE(status) || !is_system;
 }
 
 int zone_open(const char *name, struct zone **ret) {
     UChar units[ZONE_NAME_BYTES];
-    if (!to_units(name, units) || !is_known(units)) {
-        return 1;
+    int r = to_units(name, units) ? check(units) : 1;
+    if (r != 0) {
+        return r;
     }
     struct zone *zone = calloc(1, sizeof(*zone));
     UErrorCode status = U_ZERO_ERROR;

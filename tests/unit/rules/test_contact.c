@@ -431,6 +431,35 @@ static void test_what_was_carried_out_does_not_lapse(void **state) {
     house_close(&house);
 }
 
+static void test_who_the_message_went_to_does_not_matter(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    APPROVED(ANA, SERVICE("k1", "c1", "\"email\""));
+    house_say(&house, "email=other@klant.example", "message.sent",
+              "{\"to\":\"other@klant.example\",\"contact_id\":\"k1\"}");
+    assert_int_equal(house.last_customer, 2);
+    house.now_us += 2 * HOUSE_HOUR_US;
+    SUPPRESSED(ANA, SERVICE("k2", "c1", "\"phone\""), "same-content");
+    APPROVED("email=other@klant.example", SERVICE("k3", "c1", "\"email\""));
+    house_close(&house);
+}
+
+static void test_places_are_bounded_and_the_oldest_gives_way(void **state) {
+    struct house house;
+    char id[16];
+    open_house(state, DAYTIME, &house);
+    for (int i = 0; i < 70; i++) {
+        snprintf(id, sizeof(id), "k%d", i);
+        APPROVED(ANA, contact(&house, id, id, "legal", "\"email\""));
+    }
+    assert_int_equal(support_customer(house.fixture->txn, house.fixture->arena, 1)->n_places, 64);
+    SUPPRESSED(ANA, contact(&house, "again", "k69", "legal", "\"email\""), "same-content");
+    house.now_us += 9 * HOUSE_DAY_US; // past the window of all of them
+    APPROVED(ANA, contact(&house, "later", "k69", "legal", "\"email\""));
+    assert_int_equal(support_customer(house.fixture->txn, house.fixture->arena, 1)->n_places, 1);
+    house_close(&house);
+}
+
 static void test_a_failure_before_it_is_carried_out_frees_the_place(void **state) {
     struct house house;
     open_house(state, DAYTIME, &house);
@@ -548,6 +577,8 @@ int main(void) {
         TEST(test_the_same_contact_gets_the_same_answer),
         TEST(test_a_lapsed_place_is_free_and_its_contact_decided_again),
         TEST(test_what_was_carried_out_does_not_lapse),
+        TEST(test_who_the_message_went_to_does_not_matter),
+        TEST(test_places_are_bounded_and_the_oldest_gives_way),
         TEST(test_a_failure_before_it_is_carried_out_frees_the_place),
         TEST(test_what_was_sent_without_asking_counts_where_it_says_what),
         TEST(test_a_merge_unites_places),
