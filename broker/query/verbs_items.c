@@ -293,8 +293,8 @@ static size_t count_values(const View__Attribute *member) {
 
 // False: no room for it.
 static bool take_room(struct room *room, const View__Item *item) {
-    enum { MEMBER_BYTES = 32, OWN_VALUES = 12 };
-    struct room needed = {strlen(item->id) + 4 * MEMBER_BYTES, OWN_VALUES};
+    enum { MEMBER_BYTES = 32, OWN_BYTES = 128, OWN_VALUES = 12 };
+    struct room needed = {strlen(item->id) + OWN_BYTES, OWN_VALUES};
     for (size_t i = 0; i < item->n_members; i++) {
         needed.bytes += item->members[i]->value.len + MEMBER_BYTES;
         needed.values += 1 + count_values(item->members[i]);
