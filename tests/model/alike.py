@@ -214,13 +214,14 @@ class Erased:
             n = len(run.published)
             run.play([step])
             if step["do"] == "erase":
+                if run.customer(step["key"]):
+                    run.complain("erased", f"{step['key']} still leads to c{run.customer(step['key'])}")
                 living = any(map(run.customer, keys)) or len(erased) != 1 or erased == {0}
             for row in run.published[n:]:
                 if step.get("late") and not living and row["customer"]:
                     run.complain("late", f"{row['event']['id']} ({row['event']['keys']}) came late and is c{row['customer']}'s")
         if living:  # some of the keys were somebody else's: another story
-            run.end()
-            return []
+            return run.end()
         for number in erased:
             shown = show(driver, f"c{number}")
             if "refused" not in shown and ("CANARY" in repr(shown) or "canary" in repr(shown)):
