@@ -59,11 +59,12 @@ def test_export_is_everything(house, ana):
     document = wait_for("the parked lane is on disk", export)
     assert [key["value"] for key in document["profile"]["keys"]] == ["u-ana", "ana@klant.example", "+31612345678"], document["profile"]
     assert [row["order_id"] for row in document["orders"]] == ["o-1"], document["orders"]
-    assert [row["id"] for row in document["events"]] == ["ana-1", POISON, "ana-2", "ana-phone"], document["events"]
+    own = [row["id"] for row in document["events"] if row["source"] != "/touchbus"]  # beside what the broker says of its own
+    assert own == ["ana-1", POISON, "ana-2", "ana-phone"], document["events"]
     assert {row["event"]["id"] for row in document["quarantined"]} == {"ana-broken", "early-broken"}, document["quarantined"]
     assert [(row["subscription"], row["detail"]) for row in document["parked"]] == [("crm", "cannot book it")], document["parked"]
     counts = document["counts"]
-    assert (counts["customer"], counts["events"], counts["quarantined"], counts["parked"]) == (ana, 4, 2, 1), counts
+    assert (counts["customer"], counts["events"], counts["quarantined"], counts["parked"]) == (ana, len(document["events"]), 2, 1), counts
     rows = lines(house, "customer", "export", ana)
     assert [name for row in rows for name in row if name in ("order", "quarantined", "parked")].count("quarantined") == 3  # and the count
 
@@ -149,7 +150,7 @@ def test_receipt_waits_for_every_sink(house, ana):
 def test_who_registers_anew_is_somebody_new(house, ana):
     publish(house, event("anew", "customer.registered", ANA, {"user_id": "u-ana"}, time="2100-01-01T00:00:00Z"), page("anew-1", ANA))
     shown = house.ask("customer", "show", "email=ana@klant.example")
-    assert shown["customer"] != ana and shown["events"] == 2 and len(shown["keys"]) == 2, shown
+    assert shown["customer"] != ana and shown["events"] == 3 and len(shown["keys"]) == 2, shown  # one says the tier
     assert refused(house, "customer", "show", ana) == "erased"
 
 

@@ -21,7 +21,7 @@ enum {
     HISTORIES = 8,
     TICKS = 40,
     EVENTS_MAX = 16, // of a tick; each may have a follow-up, and erasures come beside
-    RECORDS_MAX = 4 * EVENTS_MAX,
+    RECORDS_MAX = 12 * EVENTS_MAX,
     ERASURES_MAX = 2, // of a tick
     COPIES = 4,
     PERSONS = 12,
@@ -46,7 +46,7 @@ struct history {
     struct keys_reader *sealing;
     uint64_t customers_last, unsaid;
     bool erased[CUSTOMERS_MAX];
-    unsigned n_erased, n_copies;
+    unsigned n_erased, n_copies, n_merged, n_split;
     Touchbus__Event *events[RECORDS_MAX]; // of this tick
     size_t n_events;
 };
@@ -58,12 +58,18 @@ static uint64_t throw_dice(struct history *history, uint64_t sides) {
     return (z >> DICE_HIGH) % sides;
 }
 
+// Hours pass between two events, so that limits of a day and of a month come and go.
+static int64_t received_us(uint64_t sequence) {
+    enum { HOURS = 3 };
+    return (int64_t)sequence * HOURS * 3600 * 1000000;
+}
+
 // ---- one tick
 
 static void append(struct history *history, Touchbus__Event *event) {
     assert_true(history->n_events < RECORDS_MAX);
     event->sequence = log_next(history->log) + history->n_events;
-    event->received_us = (int64_t)event->sequence * 1000;
+    event->received_us = received_us(event->sequence);
     assert_int_equal(fold_apply(history->fold, history->txn, event), 0);
     history->events[history->n_events++] = event;
 }
@@ -105,6 +111,10 @@ static Touchbus__Event *new_event(struct history *history) {
         {"need.selected", "{\"term\": \"t%u\", \"n\": %u}"},
         {"case.opened", "{\"case_id\": \"c-%u\", \"kind\": \"k\", \"severity\": %u}"},
         {"feedback.given", "{\"score\": %u, \"scale\": %u}"},
+        {"merge.requested", "{\"customers\": [\"c%u\", \"c%u\"], \"reason\": \"said\"}"},
+        {"merge.requested", "{\"customers\": [\"c%u\", \"c%u\"], \"reason\": \"said\"}"},
+        {"split.requested", "{\"customers\": [\"c%u\"], \"reason\": \"%u\"}"},
+        {"customer.aliased", "{\"previous_id\": \"p-%u\", \"user_id\": \"user_id-%u\"}"},
         // Of nobody, but for those that a person's key came with.
         {"agent.state", "{\"actor\": \"a-%u\", \"state\": \"s%u\", \"skills\": []}"},
         {"supply.changed", "{\"sku\": \"s-%u\", \"quantity\": %u}"},
@@ -132,17 +142,22 @@ static void publish(struct history *history) {
     Touchbus__Event *event = new_event(history);
     struct decision decision;
     uint64_t sequence = log_next(history->log) + history->n_events;
-    struct decide_place place = {history->fold, history->txn, history->arena,
-                                 (int64_t)sequence * 1000, (int64_t)sequence * 1000};
+    struct decide_place place = {history->fold, history->txn, history->arena, received_us(sequence),
+                                 received_us(sequence)};
     assert_int_equal(
         decide_event(history->decide, &place, event, sequence, &history->customers_last, &decision),
         0);
     if (decision.findings.code != 0) {
-        return; // put aside
+        return; // put aside, or refused
     }
     append(history, event);
+    assert_int_equal(decide_follow(history->decide, &place, event, &decision), 0);
     for (size_t i = 0; i < decision.findings.n_follow_ups; i++) {
-        append(history, decision.findings.follow_ups[i]);
+        Touchbus__Event *own = decision.findings.follow_ups[i];
+        append(history, own);
+        history->n_merged += own->stamp != NULL && own->stamp->merge_from != 0;
+        history->n_split += own->stamp != NULL && own->stamp->split != 0;
+        assert_int_equal(decide_follow(history->decide, &place, own, &decision), 0);
     }
 }
 
@@ -157,24 +172,44 @@ static void erase_event(struct history *history, uint64_t customer) {
     append(history, event);
 }
 
-// Destroys the key of somebody who has one still; 0 where the dice chose nobody.
-static uint64_t destroy_someone(struct history *history) {
-    uint64_t customer =
-        history->customers_last == 0 ? 0 : 1 + throw_dice(history, history->customers_last);
-    if (customer == 0 || history->erased[customer]) {
-        return 0;
+static void destroy(struct history *history, uint64_t customer) {
+    if (!history->erased[customer]) {
+        history->erased[customer] = true;
+        history->n_erased++;
+        assert_int_equal(keys_destroy(history->fixture->keys, customer, ERASED_US), 0);
     }
-    history->erased[customer] = true;
-    history->n_erased++;
-    assert_int_equal(keys_destroy(history->fixture->keys, customer, ERASED_US), 0);
-    return customer;
 }
 
-// The key first. Events of the same tick are sealed after it is gone.
+// Somebody who has a key still; 0 where the dice chose nobody.
+static uint64_t choose_someone(struct history *history) {
+    uint64_t customer =
+        history->customers_last == 0 ? 0 : 1 + throw_dice(history, history->customers_last);
+    return customer == 0 || history->erased[customer] ? 0 : customer;
+}
+
+// A merged customer goes with all its leaves, the surviving one last. The keys first: events of the
+// same tick are sealed after they are gone.
+static void erase_all(struct history *history, uint64_t customer) {
+    uint64_t survivor = 0, leaves[STAMP_LEAVES_MAX];
+    const View__Customer *record;
+    assert_int_equal(fold_survivor(history->fold, history->txn, customer, &survivor), 0);
+    assert_int_equal(fold_customer(history->fold, history->txn, survivor, &record), 0);
+    size_t n = record->n_leaves;
+    assert_true(n < STAMP_LEAVES_MAX);
+    memcpy(leaves, record->leaves, n * sizeof(leaves[0]));
+    leaves[n++] = survivor;
+    for (size_t i = 0; i < n; i++) {
+        destroy(history, leaves[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        erase_event(history, leaves[i]);
+    }
+}
+
 static void erase_someone(struct history *history) {
-    uint64_t customer = destroy_someone(history);
+    uint64_t customer = choose_someone(history);
     if (customer != 0) {
-        erase_event(history, customer);
+        erase_all(history, customer);
     }
 }
 
@@ -228,7 +263,7 @@ static void tick(struct history *history) {
     support_begin(history->fixture, history->view, &history->txn);
     uint64_t n = throw_dice(history, EVENTS_MAX), erasures = 0;
     if (history->unsaid != 0) {
-        erase_event(history, history->unsaid); // as a start does
+        erase_all(history, history->unsaid); // as a start does
     }
     for (uint64_t i = 0; i < n; i++) {
         publish(history);
@@ -238,7 +273,10 @@ static void tick(struct history *history) {
     }
     commit(history);
     // Now and then the broker dies between the key and the event that says so.
-    history->unsaid = throw_dice(history, 12) == 0 ? destroy_someone(history) : 0;
+    history->unsaid = throw_dice(history, 12) == 0 ? choose_someone(history) : 0;
+    if (history->unsaid != 0) {
+        destroy(history, history->unsaid);
+    }
 }
 
 // ---- other ways to the same view
@@ -313,7 +351,7 @@ static void close_history(struct history *history) {
 
 static void test_every_way_leads_to_the_same_view(void **state) {
     (void)state;
-    unsigned n_erased = 0;
+    unsigned n_erased = 0, n_merged = 0, n_split = 0;
     const char *seed_text = getenv("TOUCHBUS_SEED");
     uint64_t first = seed_text != NULL ? strtoull(seed_text, NULL, 10) : 1;
     for (uint64_t seed = first; seed < first + HISTORIES; seed++) {
@@ -340,14 +378,17 @@ static void test_every_way_leads_to_the_same_view(void **state) {
         for (unsigned i = 0; i < history.n_copies; i++) {
             check(&history, history.copies[i], "a restored one", seed);
         }
-        print_message("seed %llu: %llu events, %u erased\n", (unsigned long long)seed,
-                      (unsigned long long)log_next(history.log) - 1, history.n_erased);
+        print_message("seed %llu: %llu events, %u merged, %u split, %u erased\n",
+                      (unsigned long long)seed, (unsigned long long)log_next(history.log) - 1,
+                      history.n_merged, history.n_split, history.n_erased);
+        n_merged += history.n_merged;
+        n_split += history.n_split;
         n_erased += history.n_erased;
         view_close(anew);
         close_history(&history);
         assert_int_equal(support_teardown(&scene), 0);
     }
-    assert_true(n_erased > HISTORIES);
+    assert_true(n_erased > HISTORIES && n_merged > HISTORIES && n_split > 2);
 }
 
 int main(void) {
