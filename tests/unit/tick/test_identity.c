@@ -29,17 +29,21 @@ struct scene {
     struct decision decision;
 };
 
-static void scene_open(void **state, struct scene *ret) {
+static void scene_open_with(void **state, const struct policy *policy, struct scene *ret) {
     *ret = (struct scene){.fixture = *state, .now_us = 20000 * DAY_US};
     char *error = NULL;
     view_abort(ret->fixture->txn); // each scene starts from nothing
     support_begin(ret->fixture, ret->fixture->view, &ret->fixture->txn);
     assert_int_equal(catalogue_load(NULL, &ret->catalogue, &error), 0);
-    assert_int_equal(decide_new(&ret->configuration, support_policy(), ret->catalogue,
+    assert_int_equal(decide_new(&ret->configuration, policy, ret->catalogue,
                                 keys_hash_secret(ret->fixture->keys), ret->fixture->keys,
                                 &ret->decide),
                      0);
     assert_int_equal(fold_new(ret->fixture->txn, &ret->fold), 0);
+}
+
+static void scene_open(void **state, struct scene *ret) {
+    scene_open_with(state, support_policy(), ret);
 }
 
 static void scene_close(struct scene *scene) {
@@ -496,6 +500,50 @@ static void test_a_customer_gets_so_many_keys_of_a_kind(void **state) {
     scene_close(&scene);
 }
 
+static struct policy *policy_of(const char *text) {
+    struct policy *policy = NULL;
+    char *error = NULL;
+    assert_int_equal(policy_parse(text, strlen(text), "test", &policy, &error), 0);
+    return policy;
+}
+
+static void test_only_some_sources_merge(void **state) {
+    struct scene scene;
+    struct policy *policy = policy_of("identity:\n  merge_sources: [\"/crm/*\"]\n");
+    scene_open_with(state, policy, &scene);
+    see(&scene, "email=a@klant.example");
+    see(&scene, "user_id=u-2");
+    see(&scene, "user_id=u-2 email!=a@klant.example");
+    expect_change(&scene, 0, "refused", "source");
+    assert_int_equal(survivor(&scene, 1), 1);
+    Touchbus__Event *event =
+        keyed(&scene, "page.viewed", "user_id=u-2 email!=a@klant.example", "{\"url\": \"/\"}");
+    event->source = arena_strdup(scene.fixture->arena, "/crm/main");
+    assert_int_equal(play(&scene, event), 0);
+    expect_change(&scene, 0, "merged", NULL);
+    assert_int_equal(survivor(&scene, 1), 2);
+    scene_close(&scene);
+    policy_free(policy);
+}
+
+static void test_a_merged_customer_has_so_many_keys(void **state) {
+    struct scene scene;
+    struct policy *policy = policy_of("identity:\n  keys_max: 4\n");
+    scene_open_with(state, policy, &scene);
+    see(&scene, "account=a email=a@klant.example cookie=a");
+    see(&scene, "user_id=b phone=+31612345678");
+    see(&scene, "user_id=b account=a");
+    expect_change(&scene, 0, "refused", "keys");
+    see(&scene, "loyalty=c");
+    see(&scene, "loyalty=c account=a");
+    expect_change(&scene, 0, "merged", NULL);
+    see(&scene, "account=a cookie=b"); // nor does it get one more
+    expect_change(&scene, 0, "refused", "limit");
+    assert_int_equal(record(&scene, 1)->key_lookups.len, 3 * LOOKUP_KEY_BYTES);
+    scene_close(&scene);
+    policy_free(policy);
+}
+
 // ---- contested keys
 
 static void test_a_bad_address_of_many_makes_them_not_one(void **state) {
@@ -607,6 +655,8 @@ int main(void) {
         cmocka_unit_test(test_a_customer_swallows_five_a_day_and_twenty_ever),
         cmocka_unit_test(test_merge_and_split_again_and_again_comes_to_an_end),
         cmocka_unit_test(test_a_customer_gets_so_many_keys_of_a_kind),
+        cmocka_unit_test(test_only_some_sources_merge),
+        cmocka_unit_test(test_a_merged_customer_has_so_many_keys),
         cmocka_unit_test(test_a_bad_address_of_many_makes_them_not_one),
         cmocka_unit_test(test_a_number_of_several_customers_is_nobody_s_for_a_month),
         cmocka_unit_test(test_an_alias_links_two_names_of_one_person),
