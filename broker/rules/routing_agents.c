@@ -8,6 +8,7 @@
 #include "broker/bounds.h"
 #include "broker/rules/routing_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/body.h"
 
 enum { AGENT_KEY_BYTES = 1 + LOOKUP_BYTES, SCRATCH_BYTES = 4 << 20 };
@@ -46,7 +47,7 @@ static int read_agent(const struct judging *judging, struct arena *arena,
     ret->since_us = state->time_us;
     ret->skills = skills != NULL ? skills->value : (ProtobufCBinaryData){0};
     int r = waiting_get_held(judging->txn, arena, ret->lookup, &held);
-    return r < 0 ? r : r == 0 && held->until_us > judging->now_us;
+    return r < 0 ? r : GUARD(routing_hold) && r == 0 && held->until_us > judging->now_us;
 }
 
 bool routing_has_skills(const struct agent *agent, const char *const *skills, size_t n) {

@@ -7,6 +7,7 @@
 #include "broker/profile/profile.h"
 #include "broker/rules/score_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 enum { CASES_MAX = 20 }; // of the customer's, the last changed ones, are looked at
 
@@ -31,7 +32,7 @@ static int reopen(struct scoring *scoring, const char *case_id) {
     int r = score_kept(scoring, ITEM_CASE, case_id, &kept, &lookup);
     int64_t since_us = kept == NULL ? 0 : scoring->time_us - kept->time_us;
     if (r != 0 || kept == NULL || since_us < 0 ||
-        since_us > scoring->judging->policy->score.resolved_us) {
+        (GUARD(score_resolved) && since_us > scoring->judging->policy->score.resolved_us)) {
         return r;
     }
     Touchbus__Score *score = score_add(scoring, kept->hour, kept->channel, kept->tier);

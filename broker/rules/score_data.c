@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/rules/score_internal.h"
+#include "schemas/base/guards.h"
 
 bool score_value(const struct scoring *scoring, const char *name, struct body_value *ret) {
     const ProtobufCBinaryData *data = &scoring->event->data;
@@ -34,7 +35,8 @@ bool score_money(struct scoring *scoring, const char *text, size_t size, const c
         return false;
     }
     const char *of = own[0] != '\0' ? own : currency;
-    if (of != NULL && strcmp(of, scoring->judging->policy->organisation.currency) != 0) {
+    if (GUARD(score_currency) && of != NULL &&
+        strcmp(of, scoring->judging->policy->organisation.currency) != 0) {
         scoring->score->unconverted++;
         scoring->changed = true;
         return false;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/rules/score_internal.h"
+#include "schemas/base/guards.h"
 
 // Contacts that the organisation makes, which are no touch of the customer's.
 static const char *const OUTWARDS[] = {"call.placed", "message.sent", "contact.requested"};
@@ -141,7 +142,7 @@ int score_order_placed(struct scoring *scoring) {
     View__Kept *kept;
     const char *channel;
     int r = id == NULL ? 0 : score_kept(scoring, ITEM_ORDER, id, &kept, &lookup);
-    if (id == NULL || r != 0 || kept != NULL || lookup.len == 0) {
+    if (id == NULL || r != 0 || (GUARD(score_once) && kept != NULL) || lookup.len == 0) {
         return r; // counted before, or cancelled before it came
     }
     r = touched_channel(scoring, &channel);
@@ -166,7 +167,7 @@ int score_order_changed(struct scoring *scoring) {
     ProtobufCBinaryData lookup;
     View__Kept *kept;
     int r = score_kept(scoring, ITEM_ORDER, id, &kept, &lookup);
-    if (r != 0 || (kept != NULL && kept->settled) || lookup.len == 0) {
+    if (r != 0 || (GUARD(score_taken_once) && kept != NULL && kept->settled) || lookup.len == 0) {
         return r;
     }
     Touchbus__Score *score =

@@ -193,6 +193,7 @@ static void test_an_order_counts_once_and_is_taken_back_once(void **state) {
     assert_int_equal(web.cell.orders, 0);
     assert_int_equal(web.cell.revenue_micro, 0);
     assert_int_equal(web.cell.margin_micro, 0);
+    assert_int_equal(sum(&stage, NULL, NULL).cell.orders, 0);
     stage_close(&stage);
 }
 
