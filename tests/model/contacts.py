@@ -53,7 +53,7 @@ def make(seed):
         act = dice.randrange(25)
         if act < 11:
             step = {"do": "events", "events": [
-                world.event("contact.requested", [(*key, False)], data={
+                world.event("contact.requested", [(*dice.choice([key, person.strong[0], person.medium[1]]), False)], data={
                     "contact_id": f"k-{world.events}", "content_id": f"content-{dice.randint(1, 3)}",
                     "purpose": world.some(["marketing", "marketing", "service", "transactional"]),
                     "channels": dice.sample(["email", "phone", "letter"], dice.randint(1, 3))}, time=rfc3339(world.clock_us))
@@ -116,8 +116,9 @@ class Contacts(judge.Modelled):
 
     @classmethod
     def run(cls, driver, steps):
-        run = cls(driver, POLICY).play(steps)
+        run = cls(driver, POLICY).play([*steps, {"do": "turn", "after_us": 3 * DAY}])
         run.compare_answers()
+        run.compare_deferred()
         run.compare()
         return run.end()
 
@@ -163,6 +164,22 @@ class Contacts(judge.Modelled):
                 self.complain("verdict", f"{row['event']['id']}: the ack says {row['verdict']}, the log {decided['data']}")
             elif row["verdict"]["verdict"] == "suppressed" and not row["verdict"].get("reasons"):
                 self.complain("reasons", f"{row['event']['id']}: suppressed without a reason: {row['verdict']}")
+
+    def compare_deferred(self):
+        """What was deferred is decided again when it is due, until it is decided otherwise; then never again."""
+        verdicts = {}
+        for row in self.decided:
+            verdicts.setdefault(row["data"]["contact_id"], []).append(row)
+        for contact, rows in verdicts.items():
+            early = [row["data"] for row in rows[:-1] if row["data"]["verdict"] != "deferred"]
+            if early:
+                self.complain("deferred", f"{contact} was decided again after {early}: {[row['data'] for row in rows]}")
+            for row, after in zip(rows, rows[1:]):
+                if row["data"]["verdict"] == "deferred" and after["received_us"] < judge.time_us(row["data"]["until"]):
+                    self.complain("deferred", f"{contact} was decided before it was due: {row['data']}, then {after['data']}")
+            last = rows[-1]["data"]
+            if last["verdict"] == "deferred" and judge.time_us(last["until"]) <= self.now_us:
+                self.complain("deferred", f"{contact} is due since {last['until']} and was not decided again: {last}")
 
     def compare(self):
         if self.findings:

@@ -83,6 +83,7 @@ ROWS = {
     "a withdrawal is lost": ("contacts", "approved", without("consent.changed", "state", "withdrawn")),
     "a restriction is lost": ("contacts", "approved", without("privacy.changed", "kind", "restriction")),
     "a complaint is lost": ("contacts", "approved", without("case.opened")),
+    "a deferred one is forgotten": ("contacts", "deferred", {"turn": lambda driver: None}),
     "a closed quote stays open": ("quotes", "quote", without("quote.closed")),
     "quotes are not compared": ("quotes", "quote", {"publish": one_price}),
     "left too early": ("carts", "timers", under("{standing: {checkout: 5m}}")),
