@@ -114,9 +114,20 @@ static int check_greetings(const struct policy *policy, struct policy_fault *ret
     return 0;
 }
 
+// Else nobody would ever be contacted.
+static int check_contact(const struct policy *policy, struct policy_fault *ret) {
+    const int64_t day_us = INT64_C(86400) * 1000000;
+    if (policy->contact.quiet_until_us - policy->contact.quiet_from_us >= day_us) {
+        snprintf(ret->path, sizeof(ret->path), "contact.quiet_until");
+        snprintf(ret->text, sizeof(ret->text), "quiet hours from 00:00 to 24:00 leave none");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 int policy_check(const struct policy *policy, struct policy_fault *ret) {
     static int (*const checks[])(const struct policy *policy, struct policy_fault *ret) = {
-        check_channels, check_routing, check_offers, check_segments, check_greetings,
+        check_channels, check_contact, check_routing, check_offers, check_segments, check_greetings,
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof(checks) / sizeof(checks[0]); i++) {

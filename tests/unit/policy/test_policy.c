@@ -137,6 +137,8 @@ static void test_what_is_wrong_is_said_with_its_line_and_path(void **state) {
         {"contact: {cap_day: 1001}\n", "own.yaml:1:20: ", "out of range"},
         {"contact: {quiet_from: '25:00'}\n", "own.yaml:1:23: ", "a time of day"},
         {"contact: {quiet_from: '9:00'}\n", "own.yaml:1:23: ", "a time of day"},
+        {"contact: {quiet_from: '00:00', quiet_until: '24:00'}\n",
+         "own.yaml: contact.quiet_until: ", "leave none"},
         {"contact: [1]\n", "own.yaml:1:10: contact: ", "a map"},
         {"contact: {skip: legal}\n", "own.yaml:1:17: contact.skip: ", "a list"},
         {"contact: {skip: [[a]]}\n", "own.yaml:1:18: contact.skip[0]: ", "not a list"},
