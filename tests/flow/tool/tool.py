@@ -539,6 +539,23 @@ def test_contact(house):
     exits(house, 2, "contact", "user_id=u-7", "--content", "a\nb", "--purpose", "legal")
 
 
+def test_merging_and_splitting(house):
+    for key in ("account=merge-1", "loyalty=merge-2"):
+        house.ask("pub", "page.viewed", "--identity", key, "--data", '{"url": "/"}')
+    heading = "customer merge, customer split"
+    merged = house.ask("customer", "merge", "account=merge-1", "loyalty=merge-2", "--reason", "same passport")
+    check_form(heading, merged)
+    assert len(set(merged["customers"].values())) == 1, merged
+    leaf = list(merged["customers"])[1]
+    assert "is a part of" in house.touchbus("customer", "merge", *merged["customers"]).stdout  # again: nothing changes
+    split = house.ask("customer", "split", "loyalty=merge-2")
+    check_form(heading, split)
+    assert split["customers"] == {leaf: leaf}, split
+    assert json.loads(exits(house, 1, "-j", "customer", "split", leaf).stderr)["error"] == "split-refused"
+    assert json.loads(exits(house, 1, "-j", "customer", "merge", *merged["customers"]).stderr)["error"] == "merge-refused"
+    exits(house, 2, "customer", "merge", leaf)
+
+
 def test_erasing_a_customer(house):
     exits(house, 2, "customer", "erase", "user_id=u-3", text="")
     exits(house, 1, "customer", "receipt", "user_id=u-3")
