@@ -17,6 +17,12 @@
 
 #define MINUTE_US 6e7
 
+// Whose key is gone is routed no more: nothing can be logged of them.
+static bool is_erased(const struct judging *judging, uint64_t customer) {
+    return GUARD(routing_erased) && judging->keys != NULL && customer != 0 &&
+           keys_is_destroyed(judging->keys, customer);
+}
+
 // ---- the verdict
 
 // Minutes waiting and the tier's bonus, to a tenth.
@@ -270,6 +276,9 @@ static int turn_row(void *user, const void *key, size_t key_size, const void *va
     int r = waiting_get(turn->judging->txn, turn->scratch, interaction.lookup, &row);
     if (r != 0) {
         return r < 0 ? r : 0;
+    }
+    if (is_erased(turn->judging, row->customer)) {
+        return 0;
     }
     recall(&interaction, row);
     int64_t waited_us = turn->judging->now_us - row->since_us + row->bonus_us;

@@ -199,6 +199,19 @@ static void test_who_hangs_up_waits_no_more(void **state) {
     stage_close(&stage);
 }
 
+static void test_who_was_erased_is_routed_no_more(void **state) {
+    struct stage stage;
+    stage_open(&stage, state, policy);
+    ring(&stage, "u-1", "c-1", "");
+    ring(&stage, "u-2", "c-2", "");
+    assert_int_equal(keys_destroy(stage.fixture->keys, 1, stage.now_us), 0);
+    agent(&stage, "one", "available", "");
+    EXPECT(&stage, stage_caused(&stage, ROUTED), "call_id", "\"c-2\"");
+    agent(&stage, "two", "available", "");
+    assert_null(stage_caused(&stage, ROUTED));
+    stage_close(&stage);
+}
+
 static void test_skills_are_given_up_one_by_one_with_time(void **state) {
     struct stage stage;
     stage_open(&stage, state, policy);
@@ -300,6 +313,7 @@ int main(void) {
         STAGED(test_two_interactions_never_get_one_agent),
         STAGED(test_a_free_agent_gets_the_one_with_the_highest_priority),
         STAGED(test_who_hangs_up_waits_no_more),
+        STAGED(test_who_was_erased_is_routed_no_more),
         STAGED(test_skills_are_given_up_one_by_one_with_time),
         STAGED(test_no_more_skills_are_given_up_than_there_are_rings),
         STAGED(test_a_callback_is_routed_when_it_is_due),
