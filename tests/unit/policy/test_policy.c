@@ -43,16 +43,17 @@ static void test_the_built_in_policy_has_the_numbers_of_the_specification(void *
     struct policy *policy = parse("");
     assert_int_equal(policy->contact.cap_day, 1);
     assert_int_equal(policy->contact.cap_week, 3);
-    assert_int_equal(policy->contact.quiet_from_us, 21 * 3600 * CLOCK_US_PER_S);
-    assert_int_equal(policy->contact.quiet_until_us, 8 * 3600 * CLOCK_US_PER_S);
+    assert_int_equal(policy->contact.quiet_from_us, INT64_C(21) * 3600 * CLOCK_US_PER_S);
+    assert_int_equal(policy->contact.quiet_until_us, INT64_C(8) * 3600 * CLOCK_US_PER_S);
     assert_int_equal(policy->standing.client_orders, 1);
     assert_int_equal(policy->standing.client_visit_days, 3);
     assert_int_equal(policy->identity.keys_max, 200);
     assert_int_equal(policy->identity.merges_max, 20);
     assert_int_equal(policy->identity.merges_a_day, 5);
-    assert_int_equal(policy_channel(policy, "phone")->lapse_us, 15 * 60 * CLOCK_US_PER_S);
+    assert_int_equal(policy_channel(policy, "phone")->lapse_us, INT64_C(15) * 60 * CLOCK_US_PER_S);
     assert_int_equal(policy_channel(policy, "email")->lapse_us, 3600 * CLOCK_US_PER_S);
-    assert_int_equal(policy_channel(policy, "letter")->lapse_us, 7 * 86400 * CLOCK_US_PER_S);
+    assert_int_equal(policy_channel(policy, "letter")->lapse_us,
+                     INT64_C(7) * 86400 * CLOCK_US_PER_S);
     assert_true(policy->standing.mvc_keep == 0.8);
     policy_free(policy);
 }
