@@ -109,7 +109,8 @@ static int get_record(struct fold_step *step, uint64_t leaf, View__Customer **re
 
 static int take(struct fold_step *step, View__Customer *record,
                 const Touchbus__Reservation *reservation) {
-    View__Place place = VIEW__PLACE__INIT;
+    View__Place place;
+    view__place__init(&place);
     View__Place *standing = find_place(record, &reservation->contact);
     place.contact = reservation->contact;
     place.content = reservation->content;

@@ -65,7 +65,8 @@ static int set_attribute(struct fold_step *step, const char *name, size_t size,
         return r;
     }
     View__Attribute *attribute = find_attribute(person, name, size);
-    View__Attribute written = VIEW__ATTRIBUTE__INIT;
+    View__Attribute written;
+    view__attribute__init(&written);
     written.value = (ProtobufCBinaryData){.data = arena_copy(step->fold->arena, value, value_size),
                                           .len = value_size};
     written.sequence = step->event->sequence;

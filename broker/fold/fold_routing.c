@@ -139,7 +139,8 @@ static int queue(const struct fold_step *step, const Touchbus__Routing *routing,
 }
 
 static int arrive(const struct fold_step *step, const Touchbus__Routing *routing) {
-    View__Waiting row = VIEW__WAITING__INIT;
+    View__Waiting row;
+    view__waiting__init(&row);
     uint64_t n;
     int r = forget_old(step);
     if (r != 0) {

@@ -254,7 +254,8 @@ static int set_members(struct fold_step *step, const struct item_row *row, struc
                        uint64_t revision) {
     static uint8_t nil[] = {0xc0};
     const char *stage = stage_of(step, row);
-    View__Attribute written = VIEW__ATTRIBUTE__INIT;
+    View__Attribute written;
+    view__attribute__init(&written);
     written.sequence = step->event->sequence;
     written.time_us = step->time_us;
     written.id = staged_id(step, stage);

@@ -242,7 +242,8 @@ static int keep(const struct fold_step *step, const Touchbus__Score *score) {
         int r = view_delete(step->txn, VIEW_SCORES, key, sizeof(key));
         return r > 0 ? 0 : r;
     }
-    View__Kept kept = VIEW__KEPT__INIT;
+    View__Kept kept;
+    view__kept__init(&kept);
     kept.settled = score->settles;
     if (!score->settles) {
         kept.hour = score->hour;

@@ -197,7 +197,8 @@ int routing_follow(struct judging *judging) {
 int routing_callback_due(struct judging *judging, const struct timer_due *due) {
     static char phone[] = "phone";
     struct interaction interaction = {.judging = judging};
-    View__Waiting row = VIEW__WAITING__INIT;
+    View__Waiting row;
+    view__waiting__init(&row);
     const char *tier;
     int r = judging->policy == NULL ? 0 : rules_tier(judging, &tier);
     if (judging->policy == NULL || r != 0) {

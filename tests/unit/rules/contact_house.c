@@ -175,7 +175,8 @@ void house_merge(struct house *house, uint64_t from, uint64_t into) {
 
 void house_split(struct house *house, uint64_t leaf) {
     Touchbus__Event *event = make(house, NULL, "identity.changed", NULL);
-    Touchbus__Stamp stamp = TOUCHBUS__STAMP__INIT;
+    Touchbus__Stamp stamp;
+    touchbus__stamp__init(&stamp);
     stamp.split = leaf;
     event->stamp = &stamp;
     event->customer = leaf;

@@ -80,7 +80,8 @@ static void add_customer(struct scene *scene, uint64_t number) {
     const uint8_t *secret = keys_hash_secret(scene->keys);
     uint64_t be = htobe64(number);
     uint8_t lookup[LOOKUP_KEY_BYTES], packed[PACKED_BYTES], sealed[PACKED_BYTES], nil = 0xc0;
-    View__Customer record = VIEW__CUSTOMER__INIT;
+    View__Customer record;
+    view__customer__init(&record);
     View__Person person = VIEW__PERSON__INIT;
     View__Key key, *keys[] = {&key};
     View__Attribute attribute, *attributes[] = {&attribute};

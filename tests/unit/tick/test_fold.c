@@ -239,7 +239,8 @@ test_an_erased_customer_leaves_its_number_and_lookups_and_nothing_changes_that(v
     assert_true(scene_count_rows(&scene, VIEW_TIMELINE) > 0);
     assert_int_equal(scene_count_rows(&scene, VIEW_ITEMS), 2);
     scene_erase(&scene);
-    View__Customer expected = VIEW__CUSTOMER__INIT;
+    View__Customer expected;
+    view__customer__init(&expected);
     expected.erased_sequence = scene.sequence;
     const View__Customer *record = scene_customer(&scene, 1);
     assert_int_equal(record->erased_sequence, scene.sequence);

@@ -275,7 +275,8 @@ static void test_a_stamp_that_is_none_changes_nothing(void **state) {
 static void test_what_nothing_comes_of_is_taken_out_as_well(void **state) {
     struct scene scene;
     scene_open(state, &scene);
-    Touchbus__Event none = TOUCHBUS__EVENT__INIT;
+    Touchbus__Event none;
+    touchbus__event__init(&none);
     struct findings findings = {.detail = ""};
     struct judging judging = {
         .secret = keys_hash_secret(scene.fixture->keys),
