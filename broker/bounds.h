@@ -15,6 +15,7 @@ enum {
     FOLD_RECORD_BYTES_MAX = 48 << 20, // records that one transaction of the view rewrites
     FOLLOW_UPS_MAX = 8,               // events one event can cause in decide
     RULE_ARENA_BYTES_MAX = 64 << 20,  // what one rule reads of one customer
+    SUPERSEDED_MAX = 16,              // quotes that one quote takes the place of
     QUOTES_JUDGED_MAX = 200, // a customer's, the last changed, that a new one is held against
     TIMERS_A_TICK_MAX = 256, // due times that become events in one tick
 

@@ -20,7 +20,7 @@ static const struct fold_row {
     const char *type;
     int (*apply)(struct fold_step *step);
 } FOLD[] = {
-    {"", NULL},
+    {"quote.issued", fold_superseded},
 };
 enum { N_FOLD = sizeof(FOLD) / sizeof(FOLD[0]) };
 

@@ -120,6 +120,7 @@ int fold_keys_unbind(struct fold_step *step, const uint8_t lookup[static LOOKUP_
 int fold_stamped_load(struct view_txn *txn, bool *ret); // fold_keys.c
 int fold_identity(struct fold_step *step);              // fold_identity.c
 int fold_erasure(struct fold_step *step);               // fold_erasure.c
+int fold_superseded(struct fold_step *step);            // fold_quotes.c
 int fold_standing(struct fold_step *step);              // fold_standing.c
 // The order's part in what its customer is worth, where the event changed it.
 int fold_worth(struct fold_step *step, View__Item *order);

@@ -149,23 +149,12 @@ static uint64_t sequence_of(const View__Item *quote) {
     return lines == NULL ? quote->first_sequence : lines->sequence;
 }
 
-// By this one, or by one that came after it.
+// By this one; what others supersede is closed.
 static bool is_superseded(const struct issue *issue, const View__Item *quote) {
     const ProtobufCBinaryData *data = &issue->judging->event->data;
     struct body_value supersedes;
-    if (body_find(data->data, data->len, "supersedes", &supersedes) &&
-        names(&supersedes, quote->id)) {
-        return true;
-    }
-    for (size_t i = 0; i < issue->n_quotes; i++) {
-        const View__Attribute *member = profile_member(issue->quotes[i], "supersedes");
-        if (member != NULL && member->sequence > sequence_of(quote) &&
-            body_read(member->value.data, member->value.len, &supersedes) &&
-            names(&supersedes, quote->id)) {
-            return true;
-        }
-    }
-    return false;
+    return body_find(data->data, data->len, "supersedes", &supersedes) &&
+           names(&supersedes, quote->id);
 }
 
 static bool is_past(const struct issue *issue, const char *time) {
