@@ -10,7 +10,9 @@ OTHERS = "SELECT count(*) FROM interactions WHERE customer <> (SELECT customer F
 
 
 def others(house):
-    return sum(event["keys"] != "user_id=u-7" for event in log_of(house))
+    log = log_of(house)
+    poisoned = next(event["customer"] for event in log if event["id"] == "poison")
+    return sum(event["customer"] != poisoned for event in log)
 
 
 def shown_first(house):

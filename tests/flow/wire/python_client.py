@@ -70,7 +70,7 @@ def is_refused_by_name(port):
 def replays_unnamed(port, sequences, incarnation):
     subscriber = Subscriber(port, credit=2, until=sequences[-1], beginning=True)
     assert subscriber.incarnation == incarnation
-    seen = [(event.sequence, event.id) for event, _ in subscriber.events()]
+    seen = [(event.sequence, event.id) for event, _ in subscriber.events() if event.source != "/touchbus"]
     assert seen == [(s, f"e-{n}") for n, s in enumerate(sequences, 1)], seen
     assert subscriber.ended.position >= sequences[-1]
     subscriber.close()
