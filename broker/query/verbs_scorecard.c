@@ -162,6 +162,11 @@ static int quarantine_slice(struct call *call, struct scorecard *scorecard) {
 
 // ---- the answer
 
+// null where it was not asked for.
+static json_t *hour_json(const struct call *call, const char *name, uint32_t hour) {
+    return call_argument(call, name) == NULL ? json_null() : read_time_json(hour * HOUR_US);
+}
+
 static int answer(struct call *call, struct view_txn *txn) {
     struct scorecard *scorecard = call_progress(call);
     const struct policy *policy = policy_take(call_broker(call)->policy);
@@ -172,8 +177,8 @@ static int answer(struct call *call, struct view_txn *txn) {
         r = call_answer(call, json_pack("{s:I, s:s, s:o, s:o, s:O, s:O}", "given",
                                         (json_int_t)scorecard->n_groups, "currency",
                                         policy->organisation.currency, "since",
-                                        read_time_json(scorecard->hour_first * HOUR_US), "until",
-                                        read_time_json(scorecard->hour_end * HOUR_US),
+                                        hour_json(call, "since", scorecard->hour_first), "until",
+                                        hour_json(call, "until", scorecard->hour_end),
                                         "quarantined", scorecard->sources, "budgets", budgets));
     }
     json_decref(budgets);

@@ -15,23 +15,23 @@ static json_t *money_json(int64_t micro) {
     return json_string(money_format(micro, text));
 }
 
-// part / whole to four decimals; null where there is no whole.
+// part / whole as decimal text with at most four decimals; null where there is no whole.
 static json_t *ratio_json(__int128 part, __int128 whole) {
     if (whole <= 0) {
         return json_null();
     }
     __int128 half = part < 0 ? -whole / 2 : whole / 2;
-    return json_real((double)(int64_t)((part * RATIO + half) / whole) / RATIO);
+    return money_json((int64_t)((part * RATIO + half) / whole) * (MONEY_UNIT / RATIO));
 }
 
-// The time by which so many of a hundred were over, in seconds.
+// The time by which so many of a hundred were over, in milliseconds.
 static json_t *percentile_json(const struct spread *spread, uint64_t percent) {
     uint64_t wanted = (spread->number * percent + 99) / 100, seen = 0;
     uint32_t bucket = 0;
     while (bucket + 1 < SPREAD_BUCKETS_MAX && (seen += spread->counts[bucket]) < wanted) {
         bucket++;
     }
-    return json_real((double)spread_end_ms(bucket) / 1000);
+    return json_integer((json_int_t)spread_end_ms(bucket));
 }
 
 static json_t *spread_json(const struct spread *spread) {
@@ -39,9 +39,9 @@ static json_t *spread_json(const struct spread *spread) {
         return json_null();
     }
     int64_t mean_ms = spread->sum_us / (int64_t)spread->number / 1000;
-    return json_pack("{s:I, s:f, s:o, s:o, s:o}", "number", (json_int_t)spread->number, "mean_s",
-                     (double)mean_ms / 1000, "p50_s", percentile_json(spread, 50), "p90_s",
-                     percentile_json(spread, 90), "p99_s", percentile_json(spread, 99));
+    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "number", (json_int_t)spread->number, "mean_ms",
+                     (json_int_t)mean_ms, "p50_ms", percentile_json(spread, 50), "p90_ms",
+                     percentile_json(spread, 90), "p99_ms", percentile_json(spread, 99));
 }
 
 static json_t *reasons_json(const struct scorecard *scorecard, const struct group *group) {

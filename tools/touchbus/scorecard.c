@@ -18,10 +18,13 @@ struct printing {
     struct table *table; // NULL: JSON lines
 };
 
-static void copy_member(json_t *cells, const json_t *row, const char *list, const char *member,
+// Milliseconds as seconds for people.
+static void put_seconds(json_t *cells, const json_t *row, const char *list, const char *member,
                         const char *name) {
-    json_t *value = json_object_get(json_object_get(row, list), member);
-    json_object_set(cells, name, value != NULL ? value : json_null());
+    const json_t *value = json_object_get(json_object_get(row, list), member);
+    char text[32];
+    snprintf(text, sizeof(text), "%.1f s", (double)json_integer_value(value) / 1000);
+    json_object_set_new(cells, name, value != NULL ? json_string(text) : json_null());
 }
 
 static void print_part(struct tool *tool, const json_t *part, void *user) {
@@ -34,10 +37,10 @@ static void print_part(struct tool *tool, const json_t *part, void *user) {
             continue;
         }
         json_t *cells = json_copy(row);
-        copy_member(cells, row, "waiting", "p50_s", "waiting_p50");
-        copy_member(cells, row, "waiting", "p90_s", "waiting_p90");
-        copy_member(cells, row, "handling", "p50_s", "handling_p50");
-        copy_member(cells, row, "response", "p50_s", "response_p50");
+        put_seconds(cells, row, "waiting", "p50_ms", "waiting_p50");
+        put_seconds(cells, row, "waiting", "p90_ms", "waiting_p90");
+        put_seconds(cells, row, "handling", "p50_ms", "handling_p50");
+        put_seconds(cells, row, "response", "p50_ms", "response_p50");
         table_add(printing->table, cells);
         json_decref(cells);
     }

@@ -224,7 +224,7 @@ def test_scorecard(house):
     house.touchbus("pub", "message.sent", "--channel", "fax", "--attr", "to=x", "--attr", "in_reply_to=r-score")
     *rows, rest = json_lines(house.touchbus("-j", "scorecard", "--by", "hour", "--by", "channel", "--by", "tier", "--since", "1d").stdout)
     row = next(row for row in rows if row["channel"] == "shop" and row["tier"] == "")
-    assert (row["contacts"], row["handled"], row["cost"], row["cost_per_contact"], row["roi"]) == (1, 1, "6.00", "6.00", -1), row
+    assert (row["contacts"], row["handled"], row["cost"], row["cost_per_contact"], row["roi"]) == (1, 1, "6.00", "6.00", "-1.00"), row
     for row in rows:
         check_form("scorecard --by", row)
     check_form("scorecard", rest)
