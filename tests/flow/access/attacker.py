@@ -26,7 +26,7 @@ with open(program("touchbusd"), "rb") as binary:
     content = binary.read()
     SANITIZED = b"__asan_init" in content or b"__tsan_init" in content
 memory = []
-ROUNDS = 15 if SLOW else 1 if SANITIZED else 3  # under sanitizers the answers count, and every attack's memory
+ROUNDS = 15 if SLOW else 1  # more only where the first is near the bound
 ROUNDS_MAX = 75 if SLOW else 15
 RATIO_MIN, RATIO_PLAIN = 0.5, 0.65
 
