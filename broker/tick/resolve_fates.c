@@ -2,6 +2,7 @@
 // What becomes of each key of an event whose customer is found: it attaches, within limits; it is
 // held already; it links its owner with this customer; a device moves; or it stays whose it is. Of
 // those that link, the weakest is dropped while the rest may not become one.
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +195,7 @@ static const char *what_links(const struct links *links) {
 static int plan(const struct resolve *resolve, struct resolution *resolution,
                 const struct joined *customer, struct links *links) {
     struct joined joined[1 + EVENT_IDENTITIES_MAX];
+    assert(links->n == 0 || customer != NULL); // nothing links with somebody who is to be made
     while (links->n > 0) {
         size_t n = 0;
         const char *reason = NULL;
