@@ -17,7 +17,8 @@ static uint8_t superseded[] = "\xaa"
 
 static int set_text(struct fold_step *step, struct fold_item *item, const char *name,
                     const char *id, uint8_t *text, size_t size) {
-    View__Attribute written = VIEW__ATTRIBUTE__INIT;
+    View__Attribute written;
+    view__attribute__init(&written);
     written.name = arena_strdup(step->fold->arena, name);
     // Behind what issues it and before what closes it, where times are equal.
     written.id = arena_printf(step->fold->arena, "1s %s", id);
