@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "broker/fold/register.h"
+#include "schemas/base/guards.h"
 #include "schemas/body.h"
 
 // ---- leaves
@@ -83,7 +84,8 @@ const View__Attribute *profile_attribute(const struct profile *profile, const ch
         const View__Person *person = profile->leaves[i].person;
         for (size_t j = 0; j < person->n_attributes; j++) {
             const View__Attribute *one = person->attributes[j];
-            if (strcmp(one->name, name) == 0 && (best == NULL || register_beats(one, best))) {
+            if (strcmp(one->name, name) == 0 &&
+                (best == NULL || !GUARD(join_attributes) || register_beats(one, best))) {
                 best = one;
             }
         }

@@ -174,9 +174,10 @@ static int join_item(const struct profile *profile, View__Item *item, const View
     }
     for (size_t i = 0; i < item->n_members; i++) {
         View__Attribute *against = find_member(other, item->members[i]->name);
-        members[i] = against != NULL && register_beats(against, item->members[i])
-                         ? against
-                         : item->members[i];
+        members[i] =
+            against != NULL && GUARD(join_members) && register_beats(against, item->members[i])
+                ? against
+                : item->members[i];
     }
     size_t n = item->n_members;
     for (size_t i = 0; i < other->n_members; i++) {
@@ -348,7 +349,8 @@ static bool is_lifted(const char *state) {
 int profile_privacy(const struct profile *profile, const char *kind, uint64_t *ret_sequence) {
     int r = 0;
     *ret_sequence = 0;
-    for (size_t i = 0; r == 0 && *ret_sequence == 0 && i < profile->n_leaves; i++) {
+    size_t n = GUARD(privacy_of_any_leaf) ? profile->n_leaves : 1;
+    for (size_t i = 0; r == 0 && *ret_sequence == 0 && i < n; i++) {
         const struct profile leaf = profile_leaf_alone(profile, i);
         View__Item *item;
         r = profile_item(&leaf, ITEM_PRIVACY, kind, &item);

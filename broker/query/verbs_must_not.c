@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/query/verbs_profile.h"
+#include "schemas/base/guards.h"
 
 enum { LOOKED_AT_MAX = 100 };
 
@@ -142,8 +143,8 @@ static const struct word *judge(const struct words *words, const char *channel,
     const struct word *refusal = NULL, *grant = NULL, *expired = NULL;
     for (size_t i = 0; i < words->n; i++) {
         const struct word *word = &words->rows[i];
-        if (!is_about(word, channel, purpose) ||
-            (!word->is_grant && is_taken_back(words, word, channel, purpose))) {
+        if (!is_about(word, channel, purpose) || (!word->is_grant && GUARD(refusal_taken_back) &&
+                                                  is_taken_back(words, word, channel, purpose))) {
             continue;
         }
         const struct word **kept = !word->is_grant    ? &refusal

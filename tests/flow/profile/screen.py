@@ -142,6 +142,26 @@ def test_a_customer_of_many_large_orders_can_be_shown(house):
     assert len(document["orders"]) == 40, len(document["orders"])
 
 
+def test_a_refusal_of_one_part_holds_for_the_whole(house):
+    def consent(state, *identities, **address):
+        return publish(house, "consent.changed", {"purpose": "marketing", "channel": "email", "state": state, "text_version": "1", **address}, *identities)
+
+    def says(sequence):
+        sheet = house.ask("screen", "user_id=u-41", "--min-seq", str(sequence))["candidates"][0]
+        asked = ("contact", "user_id=u-41", "--content", f"news-{sequence}", "--purpose", "marketing", "--channel", "email")
+        suppressed = house.touchbus(*asked, check=False).returncode == 5
+        rows = [row["why"] for row in sheet["must_not"] if row["what"] == "marketing" and "email" in row.get("channels", [])]
+        assert suppressed == bool(rows), (suppressed, sheet["must_not"])
+        return rows
+    publish(house, "customer.identified", {"traits": {}}, "email!=eve@klant.example")
+    consent("withdrawn", "email=eve@klant.example", address="eve@klant.example")
+    consent("granted", "user_id=u-41", address="other@klant.example")
+    merged = publish(house, "customer.identified", {"traits": {}}, "email!=eve@klant.example", "user_id=u-41")
+    assert len(house.ask("customer", "show", "user_id=u-41", "--min-seq", str(merged))["leaves"]) == 2
+    assert says(merged) == ["consent withdrawn"], "who granted need not have known of the other address"
+    assert says(consent("granted", "user_id=u-41", address="eve@klant.example")) == []
+
+
 def test_why_names_the_event(house, customer):
     why = house.ask("customer", "why", f"phone={PHONE}", "name")
     check_form("customer why", why)
@@ -222,6 +242,7 @@ def main():
         test_a_contact_is_asked_for_each(house)
         test_a_shared_number_gives_candidates(house)
         test_a_customer_of_many_large_orders_can_be_shown(house)
+        test_a_refusal_of_one_part_holds_for_the_whole(house)
         test_a_role_sees_its_fields_alone(policy)
 
 

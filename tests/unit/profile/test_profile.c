@@ -43,6 +43,8 @@ static void test_attributes_follow_rank_then_time_never_the_leaf(void **state) {
     leaf_set(crm, "name", "\"Ana Silva\"", 50, 100, "e2", 3);
     leaf_set(web, "city", "\"Bonn\"", 10, 900, "e3", 6);
     leaf_set(crm, "city", "\"Köln\"", 10, 901, "e4", 4);
+    leaf_set(web, "age", "42", 50, 1, "e7", 9);
+    leaf_set(crm, "age", "41", 10, 999, "e8", 10);
     leaf_set(web, "fax", "\"1\"", 10, 1, "e5", 7);
     leaf_set(crm, "fax", "null", 10, 2, "e6", 8);
     leaf_merge(crm, web);
@@ -51,16 +53,18 @@ static void test_attributes_follow_rank_then_time_never_the_leaf(void **state) {
     struct profile profile = read_profile(fixture, 12);
     assert_string_equal(profile_text(&profile, "name"), "Ana Silva");
     assert_string_equal(profile_text(&profile, "city"), "Köln");
+    assert_string_equal(profile_text(&profile, "age"), "42");
     assert_null(profile_text(&profile, "fax")); // deleted later
     assert_non_null(profile_attribute(&profile, "fax"));
     assert_null(profile_attribute(&profile, "none"));
     View__Attribute **all;
     size_t n;
     assert_int_equal(profile_attributes(&profile, &all, &n), 0);
-    assert_int_equal(n, 3);
-    assert_string_equal(all[0]->name, "city");
-    assert_int_equal(all[0]->sequence, 4);
-    assert_int_equal(all[2]->sequence, 3);
+    assert_int_equal(n, 4);
+    assert_string_equal(all[0]->name, "age");
+    assert_int_equal(all[0]->sequence, 9);
+    assert_int_equal(all[1]->sequence, 4);
+    assert_int_equal(all[3]->sequence, 3);
 }
 
 static void put_order(struct leaf *leaf, const char *id, uint64_t changed, const char *status,
