@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/guards.h"
 
 enum { BATCH_ROWS = 256, ROW_KEY_BYTES_MAX = 64 };
 
@@ -54,5 +55,5 @@ int fold_erasure(struct fold_step *step) {
     for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {
         r = delete_rows(step, tables[i]);
     }
-    return r != 0 ? r : fold_timers_erase(step);
+    return r != 0 ? r : GUARD(timers_erased) ? fold_timers_erase(step) : 0;
 }

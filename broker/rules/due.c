@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "broker/rules/rules_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/limits.h"
 
 #define AGAIN_US INT64_C(1000000) // what is armed anew is due no sooner than that
@@ -52,14 +53,14 @@ static int find_taker(struct judging *judging, const struct timer_due *due, cons
 
 // Before what its own stamp arms.
 static int take_out(struct judging *judging, const struct timer_due *due, Touchbus__Event *event) {
-    int r = rules_arm(judging->arena, event, due->kind, due->id, 0);
+    int r = GUARD(due_taken_out) ? rules_arm(judging->arena, event, due->kind, due->id, 0) : 1;
     if (r == 0) {
         Touchbus__Stamp *stamp = event->stamp;
         Touchbus__Timer *off = stamp->timers[stamp->n_timers - 1];
         memmove(stamp->timers + 1, stamp->timers, (stamp->n_timers - 1) * sizeof(*stamp->timers));
         stamp->timers[0] = off;
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 static void push_back(const struct judging *judging, Touchbus__Stamp *stamp) {

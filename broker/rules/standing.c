@@ -79,7 +79,7 @@ static size_t add_days(uint32_t days[static VISIT_DAYS_MAX], size_t n,
 
 // What stands open in the leaves' records.
 static int read_records(struct judging *judging, struct facts *facts) {
-    uint32_t days[VISIT_DAYS_MAX];
+    uint32_t days[VISIT_DAYS_MAX] = {0};
     int r = 0;
     for (size_t i = 0; r == 0 && i < facts->n_leaves; i++) {
         const View__Customer *record;

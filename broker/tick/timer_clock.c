@@ -7,7 +7,7 @@
 
 #define JUMP_US (2 * CLOCK_US_PER_S) // further away than that, it is not steering
 #define STANDS_US (3600 * CLOCK_US_PER_S)
-#define DOWN_US_MAX (366 * 86400 * CLOCK_US_PER_S)
+#define DOWN_US_MAX (INT64_C(366) * 86400 * CLOCK_US_PER_S)
 enum { STEER_SHARE = 100 }; // of the time that passed
 
 // Clocks can be set to anything: differences that do not fit are as far away as can be.
