@@ -13,6 +13,7 @@
 
 enum { WAIT_MS_MAX = 60 * 1000 }; // then the clocks are looked at again
 #define KEEP_US (10 * CLOCK_US_PER_S)
+#define DISK_LOW_WAIT_US CLOCK_US_PER_S // what is due then waits for room, as events do
 
 static const char clock_key[] = "timer-clock"; // of LOG_META: i64, what the clock showed
 
@@ -83,7 +84,7 @@ int timers_fire(struct tick *tick) {
 bool timers_look(struct tick *tick) {
     struct timers *timers = &tick->timers;
     timers->now_us = timer_clock_read(&timers->clock, clock_now_us(), clock_boot_us());
-    return timers->next_us <= timers->now_us;
+    return timers->next_us <= timers->now_us && !atomic_load(&tick->broker->disk_low);
 }
 
 int timers_wait_ms(struct tick *tick) {
@@ -95,6 +96,7 @@ int timers_wait_ms(struct tick *tick) {
         return 0;
     }
     int64_t wait_us = timers->next_us - timers->now_us;
+    wait_us = wait_us <= 0 ? DISK_LOW_WAIT_US : wait_us;
     return wait_us >= WAIT_MS_MAX * CLOCK_US_PER_MS ? WAIT_MS_MAX
                                                     : (int)(wait_us / CLOCK_US_PER_MS) + 1;
 }

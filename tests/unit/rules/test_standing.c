@@ -120,6 +120,31 @@ static void test_visits_of_merged_customers_add_up(void **state) {
     scene_close(&scene);
 }
 
+static void test_a_split_says_what_each_side_is_again(void **state) {
+    struct scene scene;
+    scene_open(state, NULL, &scene);
+    look(&scene, "user_id=u-1");
+    uint64_t other = order(&scene, "crm_id=k-1", "o-1", "10");
+    Touchbus__Event *both =
+        support_event(scene.arena, "customer.identified", "both", "{\"traits\":{}}");
+    support_identify(scene.arena, both, "user_id", "u-1");
+    support_identify(scene.arena, both, "crm_id", "k-1");
+    scene_forget(&scene);
+    scene_play_event(&scene, both);
+    uint64_t survivor = scene_last(&scene, "standing.changed")->customer;
+    assert_string_equal(said(&scene, "tier"), "guest client");
+    assert_int_not_equal(survivor, other);
+    char data[96];
+    snprintf(data, sizeof(data), "{\"customers\":[\"c%llu\"],\"reason\":\"two people\"}",
+             (unsigned long long)other);
+    scene_play(&scene, NULL, "split.requested", data);
+    assert_int_equal(scene_last(&scene, "standing.changed")->customer, survivor);
+    assert_string_equal(said(&scene, "tier"), "client guest");
+    assert_string_equal(tier(&scene, survivor), "guest");
+    assert_string_equal(tier(&scene, other), "client");
+    scene_close(&scene);
+}
+
 static void test_who_registers_is_registered(void **state) {
     struct scene scene;
     scene_open(state, NULL, &scene);
@@ -263,6 +288,7 @@ int main(void) {
         cmocka_unit_test(test_the_same_order_twice_is_one),
         cmocka_unit_test(test_three_visits_on_different_days_make_a_client),
         cmocka_unit_test(test_visits_of_merged_customers_add_up),
+        cmocka_unit_test(test_a_split_says_what_each_side_is_again),
         cmocka_unit_test(test_who_registers_is_registered),
         cmocka_unit_test(test_the_crm_says_who_is_most_valuable),
         cmocka_unit_test(test_worth_is_what_orders_come_to),
