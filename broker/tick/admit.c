@@ -48,8 +48,10 @@ static int read_block(struct tick *tick, uint64_t sequence) {
 static int look_up(struct tick *tick, uint64_t sequence, struct known *ret) {
     if (sequence >= tick->first) {
         const struct record *record = &tick->records[sequence - tick->first];
-        *ret = (struct known){record->id_hash, record->body_hash, record->event->customer,
-                              record->event->received_us};
+        const Touchbus__Event *event = record->event;
+        *ret = (struct known){record->id_hash, record->body_hash,
+                              event->survivor != 0 ? event->survivor : event->customer,
+                              event->received_us};
         return 0;
     }
     struct block_entry entry;
@@ -59,7 +61,9 @@ static int look_up(struct tick *tick, uint64_t sequence, struct known *ret) {
         return r < 0 ? r : 1;
     }
     r = block_entry_get(&tick->block, (uint32_t)(sequence - tick->block.first), &entry);
-    *ret = (struct known){entry.id_hash, entry.body_hash, entry.customer, entry.received_us};
+    // Its lane is the customer that it was answered with; of an event of nobody it is no number.
+    *ret = (struct known){entry.id_hash, entry.body_hash, entry.customer != 0 ? entry.lane : 0,
+                          entry.received_us};
     return r;
 }
 

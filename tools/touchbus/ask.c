@@ -223,7 +223,12 @@ int tool_find_customer(struct tool *tool, const char *text, uint64_t *ret) {
     json_t *answer = NULL;
     const struct ask ask = {.verb = "customer.find", .arguments = &argument, .n_arguments = 1};
     int status = tool_ask(tool, &ask, &answer);
-    if (status == TOOL_DONE) {
+    if (status == TOOL_DONE && json_object_get(answer, "candidates") != NULL) {
+        char *list = json_dumps(json_object_get(answer, "candidates"), JSON_COMPACT);
+        tool_complain("%s: several customers have it, name one: %s", text, list);
+        free(list);
+        status = TOOL_USAGE;
+    } else if (status == TOOL_DONE) {
         const char *customer = json_string_value(json_object_get(answer, "customer"));
         *ret = customer != NULL && customer[0] == 'c' ? strtoull(customer + 1, NULL, 10) : 0;
     }

@@ -81,6 +81,7 @@ def test_the_erasing_event_may_park_and_comes_again(house, sink):
     other = house.ask("customer", "erase", customer_of(house, "u-other"), "--yes")  # somebody else's drops nothing of it
     (erasing,) = events_of(sink, 1)
     sink.settle(delivered=[other["sequence"]])
+    wait_for("it is taken", lambda: state_of(house, other["customer"]) == "confirmed")
     assert house.broker.stop() == 0
     house.start_broker()
     assert [row["first"] for row in lines(house, "parked", "ls")] == [sequence] and state_of(house, customer) == "pending"
