@@ -82,9 +82,10 @@ def test_what_is_deferred_is_decided_once_when_it_is_due_also_after_a_stop(house
     now = datetime.datetime.now(datetime.timezone.utc)
     until = now + datetime.timedelta(seconds=90)
     quiet = f'contact:\n  quiet_from: "{now - datetime.timedelta(minutes=5):%H:%M}"\n  quiet_until: "{until:%H:%M}"\n'
-    house.write_policy(quiet + "organisation: {zone: Etc/UTC}\n")
+    house.write_policy(quiet)
     house.ask("config", "reload")
     eve = know(house, 5)
+    house.ask("pub", "customer.changed", "-i", eve, "--channel", "crm", "-d", '{"fields":{"timezone":"Etc/UTC"}}')
     verdict = house.contact(eve, "offer-1", "--channel", "email", "--contact-id", "e-1")
     assert verdict["verdict"] == "deferred" and verdict["reasons"] == ["quiet-hours"], verdict
     assert house.broker.stop() == 0
