@@ -26,8 +26,8 @@ enum view_table {
     VIEW_CONTESTED, // lookup of a key -> Contested: who else came with it
     VIEW_TIMERS,    // customer u64, kind u8, id -> due u64
     VIEW_DUE,       // due u64, customer u64, kind u8, id -> nothing
-    VIEW_WAITING,   // sequence u64 -> Waiting: live interactions without an agent
-    VIEW_SCORES,    // hour u32, channel u32 (name), tier u32 (name) -> Cell
+    VIEW_WAITING,   // live interactions, who waits, who is held: see fold/waiting.h
+    VIEW_SCORES,    // hour u32, channel u32 (name), tier u32 (name) -> Cell; and see fold/scores.h
     VIEW_N_TABLES,
 };
 
