@@ -196,7 +196,9 @@ static void erase_all(struct history *history, uint64_t customer) {
     assert_int_equal(fold_customer(history->fold, history->txn, survivor, &record), 0);
     size_t n = record->n_leaves;
     assert_true(n < STAMP_LEAVES_MAX);
-    memcpy(leaves, record->leaves, n * sizeof(leaves[0]));
+    if (n > 0) {
+        memcpy(leaves, record->leaves, n * sizeof(leaves[0]));
+    }
     leaves[n++] = survivor;
     for (size_t i = 0; i < n; i++) {
         destroy(history, leaves[i]);
