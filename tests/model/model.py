@@ -174,7 +174,7 @@ class Registry:
         keys = [key for key in keys if key not in self.owner or self.owner[key].erased_us is None]
         firm = [key for key in keys if CLASS[key[0]] != "weak"]
         # silent: of two that are equally strong, the older record's; one that nobody has is weaker.
-        firm.sort(key=lambda key: (STRENGTH[key[0]], min((owner.first for owner in self.owners([key])), default=1 << 63)))
+        firm.sort(key=lambda key: (STRENGTH[key[0]], self.owner[key].first if key in self.owner else 1 << 63))
         # A caller id that fits several customers attaches to none until one is picked: by a key that is theirs.
         # silent: with any other key beside it, it does.
         if len(said.keys) == 1 and CLASS[said.keys[0][0]] == "medium" and self.fits_several(said.keys[0], now_us):

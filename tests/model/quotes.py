@@ -69,7 +69,8 @@ class Quotes(judge.Run):
                 continue
             against = self.against(ours, data, row["received_us"])
             refused = row["reason"] == "quote-conflict"
-            if refused and not against and before is None and data["quote_id"] not in ours:
+            unsure = data["quote_id"] in ours or any(other == MAYBE for other, _ in ours.values())
+            if refused and not against and not unsure:
                 self.complain("quote", f"{data} is refused, and nothing open speaks against it: {ours}")
             if refused and not row["verdict"]:
                 self.complain("quote", f"{data} is refused without the open revision")
