@@ -175,7 +175,8 @@ static const struct kit_connector connector = {
     .after = "FILES\n"
              "  STATE/crm/crm.sqlite   the database: tables interactions, customers, keys,\n"
              "                         attributes, orders, order_lines, quotes, quote_lines,\n"
-             "                         consents, erasures; view profiles\n"
+             "                         consents, merges, erasures;\n"
+             "                         views leaves, profiles\n"
              "  crm.sqlite.ID-TIME     a copy of what there was when the broker's log became\n"
              "                         another one\n",
     .options = options,

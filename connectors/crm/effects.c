@@ -9,6 +9,7 @@
 #include "connectors/dialect/order_document.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/envelope.h"
 
 enum {
     ATTRIBUTES_MAX = 256,         // one event sets
@@ -195,16 +196,44 @@ static int change_consent(const struct context *context) {
                    clamped_time(event), (int64_t)event->sequence);
 }
 
+// ---- who is one customer
+
+// c42 -> 42; 0: none.
+static int64_t customer_number(const json_t *value) {
+    const char *written = json_string_value(value);
+    uint64_t number = 0;
+    return written != NULL && envelope_parse_customer(written, &number) == 0 ? (int64_t)number : 0;
+}
+
+// Merged points a leaf at the customer it became a part of, split takes that back; refused and
+// shared change nothing here.
+static int change_identity(const struct context *context) {
+    const char *kind = text(context, "kind");
+    bool is_merge = kind != NULL && strcmp(kind, "merged") == 0;
+    if (!is_merge && (kind == NULL || strcmp(kind, "split") != 0)) {
+        return SQLITE_OK;
+    }
+    int64_t leaf = customer_number(json_array_get(json_object_get(context->data, "from"), 0));
+    int64_t into = customer_number(json_object_get(context->data, "to"));
+    if (leaf == 0 || into == 0 || leaf == into) {
+        return mismatch(context, "from or to is no customer");
+    }
+    int code = sql_run(context->file, SQL_MERGE, "iii", leaf, is_merge ? into : 0,
+                       (int64_t)context->event->sequence);
+    return code == SQLITE_OK ? sql_run(context->file, SQL_MERGED, "i", leaf) : code;
+}
+
 // ---- the table
 
 static const struct effect {
     const char *type;
     int (*apply)(const struct context *context);
 } effects[] = {
-    {"customer.identified", set_traits}, {"customer.changed", set_fields},
-    {"order.placed", place_order},       {"order.changed", change_order},
-    {"supply.changed", change_supply},   {"quote.issued", issue_quote},
-    {"quote.closed", close_quote},       {"consent.changed", change_consent},
+    {"customer.identified", set_traits},   {"customer.changed", set_fields},
+    {"order.placed", place_order},         {"order.changed", change_order},
+    {"supply.changed", change_supply},     {"quote.issued", issue_quote},
+    {"quote.closed", close_quote},         {"consent.changed", change_consent},
+    {"identity.changed", change_identity},
 };
 
 int effects_apply(struct sql_file *file, const struct store_event *event, char *why) {

@@ -14,10 +14,10 @@
 // Longer than another member's transaction, shorter than what the broker takes for silence.
 enum { BUSY_MS = 1000 };
 
-extern const char crm_migration_1[], crm_migration_2[];
+extern const char crm_migration_1[], crm_migration_2[], crm_migration_3[];
 
 // The version of a file is the number of migrations in it (PRAGMA user_version).
-static const char *const migrations[] = {crm_migration_1, crm_migration_2};
+static const char *const migrations[] = {crm_migration_1, crm_migration_2, crm_migration_3};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
 static const char *const texts[N_SQL] = {
@@ -94,6 +94,19 @@ static const char *const texts[N_SQL] = {
         "text_version = excluded.text_version, time_us = excluded.time_us, "
         "sequence = excluded.sequence WHERE excluded.time_us > time_us OR "
         "(excluded.time_us = time_us AND state NOT IN ('denied', 'withdrawn'))",
+    // The pointer that the latest event left.
+    [SQL_MERGE] = "INSERT INTO merges (leaf, into_customer, customer, sequence) "
+                  "VALUES (?1, nullif(?2, 0), ?1, ?3) ON CONFLICT (leaf) DO UPDATE SET "
+                  "into_customer = excluded.into_customer, sequence = excluded.sequence "
+                  "WHERE excluded.sequence > sequence",
+    // For a leaf and all below it, whose they are now. A customer has 20 leaves at most.
+    [SQL_MERGED] =
+        "WITH RECURSIVE up (customer, depth) AS (SELECT ?1, 0 UNION ALL SELECT m.into_customer, "
+        "depth + 1 FROM up JOIN merges m ON m.leaf = up.customer WHERE m.into_customer IS NOT NULL "
+        "AND depth < 20), below (leaf, depth) AS (SELECT ?1, 0 UNION ALL SELECT m.leaf, depth + 1 "
+        "FROM below JOIN merges m ON m.into_customer = below.leaf WHERE depth < 20) "
+        "UPDATE merges SET customer = (SELECT customer FROM up ORDER BY depth DESC LIMIT 1) "
+        "WHERE leaf IN (SELECT leaf FROM below)",
     [SQL_ERASURE] = "INSERT INTO erasures (customer, sequence, received, swept) "
                     "VALUES (?1, ?2, ?3, 0) ON CONFLICT (customer) DO NOTHING",
     [SQL_ERASURES_OPEN] = "SELECT 1 FROM erasures WHERE swept = 0 LIMIT 1",
@@ -109,6 +122,7 @@ static const char *const texts[N_SQL] = {
     [SQL_ERASE_FIRST + 5] = "DELETE FROM attributes WHERE customer = ?1",
     [SQL_ERASE_FIRST + 6] = "DELETE FROM keys WHERE customer = ?1",
     [SQL_ERASE_FIRST + 7] = "DELETE FROM interactions WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 8] = "DELETE FROM merges WHERE leaf = ?1",
     [SQL_ERASE_LAST] = "DELETE FROM customers WHERE customer = ?1",
 };
 

@@ -33,11 +33,13 @@ enum sql {
     SQL_QUOTE_LINES_CLEAR,
     SQL_QUOTE_LINE,
     SQL_CONSENT,
+    SQL_MERGE,
+    SQL_MERGED,
     SQL_ERASURE,
     SQL_ERASURES_OPEN,
     SQL_ERASURES_SWEPT,
     SQL_ERASE_FIRST,
-    SQL_ERASE_LAST = SQL_ERASE_FIRST + 8, // a statement a table that holds what is personal
+    SQL_ERASE_LAST = SQL_ERASE_FIRST + 9, // a statement a table that knows of the person
     N_SQL,
 };
 

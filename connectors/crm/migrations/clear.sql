@@ -12,3 +12,4 @@ DELETE FROM quotes;
 DELETE FROM quote_lines;
 DELETE FROM consents;
 DELETE FROM erasures;
+DELETE FROM merges;

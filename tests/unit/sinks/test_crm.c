@@ -311,6 +311,58 @@ static void test_keys_are_kept_with_their_customer(void **state) {
     assert_string_equal(ask(fixture, "SELECT email FROM profiles"), "ana@klant.example");
 }
 
+static struct store_event says(uint64_t sequence, uint64_t customer, const char *kind,
+                               const char *from, const char *to) {
+    static char data[4][128]; // of the last few
+    static unsigned next;
+    char *text = data[next++ % 4];
+    snprintf(text, sizeof(data[0]),
+             "{\"kind\":\"%s\",\"from\":[\"%s\"],\"to\":\"%s\",\"reason\":\"requested\"}", kind,
+             from, to);
+    return event_of(sequence, customer, "identity.changed", text);
+}
+
+static const char profile_of[] =
+    "SELECT group_concat(customer || ' ' || coalesce(name, '') || ' ' || interactions || ' ' || "
+    "orders, '; ') FROM (SELECT * FROM profiles ORDER BY customer)";
+
+// Each leaf keeps its rows: a profile is read over all of them, and a split gives them back.
+static void test_merged_customers_read_as_one_until_they_are_split(void **state) {
+    struct fixture *fixture = *state;
+    struct store_event said[] = {
+        event_of(1, 1, "customer.identified", "{\"traits\":{\"name\":\"Ana\"}}"),
+        event_of(2, 2, "customer.identified", "{\"traits\":{\"name\":\"Ana Visser\"}}"),
+        event_of(3, 2, "order.placed", placed),
+        event_of(4, 3, "page.viewed", "{}"),
+        says(5, 2, "merged", "c3", "c2"),
+        says(6, 1, "merged", "c2", "c1"),
+    };
+    said[1].time_us = 1500000;
+    apply(fixture->store, said, 6, STORE_APPLIED);
+    assert_string_equal(ask(fixture, profile_of), "1 Ana Visser 6 1");
+    assert_string_equal(ask(fixture, "SELECT group_concat(customer) FROM leaves"), "1,1,1");
+    apply_one(fixture->store, says(7, 1, "split", "c2", "c1"), STORE_APPLIED);
+    assert_string_equal(ask(fixture, profile_of), "1 Ana 3 0; 2 Ana Visser 4 1");
+    apply_one(fixture->store, says(8, 1, "refused", "c2", "c1"), STORE_APPLIED);
+    assert_string_equal(ask(fixture, "SELECT customer FROM merges WHERE leaf = 3"), "2");
+}
+
+// Lanes are taken side by side: a lane that was parked brings an older merge behind a newer one.
+static void test_merges_that_come_out_of_order_end_the_same(void **state) {
+    struct fixture *fixture = *state;
+    for (uint64_t customer = 1; customer <= 3; customer++) {
+        apply_one(fixture->store, event_of(customer, customer, "page.viewed", "{}"), STORE_APPLIED);
+    }
+    apply_one(fixture->store, says(6, 1, "merged", "c2", "c1"), STORE_APPLIED);
+    apply_one(fixture->store, says(5, 2, "merged", "c3", "c2"), STORE_APPLIED);
+    assert_string_equal(ask(fixture, profile_of), "1  5 0");
+    apply_one(fixture->store, says(9, 1, "split", "c3", "c1"), STORE_APPLIED);
+    struct store_event late = says(7, 3, "merged", "c3", "c2");
+    late.lane = 9;
+    apply_one(fixture->store, late, STORE_APPLIED);
+    assert_string_equal(ask(fixture, "SELECT group_concat(customer) FROM leaves"), "1,1,3");
+}
+
 static void test_another_log_empties_the_file_and_leaves_a_copy(void **state) {
     struct fixture *fixture = *state;
     char why[STORE_WHY_BYTES];
@@ -358,6 +410,8 @@ int main(void) {
         TEST(test_attribute_is_the_last_writers_by_rank_time_and_id),
         TEST(test_consent_goes_by_time_and_a_tie_to_the_refusal),
         TEST(test_keys_are_kept_with_their_customer),
+        TEST(test_merged_customers_read_as_one_until_they_are_split),
+        TEST(test_merges_that_come_out_of_order_end_the_same),
         TEST(test_another_log_empties_the_file_and_leaves_a_copy),
         TEST(test_file_is_its_owners_and_a_newer_one_is_refused),
     };
