@@ -39,7 +39,7 @@ static const struct option_row rows[] = {
      .argument = "FILE",
      .reloadable = true,
      .help = "What the enterprise decides: caps, quiet hours, tiers, costs, queues, offers. YAML, "
-             "laid over the built-in policy.yaml; read anew on SIGHUP."},
+             "laid over the built-in policy.yaml (--print-policy shows it)."},
     {.name = "rank",
      .type = OPTION_LIST,
      .offset = ROW(ranks),

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The effects table. Every write is an upsert that keeps what is newer, so that the order of lanes
 // does not matter: highest revision, latest time, highest rank.
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "connectors/crm/effects.h"
 #include "connectors/dialect/order_document.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
-#include "schemas/envelope.h"
 
 enum {
     ATTRIBUTES_MAX = 256,         // one event sets
@@ -201,8 +202,13 @@ static int change_consent(const struct context *context) {
 // c42 -> 42; 0: none.
 static int64_t customer_number(const json_t *value) {
     const char *written = json_string_value(value);
-    uint64_t number = 0;
-    return written != NULL && envelope_parse_customer(written, &number) == 0 ? (int64_t)number : 0;
+    if (written == NULL || written[0] != 'c' || written[1] < '1' || written[1] > '9') {
+        return 0;
+    }
+    char *end;
+    errno = 0;
+    long long number = strtoll(written + 1, &end, 10);
+    return errno == 0 && *end == '\0' ? number : 0;
 }
 
 // Merged points a leaf at the customer it became a part of, split takes that back; refused and

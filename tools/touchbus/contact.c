@@ -171,8 +171,7 @@ const struct command command_contact = {
         "(with the channel, whose place is reserved until the contact is carried out or lapses), "
         "deferred (with a time) or suppressed, with reasons and the sequences that decided it. The "
         "question and the verdict are events of the log.",
-    .after = "EXIT STATUS\n"
-             "       0 approved, 4 deferred, 5 suppressed; 1, 2 and 3 as everywhere\n\n"
+    .after = "       Here 0 is approved; 4 is deferred, 5 suppressed.\n\n"
              "EXAMPLES\n"
              "       touchbus contact c42 --content summer-offer --purpose marketing \\\n"
              "           --channel email --channel letter\n"
