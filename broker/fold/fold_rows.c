@@ -8,8 +8,8 @@
 //   news about a thing, so it goes by time alone, whoever tells it.
 // - Where times are equal (a source without a clock, one tick), the row's stage decides: it stands
 //   in front of the event's id, which is the next thing that register.h looks at. So a call that is
-//   received and answered in one tick is answered, and of a grant and a withdrawal of consent at
-//   one time the withdrawal stands.
+//   received and answered in one tick is answered, of a grant and a withdrawal of consent at one
+//   time the withdrawal stands, and of a restriction and its lift the restriction.
 //
 // Types of nobody (prices, agents) change VIEW_SHARED, and only where the event has no customer:
 // else a rebuild after the customer's erasure would read less than the live view did.
@@ -46,8 +46,8 @@ struct item_row {
     const char *id_name;  // for it: the data's name
     const char *revision; // the data's name for it; "": zero; NULL: there are none
     bool whole;
-    bool refuses;      // the stage is whether the state is anything but granted
-    const char *stage; // of equal times the greater one stands
+    bool (*yields)(const char *state); // of equal times such a state gives way to any other
+    const char *stage;                 // of equal times the greater one stands
     int (*before)(struct fold_step *step, const struct fold_item *item); // anything is set
     struct member members[ROW_MEMBERS_MAX];
 };
@@ -99,6 +99,10 @@ static int count_order(struct fold_step *step, const struct fold_item *item) {
     return 0;
 }
 
+static bool is_granted(const char *state) {
+    return strcmp(state, "granted") == 0;
+}
+
 // ---- the rows
 
 // clang-format off
@@ -133,7 +137,7 @@ static const struct item_row ROWS[] = {
     {"chat.state", ITEM_CHAT, ID("conversation_id"),
      .members = {DATA("state"), CHANNEL("channel")}},
     {"checkout.abandoned", ITEM_CART, ID("cart_id"), .stage = "2", .members = {STATE("abandoned")}},
-    {"consent.changed", ITEM_CONSENT, id_of_consent, "address", .whole = true, .refuses = true,
+    {"consent.changed", ITEM_CONSENT, id_of_consent, "address", .whole = true, .yields = is_granted,
      .members = {DATA("state"), DATA("text_version"), DATA("expires"), DATA("address"),
                  DATA("channel"), DATA("purpose")}},
     {"contact.decided", ITEM_CONTACT, ID("contact_id"), .whole = true,
@@ -180,7 +184,8 @@ static const struct item_row ROWS[] = {
      .members = {DATA("state"), DATA("amount"), DATA("currency"), DATA("order_id")}},
     {"price.changed", ITEM_PRICE, ID("sku"),
      .members = {DATA("sku"), DATA("price"), DATA("currency"), DATA("valid_from")}},
-    {"privacy.changed", ITEM_PRIVACY, ID("kind"), .members = {DATA("state")}},
+    {"privacy.changed", ITEM_PRIVACY, ID("kind"), .yields = item_is_lifted,
+     .members = {DATA("state")}},
     {"promise.made", ITEM_PROMISE, ID("promise_id"),
      .members = {STATE("open"), DATA("text"), DATA("due"), CHANNEL("channel")}},
     {"quote.closed", ITEM_QUOTE, ID("quote_id"), .stage = "2",
@@ -228,9 +233,9 @@ static bool value_of(struct fold_step *step, const struct member *member,
 // ---- applying a row
 
 static const char *stage_of(const struct fold_step *step, const struct item_row *row) {
-    if (GUARD(refusal_wins_a_tie) && row->refuses) {
+    if (GUARD(refusal_wins_a_tie) && row->yields != NULL) {
         const char *state = fold_data_text(step, "state");
-        return state != NULL && strcmp(state, "granted") == 0 ? "1" : "2";
+        return state != NULL && row->yields(state) ? "1" : "2";
     }
     return row->stage;
 }

@@ -20,6 +20,17 @@ static const char *const names[ITEM_KINDS_MAX] = {
     [ITEM_AGENT] = "agent",       [ITEM_BUDGET] = "budget",
 };
 
+bool item_is_lifted(const char *state) {
+    static const char *const words[] = {"lifted", "withdrawn", "revoked", "ended",
+                                        "off",    "rejected",  "declined"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(words[i], state) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *item_kind_name(enum item_kind kind) {
     return kind < ITEM_KINDS_MAX ? names[kind] : NULL;
 }

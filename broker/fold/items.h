@@ -38,6 +38,9 @@ enum item_kind {
     ITEM_KINDS_MAX = 64,
 };
 
+// Whether a restriction or an objection in this state holds no more.
+bool item_is_lifted(const char *state);
+
 enum interest_kind { INTEREST_NEED = 1, INTEREST_PRODUCT = 2 };
 
 enum {

@@ -74,8 +74,8 @@ const View__Attribute *profile_member(const View__Item *item, const char *name);
 // Its text in the arena (of text and whole numbers); NULL where it is none.
 const char *profile_member_text(const struct profile *profile, const View__Item *item,
                                 const char *name);
-// The sequence of the word by which a "restriction" or an "objection" is in force; 0: none is. One
-// leaf's is enough, since whoever merged two customers need not have known of it.
+// The sequence of the word by which a "restriction" or an "objection" is in force; 0: none is. It
+// holds for the customer, whichever leaf it was said of, until it is lifted for any of them later.
 int profile_privacy(const struct profile *profile, const char *kind, uint64_t *ret_sequence);
 // The index-th leaf as if it stood for itself.
 struct profile profile_leaf_alone(const struct profile *profile, size_t index);

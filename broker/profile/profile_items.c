@@ -335,30 +335,14 @@ struct profile profile_leaf_alone(const struct profile *profile, size_t index) {
     return alone;
 }
 
-static bool is_lifted(const char *state) {
-    static const char *const words[] = {"lifted", "withdrawn", "revoked", "ended",
-                                        "off",    "rejected",  "declined"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(words[i], state) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int profile_privacy(const struct profile *profile, const char *kind, uint64_t *ret_sequence) {
-    int r = 0;
+    const struct profile first = profile_leaf_alone(profile, 0);
+    View__Item *item;
     *ret_sequence = 0;
-    size_t n = GUARD(privacy_of_any_leaf) ? profile->n_leaves : 1;
-    for (size_t i = 0; r == 0 && *ret_sequence == 0 && i < n; i++) {
-        const struct profile leaf = profile_leaf_alone(profile, i);
-        View__Item *item;
-        r = profile_item(&leaf, ITEM_PRIVACY, kind, &item);
-        const char *state =
-            r == 0 && item != NULL ? profile_member_text(&leaf, item, "state") : NULL;
-        if (state != NULL && !is_lifted(state)) {
-            *ret_sequence = profile_member(item, "state")->sequence;
-        }
+    int r = profile_item(GUARD(privacy_of_any_leaf) ? profile : &first, ITEM_PRIVACY, kind, &item);
+    const char *state = r == 0 && item != NULL ? profile_member_text(profile, item, "state") : NULL;
+    if (state != NULL && !item_is_lifted(state)) {
+        *ret_sequence = profile_member(item, "state")->sequence;
     }
     return r;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Restrictions, objections and consents, as each leaf of the customer says them. Within a leaf the
-// latest word counts, of two at one time the refusal. Between leaves a refusal beats a grant, since
+// Restrictions, objections and consents. Restrictions and objections are the customer's: the latest
+// word counts, whichever leaf it was said of. A consent is an address's: within a leaf the latest
+// word counts, of two at one time the refusal; between leaves a refusal beats a grant, since
 // whoever merged two customers need not have known both; a later grant that names the address
 // beats it again.
 #include <errno.h>

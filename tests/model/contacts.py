@@ -270,17 +270,10 @@ class Contacts(judge.Modelled):
 
     @staticmethod
     def privacy(said, kind):
+        """It names the customer, so the latest word counts, whichever of their keys it was said for; at one time the restriction stands."""
         of_kind = [one for one in said if one.type == "privacy.changed" and one.data["kind"] == kind]
-        if not of_kind:
-            return NO
-        last = max(of_kind, key=lambda one: (one.rank, one.time_us, one.id))
-        newest = max(of_kind, key=lambda one: (one.time_us, one.id))
-        if last.data["state"] != newest.data["state"]:
-            return MAYBE  # silent: whether a source's rank or the time decides between them
-        if last.data["state"] != "lifted":
-            return YES
-        # silent: whether who was merged has what was asked for under their own keys, although it was lifted under another's.
-        return MAYBE if len({one.leaf.number for one in of_kind}) > 1 else NO
+        last_us = max((one.time_us for one in of_kind), default=0)
+        return YES if any(one.data["state"] != "lifted" for one in of_kind if one.time_us == last_us) else NO
 
     @staticmethod
     def complaint(said):

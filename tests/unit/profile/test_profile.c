@@ -180,6 +180,7 @@ static void test_interests_add_up_and_fade(void **state) {
     assert_true(interests[0].weight == 3.0);
 }
 
+// The sequence is the time, too.
 static void put_restriction(struct leaf *leaf, const char *state, uint64_t sequence) {
     struct item *item = item_new(leaf, ITEM_PRIVACY, "restriction", sequence);
     item_set(item, "state", state, 0, (int64_t)sequence);
@@ -187,25 +188,28 @@ static void put_restriction(struct leaf *leaf, const char *state, uint64_t seque
     item_put(item);
 }
 
-static void test_one_leafs_restriction_holds_for_all(void **state) {
+static uint64_t in_force(const struct profile *profile, const char *kind) {
+    uint64_t sequence;
+    assert_int_equal(profile_privacy(profile, kind, &sequence), 0);
+    return sequence;
+}
+
+static void test_a_restriction_is_the_customers_until_any_leaf_lifts_it(void **state) {
     struct fixture *fixture = *state;
     struct leaf *one = leaf_new(fixture, 71), *other = leaf_new(fixture, 72);
     leaf_merge(other, one);
     leaf_put(one);
     leaf_put(other);
-    uint64_t sequence;
     struct profile profile = read_profile(fixture, 71);
-    assert_int_equal(profile_privacy(&profile, "restriction", &sequence), 0);
-    assert_int_equal(sequence, 0);
+    assert_int_equal(in_force(&profile, "restriction"), 0);
+    put_restriction(one, "\"lifted\"", 5); // before it
     put_restriction(other, "\"active\"", 7);
-    put_restriction(one, "\"lifted\"", 9); // later, but of who did not know of the other
-    assert_int_equal(profile_privacy(&profile, "restriction", &sequence), 0);
-    assert_int_equal(sequence, 7);
-    assert_int_equal(profile_privacy(&profile, "objection", &sequence), 0);
-    assert_int_equal(sequence, 0);
-    put_restriction(other, "\"lifted\"", 11);
-    assert_int_equal(profile_privacy(&profile, "restriction", &sequence), 0);
-    assert_int_equal(sequence, 0);
+    assert_int_equal(in_force(&profile, "restriction"), 7);
+    assert_int_equal(in_force(&profile, "objection"), 0);
+    put_restriction(one, "\"lifted\"", 9);
+    assert_int_equal(in_force(&profile, "restriction"), 0);
+    put_restriction(other, "\"active\"", 11);
+    assert_int_equal(in_force(&profile, "restriction"), 11);
 }
 
 static void test_a_destroyed_key_leaves_nothing_to_read(void **state) {
@@ -233,7 +237,7 @@ int main(void) {
         cmocka_unit_test(test_the_last_changed_are_whole_where_max_cuts),
         cmocka_unit_test(test_pages_give_every_item_once),
         cmocka_unit_test(test_interests_add_up_and_fade),
-        cmocka_unit_test(test_one_leafs_restriction_holds_for_all),
+        cmocka_unit_test(test_a_restriction_is_the_customers_until_any_leaf_lifts_it),
         cmocka_unit_test(test_a_destroyed_key_leaves_nothing_to_read),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);

@@ -547,6 +547,27 @@ static void test_after_a_merge_a_refusal_beats_a_grant_that_names_no_address(voi
     house_close(&house);
 }
 
+static void test_whose_key_a_lift_is_said_with_is_one_after_a_merge(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    know_ben(&house);
+    house_say(&house, "user_id=ben", "privacy.changed",
+              "{\"kind\":\"restriction\",\"state\":\"done\"}");
+    uint64_t restricted = house.sequence;
+    house_say(&house, ANA, "privacy.changed", "{\"kind\":\"restriction\",\"state\":\"lifted\"}");
+    house_merge(&house, 2, 1);
+    SUPPRESSED(ANA, contact(&house, "k1", "c1", "legal", "\"email\""), "restricted");
+    assert_true(house_decided_by(&house, restricted));
+    house.now_us += 1000000;
+    house_say(&house, ANA, "privacy.changed", "{\"kind\":\"restriction\",\"state\":\"lifted\"}");
+    APPROVED(ANA, contact(&house, "k2", "c1", "legal", "\"email\""));
+    house.now_us += 1000000;
+    house_say(&house, "user_id=ben", "privacy.changed",
+              "{\"kind\":\"restriction\",\"state\":\"done\"}");
+    SUPPRESSED(ANA, contact(&house, "k3", "c2", "legal", "\"email\""), "restricted");
+    house_close(&house);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, support_setup, support_teardown)
     const struct CMUnitTest tests[] = {
@@ -584,6 +605,7 @@ int main(void) {
         TEST(test_a_merge_unites_places),
         TEST(test_after_a_split_places_count_for_both),
         TEST(test_after_a_merge_a_refusal_beats_a_grant_that_names_no_address),
+        TEST(test_whose_key_a_lift_is_said_with_is_one_after_a_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

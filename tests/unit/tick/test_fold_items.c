@@ -102,6 +102,20 @@ static void test_of_equal_times_the_later_stage_stands(void **state) {
     scene_close(&scene);
 }
 
+static void test_of_a_restriction_and_its_lift_at_one_time_the_restriction_stands(void **state) {
+    static const char *const states[] = {"lifted", "done", "lifted"};
+    struct scene scene;
+    scene_open(state, &scene);
+    for (size_t i = 0; i < 3; i++) {
+        at(&scene, 50, "privacy.changed",
+           arena_printf(scene.arena, "{\"kind\": \"restriction\", \"state\": \"%s\"}", states[i]));
+    }
+    expect(&scene, ITEM_PRIVACY, "restriction", "state", "\"done\"");
+    at(&scene, 51, "privacy.changed", "{\"kind\": \"restriction\", \"state\": \"lifted\"}");
+    expect(&scene, ITEM_PRIVACY, "restriction", "state", "\"lifted\"");
+    scene_close(&scene);
+}
+
 static void test_of_a_grant_and_a_withdrawal_at_one_time_the_withdrawal_stands(void **state) {
     static const char *const states[] = {"granted", "withdrawn", "granted"};
     const char *id = "ana@klant.example\x1f\x1fmarketing";
@@ -166,6 +180,7 @@ int main(void) {
         cmocka_unit_test(test_an_order_counts_once_however_often_it_is_placed),
         cmocka_unit_test(test_a_quote_keeps_its_highest_revision_and_its_latest_state),
         cmocka_unit_test(test_of_equal_times_the_later_stage_stands),
+        cmocka_unit_test(test_of_a_restriction_and_its_lift_at_one_time_the_restriction_stands),
         cmocka_unit_test(test_of_a_grant_and_a_withdrawal_at_one_time_the_withdrawal_stands),
         cmocka_unit_test(test_what_is_nobodys_changes_by_events_of_nobody_alone),
         cmocka_unit_test(test_an_event_that_wins_nothing_writes_nothing),
