@@ -25,6 +25,7 @@ for round in 1 2; do
     [ "$(number "order documents in erp\/outbox")" = "$orders" ] || fail "the ERP has another number of orders than $orders"
     [ "$(find "$state/erp/outbox" -name '*.json' | wc -l)" = "$orders" ] || fail "files in erp/outbox"
     [ "$(number "UBL orders in scm\/outbox")" -ge "$orders" ] || fail "the SCM has fewer documents than orders"
+    grep -q "Orders  *o-00029 " "$state/out" || fail "the caller's order is not on the agent's screen"
     types=$(sqlite 'SELECT count(DISTINCT type) FROM interactions')
     [ "$types" -ge 12 ] || fail "only $types types"
     customers=$(sqlite 'SELECT count(*) FROM customers')
