@@ -25,7 +25,7 @@ const struct command command_customer_show = {
     .name = "customer show",
     .synopsis = "KIND=VALUE | CUSTOMER",
     .description =
-        "Show a customer, everything that was merged into it joined: keys, attributes with "
+        "Show a customer, everything that was merged into it joined. Keys, attributes with "
         "the sequence that set each, tier, phase, value, preferences, needs, counters, "
         "the last interactions, and all that has an id: orders, quotes, cases, calls, "
         "consents and the like.",
@@ -245,7 +245,7 @@ const struct command command_customer_export = {
     .name = "customer export",
     .synopsis = "KIND=VALUE | CUSTOMER",
     .description =
-        "Print everything held about a customer, as one JSON document that a person can read: what "
+        "Print everything held about a customer, as one JSON document that a person can read. What "
         "it is, profile, orders, quotes, cases, consents and all else that has an id, every event "
         "the log still has, older interactions, "
         "malformed events in quarantine, parked lanes. With -j a line each: the profile, events as "

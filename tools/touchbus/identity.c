@@ -94,7 +94,8 @@ const struct command command_customer_merge = {
     .description =
         "Say that these customers are one person. They stay as they are, as leaves of one customer "
         "that is read as a whole, until 'customer split' cuts one off again. Refused where a kind "
-        "of strong key would have two values, a limit is reached, or a split keeps them apart.",
+        "of strong key would have two values (strong-conflict), a limit is reached (keys, merges, "
+        "leaves), a split keeps them apart (veto), or one was erased (erased).",
     .after = "EXAMPLES\n       touchbus customer merge c42 c7 --reason 'same passport'\n"
              "       touchbus customer merge email=ana@klant.example phone=+31612345678\n",
     TOOL_ROWS(identity_rows),

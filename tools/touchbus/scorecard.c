@@ -168,7 +168,7 @@ const struct command command_scorecard = {
     .name = "scorecard",
     .synopsis = "[--by hour|channel|tier]... [--since TIME] [--until TIME] [--channel NAME]",
     .description =
-        "Show contacts, how long people waited, what it cost and what it brought, by channel, hour "
+        "Show what contacts cost and brought, and how long people waited. A row a channel, hour "
         "(UTC) or tier of the customer when it happened; then quarantined events by source and "
         "what is left of this month's budgets. With -j a line a row, and one for the rest.",
     .after = "EXAMPLES\n"

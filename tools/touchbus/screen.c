@@ -159,7 +159,7 @@ const struct command command_screen = {
     .name = "screen",
     .synopsis = "KIND=VALUE | CUSTOMER [--channel NAME]",
     .description =
-        "Show what an agent has to see of who is calling: who it may be, tier, phase, owner, "
+        "Show what an agent has to see of who is calling. Who it may be, tier, phase, owner, "
         "preferred channel and language, open calls, cases and carts, orders with their status, "
         "open quotes, promises due, answers given, the last ten interactions, offers that fit, the "
         "greeting to use, and what must not be done. All of one snapshot.",
