@@ -95,6 +95,7 @@ static int take_policy(struct tick *tick, struct policy *policy) {
     policy_release(broker->policy, tick->policy);
     tick->decide = decide;
     tick->policy = taken;
+    tick->policy_unkept = true;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "broker/policy/policy_json.h"
 #include "broker/policy/policy_read.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/envelope.h"
@@ -81,6 +82,7 @@ void policy_clear(const struct policy_table *table, void *object) {
 struct policy *policy_free(struct policy *policy) {
     if (policy != NULL) {
         policy_clear(&policy_table, policy);
+        free(policy->printed);
         free(policy);
     }
     return NULL;
@@ -109,6 +111,8 @@ int policy_parse(const char *text, size_t size, const char *name, struct policy 
                         policy, ret_error);
     r = r != 0 || text == NULL ? r : policy_read(text, size, name, policy, ret_error);
     r = r != 0 ? r : check(policy, name, ret_error);
+    policy->printed = r == 0 ? policy_print(policy) : NULL;
+    r = r == 0 && policy->printed == NULL ? -ENOMEM : r;
     if (r != 0) {
         policy_free(policy);
         return r;

@@ -157,6 +157,7 @@ struct policy {
     struct policy_greeting *greetings; // first match
     unsigned n_greetings;
     struct policy_score score;
+    char *printed; // all of it, in one line: what the log keeps to know a changed one by
 };
 
 // The built-in policy, its sections replaced by those of the file (NULL: none). 0; -EINVAL after

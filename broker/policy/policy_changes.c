@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a reload changed, for the log: two policies as JSON side by side, entries of lists found by
+// What changed, for the log: two policies as JSON side by side, entries of lists found by
 // their names, so that one more channel is one line and not all of them.
 #include "broker/policy/policy_json.h"
 
@@ -127,11 +127,24 @@ static void compare_list(struct changes *changes, const struct policy_table *tab
     json_decref(new_order);
 }
 
+// Whether a list's entries go by their names: another version's may not.
+static bool has_names(const json_t *list, const char *key) {
+    size_t i;
+    json_t *entry;
+    json_array_foreach(list, i, entry) {
+        if (!json_is_string(json_object_get(entry, key))) {
+            return false;
+        }
+    }
+    return json_is_array(list);
+}
+
 static void compare_row(struct changes *changes, const struct policy_row *row, const char *path,
                         const json_t *before, const json_t *after) {
-    if (row->type == POLICY_SECTION) {
+    if (row->type == POLICY_SECTION && json_is_object(before) && json_is_object(after)) {
         compare_struct(changes, row->rows, path, before, after);
-    } else if (row->type == POLICY_LIST && row->rows->key != NULL) {
+    } else if (row->type == POLICY_LIST && row->rows->key != NULL &&
+               has_names(before, row->rows->key) && has_names(after, row->rows->key)) {
         compare_list(changes, row->rows, path, before, after);
     } else {
         add(changes, path, before, after);
@@ -152,15 +165,21 @@ static void compare_struct(struct changes *changes, const struct policy_table *t
     }
 }
 
-json_t *policy_changes(const struct policy *before, const struct policy *after, size_t *ret_n) {
+static json_t *changes_new(json_t *before, json_t *after, size_t *ret_n) {
     struct changes changes = {.rows = json_array()};
-    json_t *old = policy_to_json(before);
-    json_t *new = policy_to_json(after);
-    if (old != NULL && new != NULL) {
-        compare_struct(&changes, &policy_table, "", old, new);
+    if (before != NULL && after != NULL) {
+        compare_struct(&changes, &policy_table, "", before, after);
     }
-    json_decref(old);
-    json_decref(new);
+    json_decref(before);
+    json_decref(after);
     *ret_n = changes.n;
     return changes.rows;
+}
+
+json_t *policy_changes(const struct policy *before, const struct policy *after, size_t *ret_n) {
+    return changes_new(policy_to_json(before), policy_to_json(after), ret_n);
+}
+
+json_t *policy_changes_of(const char *before, const char *after, size_t *ret_n) {
+    return changes_new(json_loads(before, 0, NULL), json_loads(after, 0, NULL), ret_n);
 }

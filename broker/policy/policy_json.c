@@ -110,3 +110,10 @@ static json_t *struct_json(const struct policy_table *table, const void *object)
 json_t *policy_to_json(const struct policy *policy) {
     return struct_json(&policy_table, policy);
 }
+
+char *policy_print(const struct policy *policy) {
+    json_t *root = policy_to_json(policy);
+    char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    return text;
+}

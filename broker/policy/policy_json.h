@@ -20,3 +20,7 @@ char *policy_to_yaml(const struct policy *policy);
 // A new list of {section, path, old, new}, at most POLICY_CHANGES_MAX; old or new is null where
 // there was or is none. *ret_n counts all. NULL: memory is short.
 json_t *policy_changes(const struct policy *before, const struct policy *after, size_t *ret_n);
+// The same of what policy_print gave, perhaps in another version of the program.
+json_t *policy_changes_of(const char *before, const char *after, size_t *ret_n);
+// All of it in one line, malloc'ed; equal policies have the same. NULL: memory is short.
+char *policy_print(const struct policy *policy);

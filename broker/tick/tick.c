@@ -122,7 +122,9 @@ static void tick_close(struct tick *tick) {
 // What waits now, all of it through to its answers.
 static void tick_once(struct tick *tick, bool with_requests) {
     bool due = timers_look(tick) && with_requests;
-    int r = due || tick->reload || tick->n_unsaid > 0 ? tick_open(tick) : 0;
+    bool has_own = due || tick->reload || tick->n_unsaid > 0 || tick->policy_before != NULL;
+    int r = has_own ? tick_open(tick) : 0;
+    r = r == 0 && tick->policy_before != NULL ? policy_told_say(tick) : r;
     r = r == 0 && tick->reload ? reload_on_signal(tick) : r;
     tick->reload = false;
     r = r == 0 && tick->n_unsaid > 0 ? erase_go_on(tick) : r;
@@ -168,7 +170,8 @@ static bool signalled(struct tick *tick) {
 
 // How long nothing may come before the loop looks by itself; -1: as long as it likes.
 static int loop_wait_ms(struct tick *tick) {
-    int requests_ms = tick->n_unsaid > 0 ? 0 : publish_wait_ms(tick->publish);
+    bool has_own = tick->n_unsaid > 0 || tick->policy_before != NULL;
+    int requests_ms = has_own ? 0 : publish_wait_ms(tick->publish);
     int timers_ms = timers_wait_ms(tick);
     return requests_ms < 0 || (timers_ms >= 0 && timers_ms < requests_ms) ? timers_ms : requests_ms;
 }
@@ -270,6 +273,7 @@ static int load(struct tick *tick) {
     r = r != 0 ? r
                : decide_new(&broker->configuration, tick->policy, broker->catalogue,
                             keys_hash_secret(broker->keys), broker->keys, &tick->decide);
+    r = r != 0 ? r : policy_told_load(tick);
     r = r != 0 ? r : erase_load(tick);
     r = r != 0 ? r : timers_load(tick);
     return r;
@@ -312,6 +316,7 @@ struct tick *tick_free(struct tick *tick) {
     if (tick->signals >= 0) {
         close(tick->signals);
     }
+    free(tick->policy_before);
     free(tick->unsaid);
     free(tick->records);
     arena_free(tick->arena);

@@ -111,6 +111,7 @@ int tick_commit(struct tick *tick) {
         r = r != 0 ? r : view_set_applied(tick->view, tick->first + tick->n_records - 1);
     }
     r = r != 0 ? r : timers_note(tick);
+    r = r != 0 ? r : policy_told_note(tick);
     r = r != 0 ? r : producers_write(tick->producers, tick->log);
     if (r != 0) {
         return r;

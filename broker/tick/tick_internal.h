@@ -52,6 +52,8 @@ struct tick {
     uint64_t *unsaid; // customers whose erasure the log does not know, found at the start
     size_t n_unsaid;
     struct timers timers;
+    char *policy_before; // in force when the log last heard of one, and still to be said; NULL
+    bool policy_unkept;  // the log's row of it is to be written, with what is written next
 
     // the open tick
     bool open, reading;
@@ -106,6 +108,11 @@ int tick_commit(struct tick *tick);
 // SIGHUP, inside an open tick: reload_configuration (reload.h) by "operator". 0, or a negative
 // errno.
 int reload_on_signal(struct tick *tick);
+
+// ---- policy_told.c. 0, or a negative errno.
+int policy_told_load(struct tick *tick);
+int policy_told_say(struct tick *tick); // where policy_before is not NULL; inside an open tick
+int policy_told_note(struct tick *tick);
 
 // ---- quarantine.c
 // Sealed with that customer's key (0 nobody's). 0; REASON_BUSY where QUARANTINE_MAX rows are held,

@@ -112,6 +112,47 @@ def test_a_file_is_judged_and_printed_without_starting(house):
     assert not os.path.exists(house.state + "-2")
 
 
+def see(house):
+    house.touchbus("pub", "page.viewed", "--identity", "user_id=ana", "--data", '{"url": "/"}')
+
+
+def test_what_changed_while_the_broker_was_down_is_said_at_the_start():
+    with House() as house:
+        house.start_broker()
+        see(house)
+        assert changes(house) == []  # the built-in policy
+        path = write(house, "contact: {cap_day: 2}\n")
+        for text, said in ((None, ("1", "2")), (None, None), ("contact: {cap_day: 3}\n", ("2", "3")), ("contact: {cap_day: 3} # the same\n", None)):
+            before = changes(house)
+            if text is not None:
+                write(house, text)
+            assert house.broker.stop() == 0
+            house.start_broker("--policy", path)
+            if said is not None:
+                wait_for("the change", lambda: len(changes(house)) > len(before))  # noqa: B023
+                actor, data = changes(house)[-1]
+                assert actor == "operator" and data["what"] == "start" and data["n_changes"] == 1, data
+                assert data["changes"] == [{"section": "contact", "path": "contact.cap_day", "old": said[0], "new": said[1]}], data
+            else:
+                see(house)
+                assert changes(house) == before
+        write(house, "contact: {cap_day: 4}\n")  # what a reload said is not said again
+        house.touchbus("config", "reload")
+        before = changes(house)
+        assert house.broker.stop() == 0
+        house.start_broker("--policy", path)
+        see(house)
+        assert changes(house) == before and before[-1][1]["what"] == "reload"
+        house.touchbus("view", "verify")
+
+
+def test_a_first_start_says_what_its_file_changes():
+    with House() as house:
+        house.start_broker("--policy", write(house, "contact: {cap_day: 2}\n"))
+        wait_for("the change", lambda: len(changes(house)) == 1)
+        assert changes(house)[0][1]["changes"][0]["old"] == "1"
+
+
 def main():
     with House() as house:
         house.conf = os.path.join(house.folder, "touchbusd.conf")
