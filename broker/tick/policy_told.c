@@ -2,7 +2,7 @@
 // The policy that the log knows of, as a row of LOG_META beside the events: what a start finds in
 // force instead of it was changed while nobody could say so, and is said first of all. A log that
 // knows of none yet stands for the built-in policy. A reload says its own change (reload.c); here
-// the row only follows it. Never a reason not to start.
+// the row only follows it.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
