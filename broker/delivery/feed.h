@@ -15,6 +15,7 @@ enum {
     FEED_BLOCKS = 8,                // heads kept within a slice
     FEED_SHARED_BLOCKS = 4,         // whose unsealed events are kept for other readers
     FEED_SHARED_MS = 1000,          // so long: a destroyed key is not outlived by more
+    FEED_CHECKED_MS = 1000,         // so long a block's checksum is not computed again
     FEED_CUSTOMER_BATCH = 64 << 10, // sequences of a customer looked up at once
 };
 

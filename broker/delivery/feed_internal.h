@@ -30,5 +30,9 @@ struct feed {
     uint64_t visible, first;
     struct block_head blocks[FEED_BLOCKS];
     unsigned n_blocks, next_block;
-    uint64_t damaged; // the last block said to be damaged, so that it is said once
+    uint64_t
+        checked[FEED_BLOCKS]; // firsts of blocks whose checksum was right within FEED_CHECKED_MS
+    unsigned next_checked;
+    int64_t checked_us; // when the oldest of them was looked at
+    uint64_t damaged;   // the last block said to be damaged, so that it is said once
 };

@@ -66,6 +66,10 @@ void log_reader_end(struct log_reader *reader);  // what was read becomes invali
 // (beyond the head); -EBADMSG: damaged, ret->first and n_events say which sequences it held, its
 // other fields are 0.
 int log_reader_block(struct log_reader *reader, uint64_t sequence, struct block_head *ret);
+// The same for a caller that comes back to a few blocks again and again: those that begin with one
+// of `checked`, which it has read before and not long ago, are not compared with their checksum.
+int log_reader_block_again(struct log_reader *reader, uint64_t sequence, const uint64_t *checked,
+                           size_t n_checked, struct block_head *ret);
 uint64_t log_reader_first(struct log_reader *reader);
 uint64_t log_reader_next(struct log_reader *reader);
 // The first sequence received at or after time_us (binary search over blocks); log_next where none.

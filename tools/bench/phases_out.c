@@ -17,8 +17,7 @@ enum {
 };
 
 // Takes what is there. Returns how many, or a negative errno.
-static int64_t take(touchbus_subscriber *subscriber, bool settles, int timeout_ms,
-                    uint64_t *ret_last) {
+static int64_t take(touchbus_subscriber *subscriber, bool settles, int timeout_ms) {
     int64_t n = 0;
     while (n < TAKE) {
         touchbus_event *event;
@@ -37,7 +36,6 @@ static int64_t take(touchbus_subscriber *subscriber, bool settles, int timeout_m
             fprintf(stderr, "touchbus bench: a subscription failed: %s %s\n", reason, detail);
             return -EIO;
         }
-        *ret_last = touchbus_event_sequence(event);
         if (settles) {
             touchbus_subscriber_delivered(subscriber, event);
         }
@@ -50,7 +48,7 @@ static int64_t take(touchbus_subscriber *subscriber, bool settles, int timeout_m
 struct group {
     touchbus_subscriber *subscribers[SUBSCRIBERS];
     char names[SUBSCRIBERS][48];
-    uint64_t last[SUBSCRIBERS];
+    uint64_t n_taken[SUBSCRIBERS];
 };
 
 static int open_group(struct group *group, const char *broker, unsigned round) {
@@ -78,33 +76,34 @@ static void close_group(struct group *group, struct house *house) {
     }
 }
 
-// A turn for each that is not at `last` yet. Returns how many events came; a negative errno.
-static int64_t take_in_turn(struct group *group, uint64_t last) {
+// A turn for each that has not had n events yet. Returns how many events came; a negative errno.
+// They are counted: what waits for its lane comes behind later ones.
+static int64_t take_in_turn(struct group *group, uint64_t n) {
     int64_t n_round = 0;
     for (int i = 0; i < SUBSCRIBERS; i++) {
-        int64_t n =
-            group->last[i] < last ? take(group->subscribers[i], true, 0, &group->last[i]) : 0;
-        if (n < 0) {
-            return n;
+        int64_t taken = group->n_taken[i] < n ? take(group->subscribers[i], true, 0) : 0;
+        if (taken < 0) {
+            return taken;
         }
-        n_round += n;
+        group->n_taken[i] += (uint64_t)taken;
+        n_round += taken;
     }
     return n_round;
 }
 
-static bool all_at(const struct group *group, uint64_t last) {
-    return group->last[0] >= last && group->last[1] >= last && group->last[2] >= last;
+static bool all_have(const struct group *group, uint64_t n) {
+    return group->n_taken[0] >= n && group->n_taken[1] >= n && group->n_taken[2] >= n;
 }
 
 // Three new subscriptions catch up with the log, settling every event.
-static int deliver_once(struct bench *bench, unsigned round, uint64_t last, int64_t end_us,
+static int deliver_once(struct bench *bench, unsigned round, uint64_t n_events, int64_t end_us,
                         uint64_t *n_total) {
-    static_assert(SUBSCRIBERS == 3, "all_at counts them");
+    static_assert(SUBSCRIBERS == 3, "all_have counts them");
     struct group group = {0};
     int r = open_group(&group, bench->house.broker, round);
     int64_t heard_us = clock_monotonic_us();
-    while (r == 0 && !all_at(&group, last) && clock_monotonic_us() < end_us) {
-        int64_t n = take_in_turn(&group, last);
+    while (r == 0 && !all_have(&group, n_events) && clock_monotonic_us() < end_us) {
+        int64_t n = take_in_turn(&group, n_events);
         if (n > 0) {
             *n_total += (uint64_t)n;
             heard_us = clock_monotonic_us();
@@ -122,12 +121,13 @@ static int deliver_once(struct bench *bench, unsigned round, uint64_t last, int6
 
 // As often as the time allows. Counts what all three got together.
 int phase_deliver(struct bench *bench) {
+    int64_t first = house_number(&bench->house, "log.info", "first");
     int64_t next = house_number(&bench->house, "log.info", "next");
     int64_t from_us = clock_monotonic_us(), end_us = phase_end(bench);
     uint64_t n_total = 0;
     int r = next < 2 ? phase_complain("no log.info") : 0;
     for (unsigned round = 0; r == 0 && clock_monotonic_us() < end_us; round++) {
-        r = deliver_once(bench, round, (uint64_t)next - 1, end_us, &n_total);
+        r = deliver_once(bench, round, (uint64_t)(next - first), end_us, &n_total);
     }
     bench->deliver_per_s = phase_rate(n_total, from_us, clock_monotonic_us());
     return r;
@@ -145,8 +145,7 @@ static int replay_once(struct bench *bench, uint64_t last, int64_t end_us, uint6
         return -EINVAL;
     }
     while (n > 0 && clock_monotonic_us() < end_us) {
-        uint64_t sequence;
-        n = take(subscriber, false, IDLE_MS_MAX, &sequence);
+        n = take(subscriber, false, IDLE_MS_MAX);
         *n_total += n > 0 ? (uint64_t)n : 0;
     }
     touchbus_subscriber_free(subscriber);
