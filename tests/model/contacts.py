@@ -318,7 +318,7 @@ class Contacts(judge.Modelled):
             return MAYBE if refusals or len(values) > 1 and others or len(registry.members(customer)) > 1 else NO
         if state == YES and len(registry.members(customer)) > 1 and len(values) > 1:
             return MAYBE
-        return MAYBE if state == YES and purpose not in MARKETING else state
+        return state
 
     @staticmethod
     def caps(standing, now_us, today, zone, request):
