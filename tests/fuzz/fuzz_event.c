@@ -54,6 +54,8 @@ static void strip(Touchbus__Event *event) {
     event->rank = 0;
     event->key_lookups.len = event->reference_lookups.len = 0;
     event->created = event->erases = false;
+    event->survivor = 0;
+    event->stamp = NULL;
 }
 
 // A type inside that looks like one outside has no way back.

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define HALF_HOUR (30 * 60 * SCENE_SECOND)
+#define HALF_HOUR (INT64_C(30) * 60 * SCENE_SECOND)
 static const char full[] =
     "{\"cart_id\":\"c-1\",\"lines\":[{\"sku\":\"s\",\"quantity\":1,\"price\":\"2\"}]}";
 static const char empty[] = "{\"cart_id\":\"c-1\",\"lines\":[]}";
