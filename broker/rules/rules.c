@@ -149,7 +149,7 @@ Touchbus__Stamp *rules_make_stamp(struct judging *judging) {
     return judging->event->stamp;
 }
 
-static int set_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret) {
+int rules_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret) {
     _cleanup_free_ void *data = NULL;
     size_t size = 0;
     int r = json == NULL ? -ENOMEM : body_from_json(json, &data, &size);
@@ -175,7 +175,7 @@ int rules_follow_up(struct judging *judging, const char *what, const char *type,
         return -ENOMEM;
     }
     touchbus__event__init(event);
-    int r = set_data(arena, data, &event->data);
+    int r = rules_data(arena, data, &event->data);
     event->id = arena_printf(arena, "%s-%" PRIu64, what, judging->sequence);
     event->source = arena_strdup(arena, "/touchbus");
     event->type = arena_strdup(arena, type);
@@ -222,5 +222,5 @@ int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,
 }
 
 int rules_verdict(struct judging *judging, json_t *verdict) {
-    return set_data(judging->arena, verdict, &judging->findings->verdict);
+    return rules_data(judging->arena, verdict, &judging->findings->verdict);
 }

@@ -78,5 +78,8 @@ int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,
 int rules_tier(struct judging *judging, const char **ret);
 // When the event happened, clamped as the fold does.
 int64_t rules_time(const struct judging *judging);
+// An event's data of JSON, as msgpack in the arena; takes the reference (NULL: memory is short). 0;
+// -E2BIG, -EBADMSG: not what a body may be; -ENOMEM.
+int rules_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret);
 // The verdict for the ack; takes the reference. 0 or -ENOMEM.
 int rules_verdict(struct judging *judging, json_t *verdict);

@@ -6,9 +6,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "broker/rules/rules.h"
 #include "broker/tick/tick_internal.h"
-#include "schemas/base/cleanup.h"
-#include "schemas/body.h"
 #include "schemas/envelope.h"
 #include "schemas/reasons.h"
 
@@ -50,18 +49,6 @@ static char *own_id(struct arena *arena) {
     return id == NULL ? NULL : sodium_bin2hex(id, 2 * sizeof(random) + 1, random, sizeof(random));
 }
 
-static int own_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret) {
-    _cleanup_free_ void *data = NULL;
-    size_t size = 0;
-    int r = json == NULL ? -ENOMEM : body_from_json(json, &data, &size);
-    json_decref(json);
-    if (r != 0) {
-        return r;
-    }
-    *ret = (ProtobufCBinaryData){.len = size, .data = arena_copy(arena, data, size)};
-    return ret->data == NULL ? -ENOMEM : 0;
-}
-
 int tick_append_own(struct tick *tick, const char *type, json_t *data, const char *actor,
                     uint64_t customer, bool erases, uint64_t *ret_sequence) {
     struct arena *arena = tick->arena;
@@ -71,7 +58,7 @@ int tick_append_own(struct tick *tick, const char *type, json_t *data, const cha
         return event == NULL ? -ENOMEM : REASON_BUSY;
     }
     touchbus__event__init(event);
-    int r = own_data(arena, data, &event->data);
+    int r = rules_data(arena, data, &event->data);
     if (r == -E2BIG || r == -EBADMSG) {
         return REASON_TOO_LARGE;
     }
