@@ -16,8 +16,11 @@ enum {
     FOLLOW_UPS_MAX = 8,               // events one event can cause in decide
     RULE_ARENA_BYTES_MAX = 64 << 20,  // what one rule reads of one customer
     SUPERSEDED_MAX = 16,              // quotes that one quote takes the place of
-    QUOTES_JUDGED_MAX = 200, // a customer's, the last changed, that a new one is held against
-    TIMERS_A_TICK_MAX = 256, // due times that become events in one tick
+    QUOTES_OPEN_MAX = 200,            // of a customer; while there are more, a new one is refused
+    CASES_OPEN_MAX = 100,      // of a customer; while there are more, no marketing is approved
+    CONSENTS_JUDGED_MAX = 256, // of a leaf, of a contact's channels and purpose; else not approved
+    INDEX_ROWS_MAX = 1000,     // of one leaf of a merged customer, a part of the index
+    TIMERS_A_TICK_MAX = 256,   // due times that become events in one tick
 
     PRODUCERS_MAX = 4096,
     PRODUCERS_OF_A_KEY_MAX = 512, // of them, of one key, used within 7 days

@@ -14,8 +14,8 @@
 #include "view.pb-c.h"
 
 // Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
-// 2: sealed rows, lookups. 3: items, merged customers, stamps.
-#define FOLD_VERSION UINT32_C(3)
+// 2: sealed rows, lookups. 3: items, merged customers, stamps. 4: the index.
+#define FOLD_VERSION UINT32_C(4)
 
 #define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
 

@@ -44,7 +44,7 @@ static int delete_rows(struct fold_step *step, enum view_table table) {
 }
 
 int fold_erasure(struct fold_step *step) {
-    static const enum view_table tables[] = {VIEW_TIMELINE, VIEW_ITEMS};
+    static const enum view_table tables[] = {VIEW_TIMELINE, VIEW_ITEMS, VIEW_INDEX};
     View__Customer *record = step->customer;
     uint64_t erased = record->erased_sequence;
     view__customer__init(record);

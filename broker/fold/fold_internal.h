@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/fold/fold.h"
+#include "broker/fold/item_index.h"
 #include "broker/fold/items.h"
 #include "schemas/base/arena.h"
 #include "schemas/body.h"
@@ -144,6 +145,7 @@ struct fold_item {
     size_t key_size;
     View__Item *item;
     bool changed;
+    struct item_place place; // in VIEW_INDEX, as of its row
 };
 // The item of the event's customer with this id, or of nobody; a new one where there is none. 0; 1:
 // no item may have this id; negative errno.
@@ -156,6 +158,12 @@ View__Attribute *fold_item_member(const struct fold_item *item, const char *name
 int fold_item_set(struct fold_step *step, struct fold_item *item, const View__Attribute *written);
 // Writes the row where anything changed.
 int fold_item_put(struct fold_step *step, struct fold_item *item);
+
+// ---- fold_index.c: where rules find it
+// Before anything is set in it; a new one has no place yet.
+void fold_index_before(const struct fold_step *step, struct fold_item *item);
+// Where its row is written.
+int fold_index_put(struct fold_step *step, struct fold_item *item);
 
 // ---- helpers over an event's data (fold_data.c)
 bool fold_data_find(const struct fold_step *step, const char *name, struct body_value *ret);

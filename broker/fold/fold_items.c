@@ -74,7 +74,11 @@ int fold_item_get(struct fold_step *step, enum item_kind kind, const char *id,
         return make_new(step, ret, id);
     }
     ret->item = item_unpack(arena_allocator(step->fold->arena), size, plain);
-    return ret->item == NULL ? -EBADMSG : 0;
+    if (ret->item == NULL) {
+        return -EBADMSG;
+    }
+    fold_index_before(step, ret);
+    return 0;
 }
 
 View__Attribute *fold_item_member(const struct fold_item *item, const char *name) {
@@ -129,6 +133,10 @@ int fold_item_put(struct fold_step *step, struct fold_item *item) {
         return 0;
     }
     row->changed_sequence = step->event->sequence;
+    int r = fold_index_put(step, item);
+    if (r != 0) {
+        return r;
+    }
     size_t size = item_packed_size(row), sealed_size = 0;
     uint64_t changed = htobe64(row->changed_sequence);
     uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
@@ -141,8 +149,8 @@ int fold_item_put(struct fold_step *step, struct fold_item *item) {
         return view_put(step->txn, item->table, item->key, item->key_size, packed, size);
     }
     memcpy(sealed, &changed, sizeof(changed));
-    int r = view_seal(step->txn, item->table, item->key, item->key_size, packed, size,
-                      sealed + sizeof(changed), &sealed_size);
+    r = view_seal(step->txn, item->table, item->key, item->key_size, packed, size,
+                  sealed + sizeof(changed), &sealed_size);
     return r != 0 ? r
                   : view_put(step->txn, item->table, item->key, item->key_size, sealed,
                              sizeof(changed) + sealed_size);

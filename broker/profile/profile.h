@@ -53,6 +53,16 @@ int profile_attributes(const struct profile *profile, View__Attribute ***ret, si
 // changed last are read).
 int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
                   size_t *ret_n);
+// Joined open items of a kind that the index has (quotes that hold beyond now_us, cases), the ones
+// that changed last first; what others there are costs nothing. Of cases at most max are read, the
+// last changed; 1: there are more than max, or a merged customer has more rows to look at than
+// INDEX_ROWS_MAX: what was not given is not known. 0; a negative errno.
+int profile_open(const struct profile *profile, enum item_kind kind, int64_t now_us, size_t max,
+                 View__Item ***ret, size_t *ret_n);
+// What a leaf's consents of this very channel and purpose ("" any) say, an item an address; some of
+// others may be among them. 0; 1: there are more than max; a negative errno.
+int profile_consents(const struct profile *profile, size_t leaf, const char *channel,
+                     const char *purpose, size_t max, View__Item ***ret, size_t *ret_n);
 // Every item of a kind, page by page, at most max of PROFILE_PAGE_ITEMS, each joined and once; page
 // is zero at first. Of the profile only its leaves' numbers are used. 1: there may be more; 0:
 // these were the last; a negative errno.

@@ -8,28 +8,23 @@
 #include <string.h>
 
 #include "broker/fold/register.h"
-#include "broker/profile/profile.h"
+#include "broker/profile/profile_internal.h"
 #include "schemas/base/guards.h"
 
 enum { ROWS_SCANNED_MAX = 20000, ROW_PREFIX_BYTES = sizeof(uint64_t) + 1 };
 
 // ---- which rows
 
-struct row {
-    uint64_t changed;
-    uint8_t lookup[LOOKUP_BYTES];
-};
-
 // Those of one leaf that changed last.
 struct pick {
-    struct row *rows; // max of them
+    struct profile_row *rows; // max of them
     size_t n, max, oldest, n_scanned, n_scanned_max;
 };
 
 static void find_oldest(struct pick *pick) {
     pick->oldest = 0;
     for (size_t i = 1; i < pick->n; i++) {
-        if (pick->rows[i].changed < pick->rows[pick->oldest].changed) {
+        if (pick->rows[i].order < pick->rows[pick->oldest].order) {
             pick->oldest = i;
         }
     }
@@ -37,15 +32,15 @@ static void find_oldest(struct pick *pick) {
 
 static int pick_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
     struct pick *pick = user;
-    struct row row;
-    if (key_size != ITEM_KEY_BYTES || size < sizeof(row.changed)) {
+    struct profile_row row;
+    if (key_size != ITEM_KEY_BYTES || size < sizeof(row.order)) {
         return -EBADMSG;
     }
-    memcpy(&row.changed, value, sizeof(row.changed));
-    row.changed = be64toh(row.changed);
+    memcpy(&row.order, value, sizeof(row.order));
+    row.order = be64toh(row.order);
     memcpy(row.lookup, (const uint8_t *)key + ROW_PREFIX_BYTES, LOOKUP_BYTES);
     bool is_full = pick->n == pick->max;
-    if (!is_full || row.changed > pick->rows[pick->oldest].changed) {
+    if (!is_full || row.order > pick->rows[pick->oldest].order) {
         pick->rows[is_full ? pick->oldest : pick->n++] = row;
         if (pick->n == pick->max) {
             find_oldest(pick);
@@ -61,24 +56,30 @@ static void row_prefix(uint64_t customer, enum item_kind kind,
     ret[sizeof(customer)] = (uint8_t)kind;
 }
 
+void profile_row_key(uint64_t customer, enum item_kind kind,
+                     const uint8_t lookup[static LOOKUP_BYTES],
+                     uint8_t ret[static ITEM_KEY_BYTES]) {
+    row_prefix(customer, kind, ret);
+    memcpy(ret + ROW_PREFIX_BYTES, lookup, LOOKUP_BYTES);
+}
+
 static int compare_lookups(const void *a, const void *b) {
-    const struct row *left = a, *right = b;
+    const struct profile_row *left = a, *right = b;
     int order = memcmp(left->lookup, right->lookup, LOOKUP_BYTES);
-    return order != 0                       ? order
-           : left->changed < right->changed ? 1
-           : left->changed > right->changed ? -1
-                                            : 0;
+    return order != 0                   ? order
+           : left->order < right->order ? 1
+           : left->order > right->order ? -1
+                                        : 0;
 }
 
-static int compare_changed(const void *a, const void *b) {
-    const struct row *left = a, *right = b;
-    return left->changed < right->changed   ? 1
-           : left->changed > right->changed ? -1
-                                            : memcmp(left->lookup, right->lookup, LOOKUP_BYTES);
+static int compare_orders(const void *a, const void *b) {
+    const struct profile_row *left = a, *right = b;
+    return left->order < right->order   ? 1
+           : left->order > right->order ? -1
+                                        : memcmp(left->lookup, right->lookup, LOOKUP_BYTES);
 }
 
-// Every lookup once, with its last change, the last changed first.
-static size_t sort_rows(struct row *rows, size_t n) {
+size_t profile_sort_rows(struct profile_row *rows, size_t n) {
     size_t n_kept = 0;
     qsort(rows, n, sizeof(*rows), compare_lookups);
     for (size_t i = 0; i < n; i++) {
@@ -86,28 +87,41 @@ static size_t sort_rows(struct row *rows, size_t n) {
             rows[n_kept++] = rows[i];
         }
     }
-    qsort(rows, n_kept, sizeof(*rows), compare_changed);
+    qsort(rows, n_kept, sizeof(*rows), compare_orders);
     return n_kept;
+}
+
+// Those of one leaf that changed last, at most max of them.
+static int leaf_rows(const struct profile *profile, size_t leaf, enum item_kind kind, size_t max,
+                     struct profile_row *ret, size_t *ret_n) {
+    uint8_t prefix[ROW_PREFIX_BYTES];
+    struct pick pick = {
+        .rows = ret, .max = max, .n_scanned_max = ROWS_SCANNED_MAX / profile->n_leaves};
+    if (profile_index_has_changes(kind)) {
+        return profile_index_changes(profile, leaf, kind, max, ret, ret_n);
+    }
+    row_prefix(profile->leaves[leaf].number, kind, prefix);
+    int r = view_scan(profile->txn, VIEW_ITEMS, prefix, sizeof(prefix), false, pick_row, &pick);
+    *ret_n = pick.n;
+    return r < 0 ? r : 0;
 }
 
 // The max that changed last in each leaf.
 static int collect_rows(const struct profile *profile, enum item_kind kind, size_t max,
-                        struct row **ret, size_t *ret_n) {
-    struct row *rows = arena_alloc(profile->arena, profile->n_leaves * max * sizeof(*rows) + 1);
+                        struct profile_row **ret, size_t *ret_n) {
+    struct profile_row *rows =
+        arena_alloc(profile->arena, profile->n_leaves * max * sizeof(*rows) + 1);
     size_t n = 0;
     if (rows == NULL) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < profile->n_leaves; i++) {
-        uint8_t prefix[ROW_PREFIX_BYTES];
-        struct pick pick = {
-            .rows = rows + n, .max = max, .n_scanned_max = ROWS_SCANNED_MAX / profile->n_leaves};
-        row_prefix(profile->leaves[i].number, kind, prefix);
-        int r = view_scan(profile->txn, VIEW_ITEMS, prefix, sizeof(prefix), false, pick_row, &pick);
-        if (r < 0) {
+        size_t n_leaf = 0;
+        int r = leaf_rows(profile, i, kind, max, rows + n, &n_leaf);
+        if (r != 0) {
             return r;
         }
-        n += pick.n;
+        n += n_leaf;
     }
     *ret = rows;
     *ret_n = n;
@@ -116,10 +130,10 @@ static int collect_rows(const struct profile *profile, enum item_kind kind, size
 
 // What changed last over all leaves is among what changed last in one of them.
 static int pick_rows(const struct profile *profile, enum item_kind kind, size_t max,
-                     struct row **ret, size_t *ret_n) {
+                     struct profile_row **ret, size_t *ret_n) {
     int r = collect_rows(profile, kind, max, ret, ret_n);
     if (r == 0) {
-        *ret_n = sort_rows(*ret, *ret_n);
+        *ret_n = profile_sort_rows(*ret, *ret_n);
         *ret_n = *ret_n < max ? *ret_n : max;
     }
     return r;
@@ -142,8 +156,7 @@ static int open_row(const struct profile *profile, uint64_t leaf, enum item_kind
     uint8_t key[ITEM_KEY_BYTES];
     const void *value;
     size_t size, plain_size = 0;
-    row_prefix(leaf, kind, key);
-    memcpy(key + ROW_PREFIX_BYTES, lookup, LOOKUP_BYTES);
+    profile_row_key(leaf, kind, lookup, key);
     *ret = NULL;
     int r = view_get(profile->txn, VIEW_ITEMS, key, sizeof(key), &value, &size);
     if (r != 0) {
@@ -217,7 +230,7 @@ int profile_item_at(const struct profile *profile, enum item_kind kind,
 
 int profile_items(const struct profile *profile, enum item_kind kind, size_t max, View__Item ***ret,
                   size_t *ret_n) {
-    struct row *rows;
+    struct profile_row *rows;
     size_t n_rows, n = 0;
     int r = pick_rows(profile, kind, max, &rows, &n_rows);
     View__Item **items = r == 0 ? arena_calloc(profile->arena, n_rows + 1, sizeof(*items)) : NULL;

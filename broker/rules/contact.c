@@ -72,12 +72,14 @@ static int step_complaint(struct contact *contact) {
     if (!contact->marketing) {
         return 0;
     }
-    int r = profile_items(&contact->profile, ITEM_CASE, CONTACT_ITEMS_MAX, &items, &n);
+    int r = profile_open(&contact->profile, ITEM_CASE, contact->now_us, CASES_OPEN_MAX, &items, &n);
+    if (r == 1) {
+        contact_suppress(contact, CONTACT_TOO_MANY, 0);
+        return 0;
+    }
     for (size_t i = 0; r == 0 && i < n; i++) {
-        const char *state = profile_member_text(&contact->profile, items[i], "state");
         const char *kind = profile_member_text(&contact->profile, items[i], "kind");
-        if (GUARD(contact_complaint) && state != NULL && kind != NULL &&
-            strcmp(state, "open") == 0 && strcmp(kind, "complaint") == 0) {
+        if (GUARD(contact_complaint) && kind != NULL && strcmp(kind, "complaint") == 0) {
             contact_suppress(contact, CONTACT_COMPLAINT,
                              profile_member(items[i], "state")->sequence);
         }

@@ -13,7 +13,6 @@
 enum {
     CONTACT_CHANNELS_MAX = 32, // of one request
     CONTACT_DECIDERS_MAX = 16, // sequences named in a verdict
-    CONTACT_ITEMS_MAX = 256,   // consents, cases that are looked at, the last changed first
     CONTACT_PLACES_MAX = STAMP_LEAVES_MAX * RESERVATIONS_MAX,
 };
 

@@ -62,32 +62,52 @@ static bool is_expired(const struct contact *contact, const struct profile *leaf
            expires_us <= contact->now_us;
 }
 
-static int read_consents(const struct contact *contact, size_t index, struct consents *ret) {
-    struct profile leaf = profile_leaf_alone(&contact->profile, index);
+static int add_consent(const struct contact *contact, const struct profile *leaf,
+                       const View__Item *item, struct consents *ret) {
+    const View__Attribute *state = profile_member(item, "state");
+    const char *text = profile_member_text(leaf, item, "state");
+    char *id = arena_strdup(leaf->arena, item->id);
+    struct consent *consent = &ret->rows[ret->n];
+    if (id == NULL) {
+        return -ENOMEM;
+    }
+    if (text == NULL || strcmp(text, "unknown") == 0 || !split_id(id, consent)) {
+        return 0;
+    }
+    bool granted = strcmp(text, "granted") == 0;
+    consent->word = (struct word){.refused = !granted,
+                                  .expired = granted && is_expired(contact, leaf, item),
+                                  .time_us = state->time_us,
+                                  .sequence = state->sequence};
+    ret->n++;
+    return 0;
+}
+
+// What the leaf says of this channel and this purpose, "" any. 1: more than is looked at.
+static int read_pair(const struct contact *contact, size_t leaf, const char *channel,
+                     const char *purpose, struct consents *ret) {
     View__Item **items;
     size_t n;
-    int r = profile_items(&leaf, ITEM_CONSENT, CONTACT_ITEMS_MAX, &items, &n);
-    ret->rows = r == 0 ? arena_calloc(leaf.arena, n + 1, sizeof(*ret->rows)) : NULL;
-    ret->n = 0;
-    for (size_t i = 0; ret->rows != NULL && i < n; i++) {
-        const View__Attribute *state = profile_member(items[i], "state");
-        const char *text = profile_member_text(&leaf, items[i], "state");
-        char *id = arena_strdup(leaf.arena, items[i]->id);
-        struct consent *consent = &ret->rows[ret->n];
-        if (id == NULL) {
-            return -ENOMEM;
-        }
-        if (text == NULL || strcmp(text, "unknown") == 0 || !split_id(id, consent)) {
-            continue;
-        }
-        bool granted = strcmp(text, "granted") == 0;
-        consent->word = (struct word){.refused = !granted,
-                                      .expired = granted && is_expired(contact, &leaf, items[i]),
-                                      .time_us = state->time_us,
-                                      .sequence = state->sequence};
-        ret->n++;
+    int r = profile_consents(&contact->profile, leaf, channel, purpose,
+                             CONSENTS_JUDGED_MAX - ret->n, &items, &n);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = add_consent(contact, &contact->profile, items[i], ret);
     }
-    return r != 0 ? r : ret->rows == NULL ? -ENOMEM : 0;
+    return r;
+}
+
+// What the leaf says of the contact's channels and its purpose. 1: more than is looked at.
+static int read_consents(const struct contact *contact, size_t leaf, struct consents *ret) {
+    ret->n = 0;
+    ret->rows = arena_calloc(contact->profile.arena, CONSENTS_JUDGED_MAX, sizeof(*ret->rows));
+    int r = ret->rows == NULL ? -ENOMEM : read_pair(contact, leaf, "", "", ret);
+    r = r != 0 ? r : read_pair(contact, leaf, "", contact->purpose, ret);
+    for (size_t i = 0; r == 0 && i < contact->n_channels; i++) {
+        const char *channel = contact->channels[i].policy->name;
+        r = read_pair(contact, leaf, channel, "", ret);
+        r = r != 0 ? r : read_pair(contact, leaf, channel, contact->purpose, ret);
+    }
+    return r;
 }
 
 static bool applies(const struct contact *contact, const struct consent *consent,
@@ -169,6 +189,10 @@ int contact_consent(struct contact *contact) {
     }
     for (size_t i = 0; r == 0 && i < contact->profile.n_leaves; i++) {
         r = read_consents(contact, i, &leaves[i]);
+    }
+    if (r == 1) {
+        contact_suppress(contact, CONTACT_TOO_MANY, 0);
+        return 0;
     }
     for (size_t i = 0; r == 0 && i < contact->n_channels; i++) {
         judge_channel(contact, leaves, &contact->channels[i]);

@@ -163,15 +163,6 @@ static bool is_past(const struct issue *issue, const char *time) {
            time_us <= issue->judging->now_us;
 }
 
-static bool is_open(const struct issue *issue, const View__Item *quote) {
-    const char *state = profile_member_text(&issue->profile, quote, "state");
-    const char *until = profile_member_text(&issue->profile, quote, "valid_until");
-    if (state == NULL || strcmp(state, "closed") == 0) {
-        return false;
-    }
-    return !(GUARD(quote_expires) && is_past(issue, until)) && !is_superseded(issue, quote);
-}
-
 // ---- what it says
 
 // The line that the open quote prices otherwise; NULL where there is none.
@@ -265,7 +256,7 @@ static int judge_revision(struct issue *issue, const View__Item *quote) {
 
 static int judge_quote(struct issue *issue, const View__Item *quote) {
     const struct line *line = NULL;
-    if (!is_open(issue, quote)) {
+    if (is_superseded(issue, quote)) {
         return 0;
     }
     if (strcmp(quote->id, issue->quote_id) == 0) {
@@ -291,20 +282,34 @@ static bool read_issue(struct issue *issue) {
     return revision.kind == BODY_INTEGER && issue->list.kind == BODY_LIST;
 }
 
+// Where there are more than are held against it, nobody could say that none has another price.
+static int refuse_too_many(struct judging *judging) {
+    judging->findings->code = REASON_TOO_MANY;
+    judging->findings->detail =
+        "quote_id: this customer has too many open quotes; close some first";
+    return 0;
+}
+
 int quotes_refuse(struct judging *judging) {
     _cleanup_(cleanup_arena) struct arena *arena = NULL;
     struct issue issue = {.judging = judging};
+    int64_t now_us = GUARD(quote_expires) ? judging->now_us : 0;
     if (judging->customer == 0 || !read_issue(&issue)) {
         return 0;
     }
     int r = rules_profile(judging, judging->customer, &arena, &issue.profile);
-    r = r != 0 ? r
-               : profile_items(&issue.profile, ITEM_QUOTE, QUOTES_JUDGED_MAX, &issue.quotes,
-                               &issue.n_quotes);
+    if (r != 0) {
+        return r < 0 ? r : 0;
+    }
+    r = profile_open(&issue.profile, ITEM_QUOTE, now_us, QUOTES_OPEN_MAX, &issue.quotes,
+                     &issue.n_quotes);
+    if (r == 1) {
+        return refuse_too_many(judging);
+    }
     r = r != 0 ? r : read_lines(arena, &issue.list, &issue.lines);
     issue.is_offer = !is_past(&issue, rules_text(judging, "valid_until"));
     for (size_t i = 0; r == 0 && judging->findings->code == 0 && i < issue.n_quotes; i++) {
         r = judge_quote(&issue, issue.quotes[i]);
     }
-    return r < 0 ? r : 0;
+    return r;
 }

@@ -49,14 +49,11 @@ static int add_latest(const struct judging *judging, const struct profile *profi
 static int add_cases(const struct profile *profile, struct needs *needs) {
     View__Item **cases;
     size_t n;
-    int r = profile_items(profile, ITEM_CASE, CASES_MAX, &cases, &n);
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        const char *state = profile_member_text(profile, cases[i], "state");
-        if (state != NULL && strcmp(state, "open") == 0) {
-            add(needs, profile_member_text(profile, cases[i], "kind"));
-        }
+    int r = profile_open(profile, ITEM_CASE, 0, CASES_MAX, &cases, &n);
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        add(needs, profile_member_text(profile, cases[i], "kind"));
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 // ---- skills

@@ -19,7 +19,7 @@
 enum {
     BATCH_ROWS = 5000,
     ARENA_BYTES_MAX = 16 << 20, // one row, read and sealed
-    OLD_TABLES_MAX = 8,
+    OLD_TABLES_MAX = 13,
 };
 
 // The tables of each version that is upgraded, in the order in which they are carried over.
@@ -53,6 +53,23 @@ static const struct old_base {
       {upgrade_customer, VIEW_CUSTOMERS},
       {upgrade_order, VIEW_ITEMS},
       {upgrade_quote, VIEW_ITEMS}}},
+    {3,
+     13,
+     {"meta", "customers", "lookups", "timeline", "names", "items", "shared", "ledger", "contested",
+      "timers", "due", "waiting", "scores"},
+     {{upgrade_copy, VIEW_META},
+      {upgrade_copy, VIEW_CUSTOMERS},
+      {upgrade_copy, VIEW_LOOKUPS},
+      {upgrade_copy, VIEW_TIMELINE},
+      {upgrade_copy, VIEW_NAMES},
+      {upgrade_item, VIEW_ITEMS},
+      {upgrade_copy, VIEW_SHARED},
+      {upgrade_copy, VIEW_LEDGER},
+      {upgrade_copy, VIEW_CONTESTED},
+      {upgrade_copy, VIEW_TIMERS},
+      {upgrade_copy, VIEW_DUE},
+      {upgrade_copy, VIEW_WAITING},
+      {upgrade_copy, VIEW_SCORES}}},
 };
 static const char key_fold_version[] = "fold-version";
 

@@ -35,6 +35,8 @@ int upgrade_order(struct upgrade *upgrade, const uint8_t *key, size_t key_size, 
                   size_t size);
 int upgrade_quote(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
                   size_t size);
+int upgrade_item(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                 size_t size);
 // The record into VIEW_CUSTOMERS.
 int upgrade_put_customer(struct upgrade *upgrade, const void *key, size_t key_size,
                          const View__Customer *record);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Orders and quotes of an older base become items. Those of version 1 were readable, those of
+// Orders and quotes of an older base become items, and items get their place in the index, which
+// version 3 did not have. Those of version 1 were readable, those of
 // version 2 are sealed under letters of their own. Who wrote a member and when is not known any
 // more: it stands as of the row's last change, with the least rank and id, so that whatever comes
 // later wins.
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/fold/items.h"
+#include "broker/fold/item_index.h"
 #include "broker/stores/base_upgrade_internal.h"
 #include "broker/stores/lookup.h"
 #include "broker/stores/store.h"
@@ -112,6 +113,17 @@ static int add_text(struct upgrade *upgrade, View__Item *item, const char *name,
     return *text == '\0' ? 0 : add_json(upgrade, item, name, json_string(text), told);
 }
 
+// key: in VIEW_ITEMS.
+static int put_place(struct upgrade *upgrade, const uint8_t *key, const View__Item *item) {
+    const struct item_place place = item_index_place(view_lookup_secret(upgrade->txn), item);
+    uint8_t index_key[ITEM_INDEX_KEY_BYTES];
+    if (!place.is_kept) {
+        return 0;
+    }
+    item_index_key(key, &place, index_key);
+    return view_put(upgrade->txn, VIEW_INDEX, index_key, sizeof(index_key), "", 0);
+}
+
 static int put_item(struct upgrade *upgrade, const uint8_t *key, View__Item *item) {
     uint8_t new_key[ITEM_KEY_BYTES];
     uint64_t changed = htobe64(item->changed_sequence);
@@ -127,8 +139,10 @@ static int put_item(struct upgrade *upgrade, const uint8_t *key, View__Item *ite
     }
     item_pack(item, packed);
     memcpy(row, &changed, sizeof(changed));
-    int r = view_seal(upgrade->txn, VIEW_ITEMS, new_key, sizeof(new_key), packed, size,
-                      row + sizeof(changed), &sealed_size);
+    int r = put_place(upgrade, new_key, item);
+    r = r != 0 ? r
+               : view_seal(upgrade->txn, VIEW_ITEMS, new_key, sizeof(new_key), packed, size,
+                           row + sizeof(changed), &sealed_size);
     return r != 0 ? r
                   : view_put(upgrade->txn, VIEW_ITEMS, new_key, sizeof(new_key), row,
                              sizeof(changed) + sealed_size);
@@ -223,4 +237,24 @@ int upgrade_quote(struct upgrade *upgrade, const uint8_t *key, size_t key_size, 
     r = r == 0 ? add_text(upgrade, item, "currency", old->currency, &issued) : r;
     r = r == 0 ? add_text(upgrade, item, "channel", old->channel, &issued) : r;
     return r == 0 ? put_item(upgrade, key, item) : r;
+}
+
+// Of version 3: as it is.
+int upgrade_item(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                 size_t size) {
+    size_t plain_size = 0;
+    if (key_size != ITEM_KEY_BYTES || size < NUMBER_BYTES) {
+        return -EBADMSG;
+    }
+    uint8_t *plain = arena_alloc(upgrade->arena, size);
+    int r = plain == NULL ? -ENOMEM
+                          : view_unseal(upgrade->txn, VIEW_ITEMS, key, key_size,
+                                        (const uint8_t *)value + NUMBER_BYTES, size - NUMBER_BYTES,
+                                        plain, &plain_size);
+    r = r != 0 ? r : view_put(upgrade->txn, VIEW_ITEMS, key, key_size, value, size);
+    if (r != 0 || plain_size == 0) { // its key is destroyed
+        return r;
+    }
+    const View__Item *item = item_unpack(arena_allocator(upgrade->arena), plain_size, plain);
+    return item == NULL ? -EBADMSG : put_place(upgrade, key, item);
 }

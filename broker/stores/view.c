@@ -24,6 +24,7 @@ static const char *const table_names[VIEW_N_TABLES] = {
     [VIEW_DUE] = "due",
     [VIEW_WAITING] = "waiting",
     [VIEW_SCORES] = "scores",
+    [VIEW_INDEX] = "index",
 };
 static const char key_applied[] = "applied";
 static const char key_fold_version[] = "fold-version";

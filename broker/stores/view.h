@@ -28,6 +28,8 @@ enum view_table {
     VIEW_DUE,       // due u64, customer u64, kind u8, id -> nothing
     VIEW_WAITING,   // live interactions, who waits, who is held: see fold/waiting.h
     VIEW_SCORES,    // hour u32, channel u32 (name), tier u32 (name) -> Cell; and see fold/scores.h
+    VIEW_INDEX,     // customer u64, kind u8, part u8, order u64, lookup of the id -> nothing: see
+                    // fold/item_index.h
     VIEW_N_TABLES,
 };
 

@@ -134,4 +134,11 @@ void item_put(struct item *item) {
     assert_int_equal(
         view_put(fixture->txn, VIEW_ITEMS, key, sizeof(key), sealed, sizeof(changed) + sealed_size),
         0);
+    const struct item_place place = item_index_place(view_lookup_secret(fixture->txn), &item->row);
+    uint8_t index_key[ITEM_INDEX_KEY_BYTES];
+    item_index_key(key, &place, index_key);
+    if (place.is_kept) {
+        assert_int_equal(view_put(fixture->txn, VIEW_INDEX, index_key, sizeof(index_key), "", 0),
+                         0);
+    }
 }

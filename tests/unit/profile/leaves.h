@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../tick/support.h"
-#include "broker/fold/items.h"
+#include "broker/fold/item_index.h"
 
 struct leaf {
     struct fixture *fixture;

@@ -528,6 +528,61 @@ static void test_after_a_split_places_count_for_both(void **state) {
     house_close(&house);
 }
 
+static void test_a_withdrawal_is_found_among_any_number_of_consents(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    consent(&house, ANA, "ana@klant.example", "withdrawn", house.now_us - 1000);
+    uint64_t withdrawn = house.sequence;
+    for (unsigned i = 0; i <= 2 * CONSENTS_JUDGED_MAX; i++) {
+        char data[160];
+        snprintf(data, sizeof(data),
+                 "{\"address\":\"ana@klant.example\",\"channel\":\"phone\",\"purpose\":\"p-%u\","
+                 "\"state\":\"granted\",\"text_version\":\"1\"}",
+                 i);
+        house_say(&house, ANA, "consent.changed", data);
+    }
+    SUPPRESSED(ANA, MARKETING("k1", "c1", "\"email\""), "consent-refused");
+    assert_true(house_decided_by(&house, withdrawn));
+    house_close(&house);
+}
+
+static void test_more_consents_than_are_looked_at_approve_nothing(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    consent(&house, ANA, "ana@klant.example", "granted", house.now_us);
+    for (unsigned i = 0; i < CONSENTS_JUDGED_MAX; i++) {
+        char address[32];
+        snprintf(address, sizeof(address), "ana%u@klant.example", i);
+        if (i + 1 == CONSENTS_JUDGED_MAX) {
+            APPROVED(ANA, MARKETING("k1", "c1", "\"email\""));
+        }
+        consent(&house, ANA, address, "granted", house.now_us);
+    }
+    SUPPRESSED(ANA, MARKETING("k2", "c2", "\"email\""), "too-many");
+    SUPPRESSED(ANA, MARKETING("k3", "c3", "\"phone\",\"email\""), "too-many");
+    house.now_us += 2 * HOUSE_DAY_US;
+    APPROVED(ANA, SERVICE("k4", "c4", "\"email\"")); // they were not about it
+    house_close(&house);
+}
+
+static void test_more_open_cases_than_are_looked_at_block_marketing(void **state) {
+    struct house house;
+    open_house(state, DAYTIME, &house);
+    consent(&house, ANA, "ana@klant.example", "granted", house.now_us);
+    for (unsigned i = 0; i <= CASES_OPEN_MAX; i++) {
+        char data[128];
+        snprintf(data, sizeof(data), "{\"case_id\":\"f%u\",\"kind\":\"%s\",\"severity\":1}", i,
+                 i == 0 ? "complaint" : "question");
+        house_say(&house, ANA, "case.opened", data);
+    }
+    SUPPRESSED(ANA, MARKETING("k1", "c1", "\"email\""), "too-many");
+    house.now_us += 1000000;
+    house_say(&house, ANA, "case.resolved", "{\"case_id\":\"f7\",\"outcome\":\"settled\"}");
+    SUPPRESSED(ANA, MARKETING("k2", "c1", "\"email\""), "complaint");
+    APPROVED(ANA, SERVICE("k3", "c1", "\"email\""));
+    house_close(&house);
+}
+
 static void test_after_a_merge_a_refusal_beats_a_grant_that_names_no_address(void **state) {
     struct house house;
     open_house(state, DAYTIME, &house);
@@ -604,6 +659,9 @@ int main(void) {
         TEST(test_what_was_sent_without_asking_counts_where_it_says_what),
         TEST(test_a_merge_unites_places),
         TEST(test_after_a_split_places_count_for_both),
+        TEST(test_a_withdrawal_is_found_among_any_number_of_consents),
+        TEST(test_more_consents_than_are_looked_at_approve_nothing),
+        TEST(test_more_open_cases_than_are_looked_at_block_marketing),
         TEST(test_after_a_merge_a_refusal_beats_a_grant_that_names_no_address),
         TEST(test_whose_key_a_lift_is_said_with_is_one_after_a_merge),
     };

@@ -193,6 +193,40 @@ static void test_a_closed_one_is_not_in_the_way(void **state) {
     scene_close(&scene);
 }
 
+// However many there were: those that are over are not in the way, and of more open ones than can
+// be compared nobody says that none has another price.
+static void test_too_many_open_ones_are_refused_and_old_ones_are_not(void **state) {
+    struct scene scene;
+    char id[16], expires[32];
+    scene_open(state, NULL, &scene);
+    for (unsigned i = 0; i < 2 * QUOTES_OPEN_MAX; i++) {
+        snprintf(id, sizeof(id), "e-%u", i);
+        snprintf(expires, sizeof(expires), "2023-11-15T00:%02u:%02uZ", i / 60, i % 60);
+        assert_int_equal(
+            issue(&scene, "user_id=u-1",
+                  (struct quote){
+                      .id = id, .revision = 1, .sku = "chair", .price = "1", .until = expires}),
+            i <= QUOTES_OPEN_MAX ? 0 : REASON_TOO_MANY);
+    }
+    scene_pass(&scene, 2 * SCENE_DAY); // they are over
+    for (unsigned i = 0; i <= QUOTES_OPEN_MAX; i++) {
+        snprintf(id, sizeof(id), "o-%u", i);
+        assert_int_equal(
+            issue(&scene, "user_id=u-1",
+                  (struct quote){.id = id, .revision = 1, .sku = "chair", .price = "2"}),
+            0);
+    }
+    struct quote next = {.id = "o-next", .revision = 1, .sku = "chair", .price = "2"};
+    assert_int_equal(issue(&scene, "user_id=u-1", next), REASON_TOO_MANY);
+    scene_play(&scene, "user_id=u-1", "quote.closed",
+               "{\"quote_id\":\"o-7\",\"outcome\":\"rejected\"}");
+    next.price = "3";
+    assert_int_equal(issue(&scene, "user_id=u-1", next), REASON_QUOTE_CONFLICT);
+    next.price = "2";
+    assert_int_equal(issue(&scene, "user_id=u-1", next), 0);
+    scene_close(&scene);
+}
+
 static void test_the_price_list_changes_no_issued_quote(void **state) {
     struct scene scene;
     open_with_one(state, &scene);
@@ -244,6 +278,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_named_as_superseded_is_not_in_the_way),
         cmocka_unit_test(test_an_expired_one_is_not_in_the_way),
         cmocka_unit_test(test_a_closed_one_is_not_in_the_way),
+        cmocka_unit_test(test_too_many_open_ones_are_refused_and_old_ones_are_not),
         cmocka_unit_test(test_the_price_list_changes_no_issued_quote),
         cmocka_unit_test(test_a_sku_with_prices_by_quantity_keeps_them),
     };

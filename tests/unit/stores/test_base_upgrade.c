@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A base of fold version 1 or 2 becomes, byte for byte, one of this version, with orders and quotes
-// as items, and nothing readable is left of it.
+// as items, and nothing readable is left of it; one of version 3 gets its index.
 #include "support.h"
 
 #include <endian.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "broker/fold/fold.h"
-#include "broker/fold/items.h"
+#include "broker/fold/item_index.h"
 #include "broker/stores/base_upgrade.h"
 #include "broker/stores/store.h"
 #include "schemas/base/arena.h"
@@ -25,19 +25,26 @@ static const char *const old_names[] = {"meta",   "customers", "timeline", "orde
 static const char *const old_names_2[] = {"meta",   "customers", "timeline", "orders",
                                           "quotes", "names",     "lookups"};
 enum { LOOKUPS = KEYS }; // of version 2
+// In the order of enum view_table.
+static const char *const old_names_3[] = {"meta",  "customers", "lookups", "timeline",  "names",
+                                          "items", "shared",    "ledger",  "contested", "timers",
+                                          "due",   "waiting",   "scores"};
+enum { N_OLD_3 = sizeof(old_names_3) / sizeof(old_names_3[0]) };
 
 struct scene {
     uint64_t version; // of the old base
     struct keys *keys;
     struct keys_reader *secrets;
-    struct store_txn *old;
+    struct store_txn *old; // NULL: it is made of what is expected
     struct view_txn *expected;
     struct arena *arena;
 };
 
 static void put_old(struct scene *scene, unsigned table, const void *key, size_t key_size,
                     const void *value, size_t size) {
-    assert_int_equal(store_put(scene->old, table, key, key_size, value, size), 0);
+    if (scene->old != NULL) {
+        assert_int_equal(store_put(scene->old, table, key, key_size, value, size), 0);
+    }
 }
 
 static void put_new(struct scene *scene, enum view_table table, const void *key, size_t key_size,
@@ -180,6 +187,12 @@ static void put_item(struct scene *scene, View__Item *item, enum item_kind kind,
     assert_int_equal(
         view_seal(scene->expected, VIEW_ITEMS, key, sizeof(key), packed, size, value + 8, &n), 0);
     put_new(scene, VIEW_ITEMS, key, sizeof(key), value, 8 + n);
+    const struct item_place place = item_index_place(keys_hash_secret(scene->keys), item);
+    uint8_t index_key[ITEM_INDEX_KEY_BYTES];
+    item_index_key(key, &place, index_key);
+    if (place.is_kept) {
+        put_new(scene, VIEW_INDEX, index_key, sizeof(index_key), "", 0);
+    }
 }
 
 static void add_order_and_quote(struct scene *scene) {
@@ -303,6 +316,63 @@ static void upgrade(void **state, uint64_t version) {
     arena_free(scene.arena);
 }
 
+// ---- version 3: all but the index
+
+struct copying {
+    struct store_txn *old;
+    unsigned table;
+};
+
+static int copy_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    const struct copying *copying = user;
+    assert_int_equal(store_put(copying->old, copying->table, key, key_size, value, size), 0);
+    return 0;
+}
+
+static void make_version_3(const char *dir, struct view *expected) {
+    struct store_options options = {
+        .tables = old_names_3, .n_tables = N_OLD_3, .map_bytes = MAP_BYTES};
+    struct copying copying;
+    struct store *store = NULL;
+    struct view_txn *txn = NULL;
+    uint64_t version = htobe64(3);
+    assert_int_equal(VIEW_INDEX, N_OLD_3); // what came behind it
+    assert_int_equal(store_open(dir, &options, &store), 0);
+    assert_int_equal(store_begin(store, true, &copying.old), 0);
+    assert_int_equal(view_begin(expected, false, &txn), 0);
+    for (copying.table = 0; copying.table < N_OLD_3; copying.table++) {
+        assert_int_equal(view_scan(txn, copying.table, NULL, 0, false, copy_row, &copying), 0);
+    }
+    assert_int_equal(store_put(copying.old, VIEW_META, "fold-version", 12, &version, 8), 0);
+    view_abort(txn);
+    assert_int_equal(store_commit(copying.old), 0);
+    store_close(store);
+}
+
+static void test_items_of_version_3_get_their_index(void **state) {
+    struct scene scene = {.version = 2, .arena = arena_new(MAP_BYTES)};
+    struct view *view = NULL;
+    char expected[65], upgraded[65];
+    const char *base = support_path(*state, "base"), *other = support_path(*state, "expected");
+    assert_int_equal(keys_open(support_path(*state, "keys"), false, &scene.keys), 0);
+    assert_int_equal(keys_ensure(scene.keys, CUSTOMERS), 0);
+    assert_int_equal(keys_reader_new(scene.keys, &scene.secrets), 0);
+    assert_int_equal(view_open(other, VIEW_BASE, MAP_BYTES, false, &view), 0);
+    assert_int_equal(view_begin(view, true, &scene.expected), 0);
+    view_use_keys(scene.expected, scene.secrets);
+    fill(&scene);
+    assert_int_equal(view_commit(scene.expected), 0);
+    make_version_3(base, view);
+    view_close(view);
+    hash_of(other, expected);
+    assert_int_equal(base_upgrade(base, MAP_BYTES, scene.keys), 0);
+    hash_of(base, upgraded);
+    assert_string_equal(upgraded, expected);
+    keys_reader_free(scene.secrets);
+    keys_close(scene.keys);
+    arena_free(scene.arena);
+}
+
 static void test_a_readable_base_is_sealed(void **state) {
     upgrade(state, 1);
 }
@@ -317,6 +387,8 @@ int main(void) {
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_orders_and_quotes_of_version_2_become_items,
                                         support_setup, support_teardown),
+        cmocka_unit_test_setup_teardown(test_items_of_version_3_get_their_index, support_setup,
+                                        support_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
