@@ -73,7 +73,7 @@ static int scan_leaf(const struct profile *profile, size_t leaf, const struct sc
 // ---- what changed last, for profile_items
 
 bool profile_index_has_changes(enum item_kind kind) {
-    return kind == ITEM_CASE;
+    return GUARD(index_changes) && kind == ITEM_CASE;
 }
 
 int profile_index_changes(const struct profile *profile, size_t leaf, enum item_kind kind,

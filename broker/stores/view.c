@@ -95,16 +95,31 @@ void view_abort(struct view_txn *txn) {
 
 int view_get(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
              const void **ret, size_t *ret_size) {
+    txn->rows_touched++;
     return store_get(txn->txn, table, key, key_size, ret, ret_size);
 }
 
 int view_put(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
              const void *value, size_t size) {
+    txn->rows_touched++;
     return store_put(txn->txn, table, key, key_size, value, size);
 }
 
 int view_delete(struct view_txn *txn, enum view_table table, const void *key, size_t key_size) {
+    txn->rows_touched++;
     return store_delete(txn->txn, table, key, key_size);
+}
+
+struct counting {
+    struct view_txn *txn;
+    int (*row)(void *user, const void *key, size_t key_size, const void *value, size_t size);
+    void *user;
+};
+
+static int count_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    const struct counting *counting = user;
+    counting->txn->rows_touched++;
+    return counting->row(counting->user, key, key_size, value, size);
 }
 
 int view_scan(struct view_txn *txn, enum view_table table, const void *prefix, size_t prefix_size,
@@ -120,7 +135,14 @@ int view_scan_from(struct view_txn *txn, enum view_table table, const void *pref
                    int (*row)(void *user, const void *key, size_t key_size, const void *value,
                               size_t size),
                    void *user) {
-    return store_scan(txn->txn, table, prefix, prefix_size, from, from_size, reverse, row, user);
+    struct counting counting = {.txn = txn, .row = row, .user = user};
+    txn->rows_touched++; // where it begins
+    return store_scan(txn->txn, table, prefix, prefix_size, from, from_size, reverse, count_row,
+                      &counting);
+}
+
+uint64_t view_rows_touched(const struct view_txn *txn) {
+    return txn->rows_touched;
 }
 
 uint64_t view_applied(struct view_txn *txn) {

@@ -67,6 +67,10 @@ int view_scan_from(struct view_txn *txn, enum view_table table, const void *pref
                               size_t size),
                    void *user);
 
+// Rows asked for, passed over by scans, written and deleted in txn so far: what an event costs, in
+// a measure that no other load changes.
+uint64_t view_rows_touched(const struct view_txn *txn);
+
 // ---- sealed content (view_seal.c). The first eight bytes of a row's key are its customer
 // in all of them; a row whose key is destroyed reads as empty and is written as empty.
 enum { VIEW_SEAL_OVERHEAD = 32 };

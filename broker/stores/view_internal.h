@@ -18,6 +18,7 @@ struct view_txn {
     struct store_txn *txn;
     struct keys_reader *keys; // NULL: nothing is sealed or opened here
     bool keys_begun;          // by us
+    uint64_t rows_touched;
 };
 
 void view_end_keys(struct view_txn *txn); // view_seal.c

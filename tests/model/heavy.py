@@ -5,6 +5,7 @@
 The processor time of the broker from frame to ack, without sockets (driver.c), per event, in ticks of BATCH events: the heavy customer and
 light ones take turns, in one run; the median of ROUNDS each. By hand, a few minutes; prints one line a kind of event.
 """
+import collections
 import json
 import statistics
 import sys
@@ -12,33 +13,52 @@ import sys
 from driver import Driver
 from generator import START_US, WORDS, rfc3339
 
-BATCH, ROUNDS, LIGHT = 1000, 5, 100
+BATCH, ROUNDS, LIGHT, LAG = 1000, 5, 100, 5
 AHEAD = rfc3339(START_US + 400 * 86_400_000_000)
 LINES = [{"sku": "s-1", "quantity": 1, "price": "10.00"}]
+
+
+def quote(user, i):
+    # Each takes the place of the one before: what is open stays what it was.
+    return {"quote_id": f"q-{user}-{i}", "revision": 1, "lines": LINES, "valid_until": AHEAD, "currency": "EUR", "supersedes": f"q-{user}-{i - 1}"}
+
+
+# What the user's i-th event of a kind says.
 KINDS = {
-    "page.viewed": lambda n: {"url": f"https://shop.example/{n % 100}"},
-    "product.viewed": lambda n: {"sku": f"s-{n % 50}"},
-    "customer.identified": lambda n: {"traits": {"name": f"n-{n}"}},
-    "call.received": lambda n: {"from": "+493012345", "to": "+4930999", "call_id": f"call-{n}"},
-    "order.placed": lambda n: {"order_id": f"o-{n}", "lines": LINES, "currency": "EUR"},
-    "case.opened": lambda n: {"case_id": f"case-{n}", "kind": "question", "severity": 1},
-    "cart.changed": lambda n: {"cart_id": f"cart-{n % 10}", "lines": LINES},
-    "answer.recorded": lambda n: {"question": f"question-{n % 20}", "answer": "yes"},
-    "quote.issued": lambda n: {"quote_id": f"q-{n}", "revision": 1, "lines": LINES, "valid_until": AHEAD, "currency": "EUR"},
-    "contact.requested": lambda n: {"contact_id": f"k-{n}", "content_id": f"content-{n}", "purpose": "service", "channels": ["email", "phone"]},
+    "page.viewed": lambda user, i: {"url": f"https://shop.example/{i % 100}"},
+    "product.viewed": lambda user, i: {"sku": f"s-{i % 50}"},
+    "customer.identified": lambda user, i: {"traits": {"name": f"n-{i}"}},
+    "call.received": lambda user, i: {"from": "+493012345", "to": "+4930999", "call_id": f"call-{user}-{i}"},
+    "call.ended": lambda user, i: {"call_id": f"call-{user}-{i}", "duration_s": 60, "outcome": "resolved"},
+    "chat.state": lambda user, i: {"conversation_id": f"chat-{user}-{i // 2}", "state": ("requested", "ended")[i % 2]},
+    "order.placed": lambda user, i: {"order_id": f"o-{user}-{i}", "cart_id": f"cart-{user}-{i % 10}", "lines": LINES, "currency": "EUR"},
+    "order.changed": lambda user, i: {"order_id": f"o-{user}-{i}", "revision": 1, "status": "packed"},
+    "case.opened": lambda user, i: {"case_id": f"case-{user}-{i}", "kind": "question", "severity": 1},
+    "case.resolved": lambda user, i: {"case_id": f"case-{user}-{i - LAG}", "outcome": "done"},
+    "cart.changed": lambda user, i: {"cart_id": f"cart-{user}-{i % 10}", "lines": LINES},
+    "answer.recorded": lambda user, i: {"question": f"question-{i % 20}", "answer": "yes"},
+    "quote.issued": quote,
+    "quote.closed": lambda user, i: {"quote_id": f"q-{user}-{i - LAG}", "outcome": "rejected"},
+    "consent.changed": lambda user, i: {"address": f"{user}@klant.example", "channel": "email", "purpose": f"purpose-{i}" if i > 1 else "marketing", "state": "granted", "text_version": "1"},
+    "promise.made": lambda user, i: {"promise_id": f"p-{user}-{i}", "text": "later", "due": AHEAD},
+    "contact.requested": lambda user, i: {"contact_id": f"k-{user}-{i}", "content_id": f"content-{i}", "purpose": ("service", "marketing")[i % 2], "channels": ["email", "phone"]},
 }
+# So that both kinds of people tell of things that are there.
+BEFORE = {"call.ended": "call.received", "order.changed": "order.placed", "case.resolved": "case.opened", "quote.closed": "quote.issued"}
 MIX = [kind for kind in KINDS for _ in range(10 if kind in ("page.viewed", "product.viewed") else 1)]
 
 
 class Bench:
     def __init__(self):
         self.driver, self.n, self.now_us = Driver(), 0, START_US
+        self.of_kind = collections.Counter()
         self.driver.open(self.now_us, None, [*WORDS, "--log-map", "16G", "--view-map", "16G", "--restore-events", "0"])
 
     def event(self, user, kind):
         self.n += 1
+        self.of_kind[user, kind] += 1
         return {"specversion": "1.0", "id": f"e-{self.n}", "source": "/web/shop", "type": f"org.touchbus.{kind}.v1", "channel": "web",
-                "keys": f"user_id={user}&email!={user}%40klant.example", "data": KINDS[kind](self.n)}
+                "keys": f"user_id={user}&email!={user}%40klant.example", "data": KINDS[kind](user, self.of_kind[user, kind])}
 
     def tick(self, events):
         self.now_us += 1_000_000
@@ -62,6 +82,9 @@ def main():
             # A light one has its hundred events in the same tick size: ten people with a hundred each.
             people = [f"light-{kind}-{turn}-{i}" for i in range(BATCH // LIGHT)]
             bench.tick([bench.event(user, MIX[i % len(MIX)]) for user in people for i in range(LIGHT)])
+            if kind in BEFORE:
+                bench.tick([bench.event(user, BEFORE[kind]) for user in people for _ in range(LIGHT)])
+                bench.tick([bench.event("heavy", BEFORE[kind]) for _ in range(BATCH)])
             light.append(bench.tick([bench.event(user, kind) for user in people for _ in range(LIGHT)]))
             heavy.append(bench.tick([bench.event("heavy", kind) for _ in range(BATCH)]))
         ratio = statistics.median(heavy) / statistics.median(light)
