@@ -14,6 +14,7 @@ enum {
     SETTLE_MAX = 4096,                                     // outcomes in one Settle
     PUBLISH_CREDIT = 8192,        // events one connection may have in flight towards the broker
     SUBSCRIBE_CREDIT_MAX = 16384, // events that may be in flight to one member
+    LANE_AHEAD_MAX = 256,         // of them of one lane; see Subscribe.lane_ahead
 
     ID_BYTES_MAX = 256,  // id, source, type, dataschema, subject: each
     NAME_BYTES_MAX = 64, // producer, subscription, member, channel, kinds, attribute names

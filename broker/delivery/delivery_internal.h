@@ -16,8 +16,8 @@
 #include "broker/delivery/feed.h"
 #include "broker/delivery/filter.h"
 #include "broker/delivery/frame.h"
-#include "broker/delivery/lane_table.h"
 #include "broker/delivery/subscription.h"
+#include "schemas/base/lane_table.h"
 #include "touchbus.pb-c.h"
 
 enum {
@@ -92,7 +92,8 @@ struct peer {
     struct peer *named_previous, *named_next; // of its subscription
     struct named *named;
     struct member member;
-    bool waits; // to be answered Subscribed once the subscription is on disk
+    uint64_t n_failures; // that it has told on this connection
+    bool waits;          // to be answered Subscribed once the subscription is on disk
     bool created;
     uint32_t credit;
     struct stream *stream;

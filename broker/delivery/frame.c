@@ -24,6 +24,7 @@ enum {
     DELIVERY_EVENTS = 1,
     DELIVERY_ATTEMPTS = 2,
     DELIVERY_HEAD = 3,
+    DELIVERY_FAILURES = 4,
 };
 
 struct outlets {
@@ -219,6 +220,10 @@ int frame_finish(struct frame *frame, const uint8_t incarnation[static INCARNATI
         put_attempts(frame);
     frame->used += put_tag(frame->buffer + frame->used, DELIVERY_HEAD, WIRE_VARINT);
     frame->used += put_varint(frame->buffer + frame->used, head);
+    if (frame->failures) {
+        frame->used += put_tag(frame->buffer + frame->used, DELIVERY_FAILURES, WIRE_VARINT);
+        frame->used += put_varint(frame->buffer + frame->used, frame->failures);
+    }
 
     uint8_t header[FRAME_HEAD_BYTES];
     size_t n = put_tag(header, BROKER_MESSAGE_VERSION, WIRE_VARINT);

@@ -39,6 +39,7 @@ struct frame {
     uint8_t *buffer;
     size_t used, capacity;
     uint32_t n_events;
+    uint64_t failures; // Delivery.failures; the owner sets it with the first event
     uint32_t attempts[DELIVERY_EVENTS_MAX];
     bool tried; // some attempt is above 1
 };

@@ -266,6 +266,8 @@ void join_subscribe(struct delivery *delivery, struct peer *peer, const struct g
     peer->credit = subscribe->credit ? subscribe->credit : CREDIT_DEFAULT;
     if (peer->credit > SUBSCRIBE_CREDIT_MAX)
         peer->credit = SUBSCRIBE_CREDIT_MAX;
+    peer->member.lane_ahead =
+        subscribe->lane_ahead < LANE_AHEAD_MAX ? subscribe->lane_ahead : LANE_AHEAD_MAX;
     struct named *named = subscribe->name[0] ? named_find(delivery, subscribe->name) : NULL;
     const Touchbus__Filter *filter = subscribe->filter;
     const char *why = named ? judge_named(grant, named)

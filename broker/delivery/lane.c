@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "schemas/base/guards.h"
+
 enum { SLOT_HEAP_MIN = 64 };
 
 static int heap_reserve(struct slot_heap *heap, size_t n) {
@@ -58,18 +60,26 @@ static void heap_remove(struct slot_heap *heap, struct slot *slot) {
         heap_settle(heap, i, last);
 }
 
+static void slot_count_held(struct slot *slot, bool held) {
+    for (unsigned i = 0; i < slot->n_links; i++)
+        if (slot->links[i].lane)
+            slot->links[i].lane->n_held += held ? 1 : SIZE_MAX;
+}
+
 // Back to waiting, out of whichever heap it is in.
 static void slot_back_to_waiting(struct lanes *lanes, struct slot *slot) {
     if (slot->state == SLOT_READY)
         heap_remove(&lanes->ready, slot);
     else if (slot->state == SLOT_RESTING)
         heap_remove(&lanes->resting, slot);
+    else if (slot->state == SLOT_HELD)
+        slot_count_held(slot, false);
     slot->state = SLOT_WAITING;
 }
 
 static void slot_unblock(struct lanes *lanes, struct slot *slot) {
-    assert(slot->n_blocked > 0 && slot->state == SLOT_WAITING);
-    if (--slot->n_blocked > 0)
+    assert(slot->n_blocked > 0 && (slot->state == SLOT_WAITING || slot->state == SLOT_HELD));
+    if (--slot->n_blocked > 0 || slot->state == SLOT_HELD)
         return;
     slot->state = SLOT_READY;
     heap_push(&lanes->ready, slot, slot->sequence);
@@ -205,22 +215,49 @@ void slot_dequeue(struct lanes *lanes, struct slot *slot) {
 }
 
 void slot_hold(struct lanes *lanes, struct slot *slot) {
-    assert(slot->state == SLOT_READY);
-    heap_remove(&lanes->ready, slot);
+    assert(slot->state == SLOT_READY || slot->state == SLOT_WAITING);
+    slot_back_to_waiting(lanes, slot);
     slot->state = SLOT_HELD;
+    slot_count_held(slot, true);
 }
 
 void slot_rest(struct lanes *lanes, struct slot *slot, int64_t due_us) {
-    assert(slot->state == SLOT_HELD && !slot->member && due_us >= 0);
+    assert(slot->state == SLOT_HELD && !slot->member && slot->n_blocked == 0 && due_us >= 0);
+    slot_back_to_waiting(lanes, slot);
     slot->state = SLOT_RESTING;
     heap_push(&lanes->resting, slot, (uint64_t)due_us);
 }
 
 void slot_wake(struct lanes *lanes, struct slot *slot) {
-    assert(!slot->member && slot->n_blocked == 0);
+    assert(!slot->member);
     slot_back_to_waiting(lanes, slot);
+    if (slot->n_blocked > 0)
+        return;
     slot->state = SLOT_READY;
     heap_push(&lanes->ready, slot, slot->sequence);
+}
+
+bool slot_may_follow(const struct slot *slot, const struct member *member, size_t n_max) {
+    if (slot->state != SLOT_WAITING || slot->kind != SLOT_LIVE || slot->alone)
+        return false;
+    for (unsigned i = 0; i < slot->n_links; i++) {
+        const struct lane_link *link = &slot->links[i];
+        if (!link->lane || (GUARD(ahead_bound) && link->lane->n_held >= n_max))
+            return false;
+        const struct slot *before = link->previous ? link->previous->slot : NULL;
+        if (before && ((GUARD(ahead_same_member) && before->member != member) ||
+                       before->kind != SLOT_LIVE || (GUARD(ahead_alone) && before->alone)))
+            return false;
+    }
+    return true;
+}
+
+bool slot_is_followed(const struct slot *slot) {
+    for (unsigned i = 0; i < slot->n_links; i++)
+        if (slot->links[i].lane && slot->links[i].next &&
+            slot->links[i].next->slot->state == SLOT_HELD)
+            return true;
+    return false;
 }
 
 bool slot_excused(const struct slot *slot) {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lanes and slots of one subscription. A slot is one event that is not settled yet; a lane is the
 // queue of the slots that must be settled one after the other (a customer's, or a subject's). A
-// slot that stands first in every lane it belongs to is ready, and only ready slots are ever handed
-// out: the gate that a sink's fence relies on. Knows no members, cursors or clocks.
+// slot that stands first in every lane it belongs to is ready, and is handed out; one behind it
+// only to the same member, who uses them one after the other: the gate that a sink's fence relies
+// on. What is held of a lane stands in front in its queue. Knows no cursors or clocks.
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "broker/delivery/lane_table.h"
+#include "schemas/base/lane_table.h"
 #include "schemas/limits.h"
 
 struct slot;
@@ -28,6 +29,7 @@ struct lane_link {
 struct lane {
     uint64_t number;
     struct lane_link *first, *last;
+    size_t n_held;         // of its slots, all in front
     struct parked *parked; // NULL: it flows. Owned by the subscription
 };
 
@@ -50,6 +52,8 @@ struct slot {
     size_t heap_index;
     enum slot_state state;
     enum slot_kind kind;
+    bool alone;          // something was wrong with it: nothing goes ahead with it
+    bool failing;        // among what its member has failed just now
     bool settled_before; // settled events lie between this one and the one before it in the window
     uint32_t handed;     // times it was handed out
     uint32_t failures;
@@ -99,10 +103,16 @@ void slot_unlink(struct lanes *lanes, struct slot *slot, unsigned link);
 // Leaves every queue; what stood behind it may get ready.
 void slot_dequeue(struct lanes *lanes, struct slot *slot);
 
-// State changes of a slot that is first everywhere.
+// State changes of a slot that is first everywhere; held and woken may also be one behind others.
 void slot_hold(struct lanes *lanes, struct slot *slot);
 void slot_rest(struct lanes *lanes, struct slot *slot, int64_t due_us);
-void slot_wake(struct lanes *lanes, struct slot *slot); // from held or resting to ready
+// From held or resting to ready, or to waiting where it is not first.
+void slot_wake(struct lanes *lanes, struct slot *slot);
+// Whether it may go to this member although it is not first: in each of its lanes the one before it
+// is with that member, nothing is wrong with either, and less than n_max are out.
+bool slot_may_follow(const struct slot *slot, const struct member *member, size_t n_max);
+// Whether one behind it is held.
+bool slot_is_followed(const struct slot *slot);
 // Whether it waits for a slot that rests, in any of its lanes.
 bool slot_excused(const struct slot *slot);
 bool slot_in_lane(const struct slot *slot, uint64_t number);

@@ -13,6 +13,7 @@
 
 #include "broker/delivery/delivery_internal.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/reasons.h"
 
@@ -171,9 +172,13 @@ void named_memory_short(const struct named *named) {
 
 // ---- handing out
 
-static void refresh_members(struct named *named) {
-    for (struct peer *peer = named->peers; peer; peer = peer->named_next)
-        peer->member.blocked = !peer_can_take(peer);
+// A frame that could not go out before goes first: what it holds was handed out before the failures
+// that came since, and says so.
+static void refresh_members(struct delivery *delivery, struct named *named) {
+    for (struct peer *peer = named->peers, *next; peer; peer = next) {
+        next = peer->named_next;
+        peer->member.blocked = !peer_flush(delivery, peer) || !peer_can_take(peer);
+    }
 }
 
 static void hand_out(struct delivery *delivery, struct named *named, struct slot *slot,
@@ -183,6 +188,9 @@ static void hand_out(struct delivery *delivery, struct named *named, struct slot
     bool was_read = false;
     int r = feed_entry(delivery->feed, slot->sequence, &block, &entry, &was_read);
     named->blocks_read += was_read;
+    if (peer->frame.n_events == 0)
+        peer->frame.failures =
+            GUARD(ahead_heard) && peer->member.lane_ahead > 1 ? peer->n_failures : 0;
     if (r == 0)
         r = feed_write(delivery->feed, block, &entry, slot->handed, &peer->frame);
     if (r == -ENOMEM)
@@ -228,7 +236,7 @@ void named_pump(struct delivery *delivery, struct named *named, int64_t until_us
     if (named->creating || !named->subscription)
         return;
     look_at_floor(delivery, named);
-    refresh_members(named);
+    refresh_members(delivery, named);
     bool more = true;
     while (more && clock_monotonic_us() < until_us) {
         more = named_read_again(delivery, named);
@@ -250,6 +258,17 @@ void named_pump(struct delivery *delivery, struct named *named, int64_t until_us
 
 // ---- settling
 
+static void take_back(struct peer *peer, const Touchbus__Settle *settle) {
+    uint64_t sequences[SETTLE_MAX];
+    size_t n = settle->n_failures;
+    assert(n <= SETTLE_MAX);
+    for (size_t i = 0; i < n; i++)
+        sequences[i] = settle->failures[i]->sequence;
+    peer->n_failures += n;
+    if (subscription_take_back(peer->named->subscription, &peer->member, sequences, n) < 0)
+        named_memory_short(peer->named);
+}
+
 void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__Settle *settle) {
     struct named *named = peer->named;
     struct subscription *subscription = named->subscription;
@@ -258,6 +277,7 @@ void named_settle(struct delivery *delivery, struct peer *peer, const Touchbus__
     for (size_t i = 0; i < settle->n_delivered; i++)
         subscription_settle(subscription, &peer->member, settle->delivered[i], SETTLE_DELIVERED, "",
                             delivery->now_us);
+    take_back(peer, settle);
     for (size_t i = 0; i < settle->n_failures; i++) {
         const Touchbus__Failure *failure = settle->failures[i];
         enum settle_outcome outcome = failure->reject ? SETTLE_REJECT : SETTLE_RETRY;

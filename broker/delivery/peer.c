@@ -224,6 +224,7 @@ void peer_subscribed(struct delivery *delivery, struct peer *peer, uint64_t curs
     subscribed.cursor = cursor;
     subscribed.head = atomic_load(&delivery->broker->visible);
     subscribed.created = created;
+    subscribed.lane_ahead = peer->named ? peer->member.lane_ahead : 0;
     message.body_case = TOUCHBUS__BROKER_MESSAGE__BODY_SUBSCRIBED;
     message.subscribed = &subscribed;
     peer_say(delivery, peer, &message);

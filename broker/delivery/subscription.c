@@ -124,6 +124,8 @@ void subscription_again_remove(struct subscription *subscription, struct slot *s
 
 void subscription_detach(struct slot *slot) {
     struct member *member = slot->member;
+    if (member->subscription->run == slot)
+        member->subscription->run = NULL;
     if (slot->held_previous)
         slot->held_previous->held_next = slot->held_next;
     else

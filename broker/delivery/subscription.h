@@ -7,9 +7,10 @@
 //                   cursor = everything below the oldest unsettled slot
 //
 // Invariants: every event offered is settled by a member or stands in a parked lane; within a lane
-// events are handed out in log order, the next only after the one before it is settled; no event is
-// with two members at once; what record and parked rows say together is a point from which nothing
-// is lost.
+// events are handed out in log order, the next only after the one before it is settled or, ahead of
+// that, to the member that has the one before it; a failure takes back what went ahead behind it;
+// no event is with two members at once; what record and parked rows say together is a point from
+// which nothing is lost.
 #pragma once
 
 #include <stdbool.h>
@@ -52,8 +53,9 @@ struct member {
     struct subscription *subscription; // NULL: not joined
     struct member *previous, *next;
     uint32_t credit, n_held;
-    bool blocked; // the owner's: hand it nothing now
-    struct slot *held_first, *held_last;
+    uint32_t lane_ahead;                 // the owner's: how many of one lane it may hold; 0, 1: one
+    bool blocked;                        // the owner's: hand it nothing now
+    struct slot *held_first, *held_last; // in the order of handing out
     uint64_t n_delivered, n_failed;
 };
 
@@ -101,6 +103,7 @@ struct subscription {
     struct lane_table slots; // by sequence, every kind
     struct member *members;
     size_t n_members;
+    struct slot *run; // handed out last; what follows it in its lanes may go with it. NULL: none
     uint64_t credit_total;
 
     struct parked *parked; // in the order of parking
@@ -158,6 +161,12 @@ struct slot *subscription_take(struct subscription *subscription, int64_t now_us
                                struct member **ret_member);
 
 enum settle_outcome { SETTLE_DELIVERED, SETTLE_RETRY, SETTLE_REJECT };
+// Before the failures of one message are settled: what the member was handed after one of these, in
+// any of its lanes, it has forgotten, and so what is behind that. It is taken back; where one of
+// them is not with the member any more (a reset came in between), everything it holds is. 0 or
+// -ENOMEM.
+int subscription_take_back(struct subscription *subscription, struct member *member,
+                           const uint64_t *sequences, size_t n_sequences);
 // False where the member does not hold it (a late word after it went to another one).
 bool subscription_settle(struct subscription *subscription, struct member *member,
                          uint64_t sequence, enum settle_outcome outcome, const char *detail,

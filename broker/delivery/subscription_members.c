@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Members of a named subscription: who gets the next event, and what becomes of it. The one place
-// that decides what may go out: ready by its lanes, in log order where there is one member, within
-// the ranges that can be kept.
+// that decides what may go out: ready by its lanes or right behind what the member has, in log
+// order where there is one member, within the ranges that can be kept.
 #include <assert.h>
+#include <errno.h>
 
 #include "broker/delivery/outage.h"
 #include "broker/delivery/subscription.h"
 #include "broker/delivery/subscription_internal.h"
+#include "schemas/base/guards.h"
 
 static void subscription_remove(struct subscription *subscription, struct slot *slot) {
     switch (slot->kind) {
@@ -47,15 +49,18 @@ void subscription_join(struct subscription *subscription, struct member *member,
     subscription->credit_total += credit;
 }
 
+// It is with nobody again.
+static void slot_release(struct subscription *subscription, struct slot *slot) {
+    subscription_detach(slot);
+    if (subscription->probe == slot)
+        subscription->probe = NULL;
+    slot_wake(&subscription->lanes, slot);
+}
+
 void subscription_leave(struct subscription *subscription, struct member *member) {
     assert(member->subscription == subscription);
-    while (member->held_first) {
-        struct slot *slot = member->held_first;
-        subscription_detach(slot);
-        if (subscription->probe == slot)
-            subscription->probe = NULL;
-        slot_wake(&subscription->lanes, slot);
-    }
+    while (member->held_first)
+        slot_release(subscription, member->held_first);
     if (member->previous)
         member->previous->next = member->next;
     else
@@ -71,24 +76,33 @@ void subscription_leave(struct subscription *subscription, struct member *member
         (void)subscription_unload(subscription);
 }
 
+static bool member_can_take(const struct member *member) {
+    return !member->blocked && member->n_held < member->credit;
+}
+
 static struct member *member_pick(const struct subscription *subscription) {
     struct member *best = NULL;
     for (struct member *member = subscription->members; member; member = member->next)
-        if (!member->blocked && member->n_held < member->credit &&
+        if (member_can_take(member) &&
             (!best || member->credit - member->n_held > best->credit - best->n_held))
             best = member;
     return best;
 }
 
 // With one member, log order: no slot goes out before an earlier one, except past those that wait
-// for one that rests after a failure.
-static bool in_order(struct subscription *subscription, const struct slot *slot) {
-    if (subscription->n_members > 1)
-        return true;
+// for one that rests after a failure. The first that was not handed out yet; NULL: all were.
+static struct slot *frontier_find(struct subscription *subscription) {
     struct slot *frontier = subscription->frontier;
     while (frontier && (frontier->state == SLOT_HELD || slot_excused(frontier)))
         frontier = frontier->next;
     subscription->frontier = frontier;
+    return frontier;
+}
+
+static bool in_order(struct subscription *subscription, const struct slot *slot) {
+    if (subscription->n_members > 1)
+        return true;
+    const struct slot *frontier = frontier_find(subscription);
     return !frontier || slot->sequence <= frontier->sequence;
 }
 
@@ -100,6 +114,43 @@ static bool within_ranges(const struct subscription *subscription, const struct 
            (slot->next ? slot->next->settled_before : subscription->settled_after);
 }
 
+static bool may_go(struct subscription *subscription, const struct slot *slot) {
+    return slot->kind != SLOT_LIVE ||
+           (in_order(subscription, slot) && within_ranges(subscription, slot));
+}
+
+static bool may_follow(struct subscription *subscription, const struct slot *slot,
+                       const struct member *member) {
+    return member->lane_ahead > 1 && member_can_take(member) &&
+           slot_may_follow(slot, member, member->lane_ahead) && may_go(subscription, slot);
+}
+
+// What stands behind the one handed out last, in one of its lanes.
+static struct slot *next_of_run(struct subscription *subscription) {
+    const struct slot *run = subscription->run;
+    for (unsigned i = 0; run && i < run->n_links; i++) {
+        const struct lane_link *next = run->links[i].lane ? run->links[i].next : NULL;
+        if (next && may_follow(subscription, next->slot, run->member))
+            return next->slot;
+    }
+    return NULL;
+}
+
+// The next slot, and the member it is for; NULL: any. First what follows the last one, then what is
+// ready; and where log order stands at one that waits for its only member's ack, that one.
+static struct slot *slot_next(struct subscription *subscription, struct member **ret_member) {
+    struct slot *slot = next_of_run(subscription);
+    *ret_member = slot ? subscription->run->member : NULL;
+    if (slot)
+        return slot;
+    slot = lanes_ready(&subscription->lanes);
+    if (slot && may_go(subscription, slot))
+        return slot;
+    slot = subscription->n_members == 1 ? frontier_find(subscription) : NULL;
+    *ret_member = subscription->members;
+    return slot && may_follow(subscription, slot, subscription->members) ? slot : NULL;
+}
+
 struct slot *subscription_take(struct subscription *subscription, int64_t now_us,
                                struct member **ret_member) {
     if (subscription->paused)
@@ -107,28 +158,84 @@ struct slot *subscription_take(struct subscription *subscription, int64_t now_us
     for (struct slot *slot;
          (slot = lanes_resting(&subscription->lanes)) && (int64_t)slot->heap_key <= now_us;)
         slot_wake(&subscription->lanes, slot);
+    struct member *member = NULL;
     struct slot *slot = subscription->outage ? outage_probe(subscription, now_us)
-                                             : lanes_ready(&subscription->lanes);
-    if (!slot)
-        return NULL;
-    if (slot->kind == SLOT_LIVE && !subscription->outage &&
-        (!in_order(subscription, slot) || !within_ranges(subscription, slot)))
-        return NULL;
-    struct member *member = member_pick(subscription);
-    if (!member)
+                                             : slot_next(subscription, &member);
+    if (slot && !member)
+        member = member_pick(subscription);
+    if (!slot || !member)
         return NULL;
     slot_hold(&subscription->lanes, slot);
     slot_attach(slot, member);
     slot->handed++;
+    subscription->run = slot;
     if (subscription->outage)
         subscription->probe = slot;
     *ret_member = member;
     return slot;
 }
 
+// Whether one of its lanes is marked.
+static bool is_behind(const struct lane_table *marked, const struct slot *slot) {
+    for (unsigned i = 0; i < slot->n_links; i++)
+        if (lane_table_get(marked, slot->links[i].number))
+            return true;
+    return false;
+}
+
+static int mark_lanes(struct lane_table *marked, struct slot *slot) {
+    for (unsigned i = 0; i < slot->n_links; i++) {
+        if (lane_table_get(marked, slot->links[i].number))
+            continue;
+        if (lane_table_reserve(marked) < 0)
+            return -ENOMEM;
+        lane_table_put(marked, slot->links[i].number, slot);
+    }
+    return 0;
+}
+
+// False where one of them is not with the member.
+static bool note_failing(struct subscription *subscription, const struct member *member,
+                         const uint64_t *sequences, size_t n_sequences) {
+    bool all_held = true;
+    for (size_t i = 0; i < n_sequences; i++) {
+        struct slot *slot = lane_table_get(&subscription->slots, sequences[i]);
+        if (slot && slot->member == member)
+            slot->failing = true;
+        else
+            all_held = false;
+    }
+    return all_held;
+}
+
+// The member goes by the same rule over the same events in the same order, so both know what it has
+// left: lanes by their numbers, whether or not the queue of one still gates the event.
+int subscription_take_back(struct subscription *subscription, struct member *member,
+                           const uint64_t *sequences, size_t n_sequences) {
+    if (!GUARD(ahead_taken_back) || member->lane_ahead <= 1 || n_sequences == 0)
+        return 0;
+    bool all = !note_failing(subscription, member, sequences, n_sequences) && GUARD(ahead_reset);
+    struct lane_table marked = {0};
+    int r = 0;
+    for (struct slot *slot = member->held_first, *next; slot; slot = next) {
+        next = slot->held_next;
+        bool behind = all || is_behind(&marked, slot);
+        if (((behind && GUARD(ahead_behind)) || slot->failing) && !all && r == 0)
+            r = mark_lanes(&marked, slot);
+        slot->failing = false;
+        if (!behind)
+            continue;
+        slot->handed--; // it was not tried
+        slot_release(subscription, slot);
+    }
+    lane_table_clear(&marked);
+    return r;
+}
+
 static void settle_retry(struct subscription *subscription, struct slot *slot, const char *detail,
                          int64_t now_us) {
     subscription->n_retried++;
+    slot->alone = true;
     if (outage_failed(subscription, slot, now_us)) {
         slot_wake(&subscription->lanes, slot);
         return;
@@ -156,6 +263,7 @@ static void settle_reject(struct subscription *subscription, struct slot *slot, 
         return;
     }
     slot->failures++;
+    slot->alone = true;
     if (!parking_park(subscription, slot, true, detail, now_us))
         slot_rest(&subscription->lanes, slot, now_us + subscription->options.retry_us_max);
 }
@@ -166,6 +274,12 @@ bool subscription_settle(struct subscription *subscription, struct member *membe
     struct slot *slot = lane_table_get(&subscription->slots, sequence);
     if (!slot || slot->member != member)
         return false;
+    if (outcome != SETTLE_DELIVERED && slot->n_blocked > 0) {
+        member->n_failed++; // out of turn: again when it is first
+        slot->alone = true;
+        slot_release(subscription, slot);
+        return true;
+    }
     subscription_detach(slot);
     if (outcome == SETTLE_DELIVERED) {
         member->n_delivered++;
@@ -174,6 +288,7 @@ bool subscription_settle(struct subscription *subscription, struct member *membe
         subscription_remove(subscription, slot);
         return true;
     }
+    assert(!slot_is_followed(slot)); // it was taken back
     member->n_failed++;
     if (outcome == SETTLE_RETRY)
         settle_retry(subscription, slot, detail, now_us);

@@ -334,6 +334,21 @@ bool touchbus_event_redacted(const touchbus_event *event) {
     return message != NULL && message->redacted;
 }
 
+bool event_lanes(const touchbus_event *event, const uint64_t **ret, size_t *ret_n) {
+    if (event->message == NULL && event->outline.n_lanes <= 1) {
+        *ret = &event->outline.lane;
+        *ret_n = event->outline.n_lanes;
+        return true;
+    }
+    const Touchbus__Event *message = event_message(event);
+    if (message == NULL) {
+        return false;
+    }
+    *ret = message->lanes;
+    *ret_n = message->n_lanes;
+    return true;
+}
+
 uint64_t touchbus_event_lane(const touchbus_event *event) {
     const Touchbus__Event *message = event->message;
     if (message == NULL) {

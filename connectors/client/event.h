@@ -24,8 +24,9 @@ enum {
 struct event_outline {
     uint64_t sequence;
     uint64_t lane; // the first one
+    size_t n_lanes;
     int64_t received_us;
-    bool has_id, has_source, has_type, has_lane;
+    bool has_id, has_source, has_type;
     bool stamped; // carries any field that only the broker may set
 };
 
@@ -48,6 +49,9 @@ struct touchbus_event {
 bool event_outline_read(const void *data, size_t size, struct event_outline *ret);
 // A copy of the bytes of one event from the broker; unpacked later. 0; -EBADMSG; -ENOMEM.
 int event_from_bytes(const void *bytes, size_t size, touchbus_event **ret);
+// The lanes it belongs to, borrowed until it changes. False where the bytes are no event or memory
+// is short.
+bool event_lanes(const touchbus_event *event, const uint64_t **ret, size_t *ret_n);
 // The message, unpacked where needed. NULL where the bytes are no event or memory is short.
 Touchbus__Event *event_message(const touchbus_event *event);
 // Wraps a message that lives in the arena; takes the arena, also where it fails. NULL: no memory.

@@ -18,6 +18,24 @@ static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
     return false;
 }
 
+static void note_lane(struct event_outline *outline, uint64_t lane) {
+    if (outline->n_lanes++ == 0) {
+        outline->lane = lane;
+    }
+}
+
+static void note_lanes(struct event_outline *outline, uint64_t value, const uint8_t *bytes,
+                       size_t size) {
+    if (bytes == NULL) {
+        note_lane(outline, value);
+        return;
+    }
+    const uint8_t *end = bytes + size;
+    while (bytes < end && read_varint(&bytes, end, &value)) {
+        note_lane(outline, value);
+    }
+}
+
 static void outline_note(struct event_outline *outline, uint64_t field, uint64_t value,
                          const uint8_t *bytes, size_t size) {
     switch (field) {
@@ -35,10 +53,7 @@ static void outline_note(struct event_outline *outline, uint64_t field, uint64_t
         outline->stamped = true;
         break;
     case 14: // lanes, packed or not
-        if (!outline->has_lane && (bytes == NULL || read_varint(&bytes, bytes + size, &value))) {
-            outline->lane = value;
-            outline->has_lane = true;
-        }
+        note_lanes(outline, value, bytes, size);
         outline->stamped = true;
         break;
     case 10: // received_us, zigzag

@@ -21,6 +21,8 @@ static void drop_connection(touchbus_subscriber *subscriber) {
     subscriber->socket = endpoint_close(subscriber->socket, &subscriber->handshake);
     subscriber->delivery = NULL;
     subscriber->delivery_next = 0;
+    subscriber->waiting = touchbus_event_free(subscriber->waiting);
+    gate_clear(&subscriber->gate);
     settlement_clear(&subscriber->settlement);
     subscriber->generation++;
 }
@@ -185,6 +187,7 @@ static void take_subscribed(touchbus_subscriber *subscriber, const Touchbus__Bro
     subscriber->restart_by_time = false;
     subscriber->said_us = now_us;
     subscriber->progress.head = subscribed->head;
+    subscriber->gate.ahead = subscribed->lane_ahead > 1;
     if (!subscriber->position_known || subscribed->cursor > subscriber->position) {
         subscriber->position = subscribed->cursor;
         subscriber->position_known = true;
@@ -196,6 +199,7 @@ static void take_delivery(touchbus_subscriber *subscriber, const Touchbus__Deliv
         subscriber->delivery = delivery;
         subscriber->delivery_next = 0;
         subscriber->progress.head = delivery->head;
+        gate_heard(&subscriber->gate, delivery->failures);
     }
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "connectors/client/endpoint.h"
+#include "connectors/client/gate.h"
 #include "connectors/client/settlement.h"
 #include "connectors/client/touchbus.h"
 #include "schemas/base/arena.h"
@@ -47,6 +48,8 @@ struct touchbus_subscriber {
     struct arena *arena; // of delivery
     const Touchbus__Delivery *delivery;
     size_t delivery_next;
+    touchbus_event *waiting; // the next one of it, where that was looked at; NULL: not yet
+    struct gate gate;        // named: what the program holds, by lane
     struct settlement settlement;
     uint32_t generation; // one more with each connection; settlements of an older one are dropped
     uint32_t n_failed;   // connections in a row that came to nothing

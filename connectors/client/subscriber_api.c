@@ -92,6 +92,7 @@ static int fill_subscribe(touchbus_subscriber *subscriber,
     subscribe->filter = &subscriber->filter;
     subscriber->filter.customer = options->customer;
     subscribe->credit = subscriber->credit;
+    subscribe->lane_ahead = subscriber->named ? LANE_AHEAD_MAX : 0;
     subscribe->until_sequence = options->until_sequence;
     subscribe->until_us = options->until_time_us;
     int r = copy_list(options->types, ID_BYTES_MAX, &subscriber->filter.n_types,
@@ -146,6 +147,8 @@ touchbus_subscriber *touchbus_subscriber_free(touchbus_subscriber *subscriber) {
         subscriber_settle(subscriber, clock_monotonic_us());
         subscriber_leave(subscriber);
         settlement_clear(&subscriber->settlement);
+        touchbus_event_free(subscriber->waiting);
+        gate_clear(&subscriber->gate);
         endpoint_close(subscriber->socket, &subscriber->handshake);
         keys_clear(&subscriber->keys);
         arena_free(subscriber->arena);
@@ -160,16 +163,62 @@ touchbus_subscriber *touchbus_subscriber_free(touchbus_subscriber *subscriber) {
 
 // ---- events
 
-// The next event of the Delivery at hand.
+// Looks at the next event of the Delivery at hand. 0; -EBADMSG; -ENOMEM.
+static int look_at_event(touchbus_subscriber *subscriber) {
+    const ProtobufCBinaryData *bytes = &subscriber->delivery->events[subscriber->delivery_next];
+    return subscriber->waiting != NULL
+               ? 0
+               : event_from_bytes(bytes->data, bytes->len, &subscriber->waiting);
+}
+
+// It is given out, or forgotten.
+static void pass_event(touchbus_subscriber *subscriber) {
+    subscriber->waiting = NULL;
+    if (++subscriber->delivery_next == subscriber->delivery->n_events) {
+        subscriber->delivery = NULL;
+    }
+}
+
+// What the program may be given now. 0 and the verdict; -EBADMSG; -ENOMEM.
+static int judge_event(touchbus_subscriber *subscriber, enum gate_verdict *ret) {
+    struct gate *gate = &subscriber->gate;
+    const uint64_t *lanes;
+    size_t n_lanes;
+    *ret = GATE_OPEN;
+    if (!subscriber->named) {
+        return 0;
+    }
+    if (!event_lanes(subscriber->waiting, &lanes, &n_lanes)) {
+        return -EBADMSG;
+    }
+    int r = gate_judge(gate, lanes, n_lanes, subscriber->delivery->failures, ret);
+    return r == 0 && *ret == GATE_OPEN
+               ? gate_enter(gate, lanes, n_lanes, subscriber->waiting->outline.sequence)
+               : r;
+}
+
+// The next event of the Delivery at hand. 1 and *ret; 0: none is left, or a lane is closed until
+// the program settles; -EBADMSG; -ENOMEM.
 static int take_event(touchbus_subscriber *subscriber, touchbus_event **ret) {
     const Touchbus__Delivery *delivery = subscriber->delivery;
-    size_t index = subscriber->delivery_next;
-    touchbus_event *event;
-    int r = event_from_bytes(delivery->events[index].data, delivery->events[index].len, &event);
-    if (r != 0) {
-        return r;
+    enum gate_verdict verdict = GATE_FORGET;
+    size_t index = 0;
+    while (verdict == GATE_FORGET && subscriber->delivery != NULL) {
+        index = subscriber->delivery_next;
+        int r = look_at_event(subscriber);
+        r = r != 0 ? r : judge_event(subscriber, &verdict);
+        if (r != 0) {
+            return r;
+        }
+        if (verdict == GATE_FORGET) {
+            touchbus_event_free(subscriber->waiting);
+            pass_event(subscriber);
+        }
     }
-    subscriber->delivery_next++;
+    if (verdict != GATE_OPEN) {
+        return 0;
+    }
+    touchbus_event *event = subscriber->waiting;
     event->generation = subscriber->generation;
     if (index < delivery->n_attempts && delivery->attempts[index] > 1) {
         event->attempt = delivery->attempts[index];
@@ -177,9 +226,7 @@ static int take_event(touchbus_subscriber *subscriber, touchbus_event **ret) {
     subscriber->position = event->outline.sequence;
     subscriber->received_us = event->outline.received_us;
     subscriber->received_known = true;
-    if (subscriber->delivery_next == delivery->n_events) {
-        subscriber->delivery = NULL;
-    }
+    pass_event(subscriber);
     *ret = event;
     return 1;
 }
@@ -200,7 +247,7 @@ static void wait_for_more(const touchbus_subscriber *subscriber, int64_t now_us,
     }
     wake_us = wake_us < end_us ? wake_us : end_us;
     int64_t wait_ms = wake_us <= now_us ? 1 : (wake_us - now_us + 999) / CLOCK_US_PER_MS;
-    if (subscriber->socket != NULL) {
+    if (subscriber->socket != NULL && subscriber->delivery == NULL) {
         endpoint_wait(subscriber->socket, (int)wait_ms);
     } else {
         usleep((useconds_t)(wait_ms * CLOCK_US_PER_MS));
@@ -222,9 +269,11 @@ int touchbus_subscriber_next(touchbus_subscriber *subscriber, int timeout_ms,
                 subscriber_lost(subscriber, now_us); // never skip what cannot be read
                 continue;
             }
-            return r;
+            if (r != 0) {
+                return r;
+            }
         }
-        if (subscriber_receive(subscriber, now_us)) {
+        if (subscriber->delivery == NULL && subscriber_receive(subscriber, now_us)) {
             continue;
         }
         if (subscriber->state == SUBSCRIBER_ENDED) {
@@ -244,10 +293,14 @@ int touchbus_subscriber_next(touchbus_subscriber *subscriber, int timeout_ms,
 
 // ---- settlements
 
-// Whether the event came by the connection that stands now: an older one's comes again.
-static bool still_held(const touchbus_subscriber *subscriber, const touchbus_event *event) {
+// Whether the event came by the connection that stands now, and was not settled: an older one's
+// comes again. Its lanes besides.
+static bool still_held(const touchbus_subscriber *subscriber, const touchbus_event *event,
+                       const uint64_t **ret_lanes, size_t *ret_n_lanes) {
     return subscriber->named && subscriber->state == SUBSCRIBER_LIVE &&
-           event->generation == subscriber->generation;
+           event->generation == subscriber->generation &&
+           event_lanes(event, ret_lanes, ret_n_lanes) &&
+           gate_has(&subscriber->gate, *ret_lanes, *ret_n_lanes, touchbus_event_sequence(event));
 }
 
 static void send_if_due(touchbus_subscriber *subscriber, int64_t now_us) {
@@ -261,8 +314,12 @@ static void send_if_due(touchbus_subscriber *subscriber, int64_t now_us) {
 
 int touchbus_subscriber_delivered(touchbus_subscriber *subscriber, const touchbus_event *event) {
     int64_t now_us = clock_monotonic_us();
-    if (still_held(subscriber, event)) {
-        settlement_add_delivered(&subscriber->settlement, touchbus_event_sequence(event), now_us);
+    uint64_t sequence = touchbus_event_sequence(event);
+    const uint64_t *lanes;
+    size_t n_lanes;
+    if (still_held(subscriber, event, &lanes, &n_lanes)) {
+        settlement_add_delivered(&subscriber->settlement, sequence, now_us);
+        gate_delivered(&subscriber->gate, lanes, n_lanes, sequence);
         send_if_due(subscriber, now_us);
     }
     return 0;
@@ -271,12 +328,15 @@ int touchbus_subscriber_delivered(touchbus_subscriber *subscriber, const touchbu
 static int fail(touchbus_subscriber *subscriber, const touchbus_event *event, bool reject,
                 const char *detail) {
     int64_t now_us = clock_monotonic_us();
-    if (!still_held(subscriber, event)) {
+    uint64_t sequence = touchbus_event_sequence(event);
+    const uint64_t *lanes;
+    size_t n_lanes;
+    if (!still_held(subscriber, event, &lanes, &n_lanes)) {
         return 0;
     }
-    int r = settlement_add_failure(&subscriber->settlement, touchbus_event_sequence(event), reject,
-                                   detail, now_us);
+    int r = settlement_add_failure(&subscriber->settlement, sequence, reject, detail, now_us);
     if (r == 0) {
+        gate_failed(&subscriber->gate, lanes, n_lanes, sequence);
         send_if_due(subscriber, now_us);
     }
     return r;
@@ -327,6 +387,12 @@ uint32_t touchbus_subscriber_refusal(const touchbus_subscriber *subscriber, cons
 
 const uint8_t *touchbus_subscriber_incarnation(const touchbus_subscriber *subscriber) {
     return subscriber->incarnation;
+}
+
+size_t touchbus_subscriber_pending(const touchbus_subscriber *subscriber) {
+    return subscriber->delivery == NULL
+               ? 0
+               : subscriber->delivery->n_events - subscriber->delivery_next;
 }
 
 bool touchbus_subscriber_connected(const touchbus_subscriber *subscriber) {

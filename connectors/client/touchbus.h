@@ -211,8 +211,9 @@ TOUCHBUS_EXPORT touchbus_subscriber *touchbus_subscriber_free(touchbus_subscribe
 #define TOUCHBUS_REFUSED 3
 TOUCHBUS_EXPORT int touchbus_subscriber_next(touchbus_subscriber *subscriber, int timeout_ms,
                                              touchbus_event **ret);
-// Named ones settle each event once. Sent in batches: at once when nothing else waits, by next, and
-// by free.
+// Named ones settle each event once; the next event of a lane (a customer's) is given out when the
+// one before it was said to be delivered, or comes again after one that failed. Sent in batches: at
+// once when nothing else waits, by next, and by free.
 TOUCHBUS_EXPORT int touchbus_subscriber_delivered(touchbus_subscriber *subscriber,
                                                   const touchbus_event *event);
 TOUCHBUS_EXPORT int touchbus_subscriber_retry(touchbus_subscriber *subscriber,
@@ -234,6 +235,10 @@ TOUCHBUS_EXPORT uint32_t touchbus_subscriber_refusal(const touchbus_subscriber *
 TOUCHBUS_EXPORT const uint8_t *touchbus_subscriber_incarnation(
     const touchbus_subscriber *subscriber); // 16 bytes, zero until known
 TOUCHBUS_EXPORT bool touchbus_subscriber_connected(const touchbus_subscriber *subscriber);
+// Events that are here and were not given out: by a poll only what comes anew is told. next gives
+// them; of a named subscription an event that waits for an earlier one of its lane when that is
+// settled.
+TOUCHBUS_EXPORT size_t touchbus_subscriber_pending(const touchbus_subscriber *subscriber);
 // The ZeroMQ socket, for zmq_poll; another one after each reconnection, NULL in between, so ask
 // again before each poll, and call next at least every second whatever the poll says. Borrowed.
 TOUCHBUS_EXPORT void *touchbus_subscriber_socket(touchbus_subscriber *subscriber);

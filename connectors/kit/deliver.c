@@ -231,7 +231,6 @@ int64_t delivering_run(struct delivering *delivering, int64_t now_us) {
         return delivering->probe_us;
     }
     fill(delivering, now_us);
-    bool full = delivering->n_batch == KIT_DELIVER_EVENTS_MAX;
     if (delivering->subscriber != NULL && delivering->n_batch > 0) {
         deliver(delivering, now_us);
     }
@@ -243,7 +242,8 @@ int64_t delivering_run(struct delivering *delivering, int64_t now_us) {
     if (delivering->outage_ms != 0) {
         return delivering->probe_us;
     }
-    return full ? now_us : INT64_MAX;
+    // What waited for its lane, or did not fit, is here and not told by the socket.
+    return touchbus_subscriber_pending(delivering->subscriber) > 0 ? now_us : INT64_MAX;
 }
 
 // ---- life

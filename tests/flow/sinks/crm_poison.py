@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A poison event parks its lane only, the others flow; released in order, and the CRM's fence takes the late ones though far newer
-sequences are in the file. The poison is a trigger of the administrator's own that refuses one event."""
+sequences are in the file. One of the late ones stands right behind the poison and reaches the connector with it. The poison is a trigger of the administrator's own that refuses one event."""
 from sinks import Crm, House, agrees, cloud, day, drained, log_of, publish, start, wait_for
 
 POISON = "CREATE TRIGGER poison BEFORE INSERT ON interactions WHEN new.id = 'poison' BEGIN SELECT RAISE(ABORT, 'no such article'); END"
@@ -30,7 +30,7 @@ def main():
 
         keys = "user_id=u-7"
         late = ["poison", "late-1", "late-2", "late-3"]
-        publish(house, [cloud(late[0], "page.viewed", {"url": "/"}, keys), *day(1001, 500), *(cloud(i, "page.viewed", {"url": "/"}, keys) for i in late[1:])])
+        publish(house, [*(cloud(i, "page.viewed", {"url": "/"}, keys) for i in late[:2]), *day(1001, 500), *(cloud(i, "page.viewed", {"url": "/"}, keys) for i in late[2:])])
         shown = wait_for("the lane is parked", lambda: [p for p in [house.ask("subscription", "show", "crm")] if p["parked"] == 1])[0]
         print(f"parked: {shown['parked']}, lag {shown['lag']}")
         wait_for("the others flow", lambda: crm.one(OTHERS) == others(house))

@@ -59,6 +59,7 @@ static void say_subscribed(struct peer *peer, uint8_t *log, uint64_t cursor) {
     touchbus__subscribed__init(&subscribed);
     subscribed.cursor = cursor;
     subscribed.head = cursor;
+    subscribed.lane_ahead = LANE_AHEAD_MAX;
     say(peer, log, TOUCHBUS__BROKER_MESSAGE__BODY_SUBSCRIBED, &subscribed);
 }
 
@@ -140,6 +141,89 @@ static void test_settled_events_are_told_in_one_message(void **state) {
         &peer, &touchbus__subscriber_message__descriptor);
     assert_non_null(message);
     assert_int_equal(message->body_case, TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_LEAVE);
+    peer_close(&peer);
+}
+
+// Events of one lane each, as they stand in the array, out of a Delivery that had heard of so many
+// failures.
+static void say_lanes(struct peer *peer, const uint64_t (*events)[2], size_t n, uint64_t failures) {
+    uint8_t bytes[8][64];
+    ProtobufCBinaryData list[8];
+    char id[] = "i", source[] = "/s", type[] = "order.placed";
+    assert_true(n <= 8);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t lane = events[i][1];
+        Touchbus__Event event;
+        touchbus__event__init(&event);
+        event.id = id;
+        event.source = source;
+        event.type = type;
+        event.sequence = events[i][0];
+        event.n_lanes = 1;
+        event.lanes = &lane;
+        list[i] =
+            (ProtobufCBinaryData){.len = touchbus__event__pack(&event, bytes[i]), .data = bytes[i]};
+    }
+    Touchbus__Delivery delivery;
+    touchbus__delivery__init(&delivery);
+    delivery.n_events = n;
+    delivery.events = list;
+    delivery.failures = failures;
+    say(peer, first_log, TOUCHBUS__BROKER_MESSAGE__BODY_DELIVERY, &delivery);
+}
+
+// Named ones say that they take a lane's events ahead, and keep them in order.
+static void test_a_lane_s_next_event_waits_for_the_one_before_it(void **state) {
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, ENDPOINT_SUBSCRIBE);
+    touchbus_subscriber *subscriber = subscriber_for(&peer, "crm");
+    Touchbus__SubscriberMessage *message =
+        next_message(&peer, subscriber, TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SUBSCRIBE);
+    assert_int_equal(message->subscribe->lane_ahead, LANE_AHEAD_MAX);
+    say_subscribed(&peer, first_log, 0);
+    say_lanes(&peer, (const uint64_t[][2]){{1, 7}, {2, 8}, {3, 7}, {4, 9}}, 4, 0);
+    touchbus_event *one = next_event(subscriber, 1), *two = next_event(subscriber, 2), *none;
+    assert_int_equal(touchbus_subscriber_next(subscriber, 0, &none), 0);
+    assert_int_equal(touchbus_subscriber_pending(subscriber), 2); // 4 does not overtake it
+    touchbus_subscriber_delivered(subscriber, two);
+    assert_int_equal(touchbus_subscriber_next(subscriber, 10, &none), 0);
+    touchbus_subscriber_delivered(subscriber, one);
+    touchbus_event_free(next_event(subscriber, 3));
+    touchbus_event_free(next_event(subscriber, 4));
+    assert_int_equal(touchbus_subscriber_pending(subscriber), 0);
+    touchbus_event_free(one);
+    touchbus_event_free(two);
+    touchbus_subscriber_free(subscriber);
+    peer_close(&peer);
+}
+
+static void test_behind_a_failure_what_was_on_its_way_is_forgotten(void **state) {
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, ENDPOINT_SUBSCRIBE);
+    touchbus_subscriber *subscriber = subscriber_for(&peer, "crm");
+    next_message(&peer, subscriber, TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SUBSCRIBE);
+    say_subscribed(&peer, first_log, 0);
+    say_lanes(&peer, (const uint64_t[][2]){{1, 7}, {2, 7}, {3, 8}}, 3, 0);
+    touchbus_event *event = next_event(subscriber, 1);
+    touchbus_subscriber_retry(subscriber, event, "not now");
+    touchbus_subscriber_retry(subscriber, event, "said twice"); // once is enough
+    touchbus_event_free(event);
+    event = next_event(subscriber, 3);
+    touchbus_subscriber_delivered(subscriber, event);
+    touchbus_event_free(event);
+    Touchbus__SubscriberMessage *message =
+        next_message(&peer, subscriber, TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SETTLE);
+    assert_int_equal(message->settle->n_failures, 1);
+    say_lanes(&peer, (const uint64_t[][2]){{4, 7}}, 1, 0); // the broker had not heard
+    say_lanes(&peer, (const uint64_t[][2]){{1, 7}, {2, 7}}, 2, 1);
+    for (uint64_t sequence = 1; sequence <= 2; sequence++) {
+        event = next_event(subscriber, sequence);
+        touchbus_subscriber_delivered(subscriber, event);
+        touchbus_event_free(event);
+    }
+    touchbus_subscriber_free(subscriber);
     peer_close(&peer);
 }
 
@@ -298,6 +382,8 @@ static void test_malformed_options_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settled_events_are_told_in_one_message),
+        cmocka_unit_test(test_a_lane_s_next_event_waits_for_the_one_before_it),
+        cmocka_unit_test(test_behind_a_failure_what_was_on_its_way_is_forgotten),
         cmocka_unit_test(test_an_unnamed_one_gives_credit_back),
         cmocka_unit_test(test_an_unnamed_one_goes_on_behind_the_last_event),
         cmocka_unit_test(test_an_unnamed_one_goes_on_by_time_in_another_log),

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "broker/delivery/lane_table.h"
+#include "schemas/base/lane_table.h"
 
 enum { KEYS = 300, STEPS = 200000 };
 

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated histories against a plain model: random publishing, acks out of order, retries,
 // rejects, members that come, leave and die, restarts from an earlier record, parking, release and
-// dropping, events of several lanes. The model knows only which events there are, their lanes, and
-// what was settled, and judges every hand-out:
+// dropping, events of several lanes. Members tell what they did in messages that come late; some
+// are handed events ahead, and keep Subscribe.lane_ahead's rule. The model knows only which events
+// there are, their lanes, what was applied and what was settled, and judges every hand-out:
 //   - an event is with one member at a time, and never again once settled (until a restart);
-//   - it goes out only when every earlier event of each of its lanes is settled or given up;
+//   - it goes out only when every earlier event of each of its lanes is settled or given up, or is
+//     with the same member, who takes events ahead, and not more of a lane than it said;
+//   - a member's sink never applies an event before an earlier one of its lanes;
+//   - after a failure the broker and the member agree about what the member still has;
 //   - a record's cursor and ranges cover nothing but settled events and those parked rows owe;
 //   - in the end every event was settled at least once or given up, and nothing is parked.
 // A failure prints its seed: TOUCHBUS_SEED=n runs that one alone.
@@ -22,15 +26,35 @@
 #include "broker/delivery/subscription.h"
 
 enum { EVENTS_MAX = 400, MEMBERS_OF_MODEL = 4, LANES_OF_EVENT = 3, STEPS = 1500, SEEDS = 1500 };
+enum { LANES_MAX = 30, CREDIT_MAX = 30, WORDS_MAX = 64, ENTRIES_MAX = 1024 };
 
 struct model_event {
     uint64_t lanes[LANES_OF_EVENT];
     unsigned n_lanes;
     bool matches, poison, crippled;
+    bool applied;                  // by a member's sink, ever
     bool settled;                  // ever
     bool settled_since;            // since the last restart
     bool given_up[LANES_OF_EVENT]; // by an operator, in that lane
     struct member *holder;
+};
+
+// What a member was handed and has not forgotten or settled, in that order.
+struct model_entry {
+    uint64_t sequence;
+    uint64_t heard; // failures the broker had heard of
+    bool used;      // by its sink, not settled yet
+};
+
+struct model_member {
+    struct member member;
+    struct model_entry entries[ENTRIES_MAX];
+    size_t n_entries;
+    uint64_t delivered[WORDS_MAX], failed[WORDS_MAX]; // not told yet
+    enum settle_outcome outcomes[WORDS_MAX];
+    size_t n_delivered, n_failed;
+    uint64_t n_failures, n_heard;     // failures it decided on; that the broker heard of
+    uint64_t failures[LANES_MAX + 1]; // by lane: the last one
 };
 
 struct model {
@@ -43,7 +67,7 @@ struct model {
     struct subscription_budget budget;
     struct subscription_options options;
     struct subscription *subscription;
-    struct member members[MEMBERS_OF_MODEL];
+    struct model_member members[MEMBERS_OF_MODEL];
     // the record as the log has it
     uint64_t cursor;
     struct settled_range *ranges;
@@ -141,11 +165,19 @@ static void model_record(struct model *model) {
     }
 }
 
+// It dies: what it has not told is lost.
+static void model_leave(struct model *model, struct model_member *member) {
+    for (uint64_t i = 1; i <= model->n_events; i++)
+        if (model->events[i].holder == &member->member)
+            model->events[i].holder = NULL;
+    subscription_leave(model->subscription, &member->member);
+    *member = (struct model_member){0};
+}
+
 static void model_restart(struct model *model) {
-    for (int i = 0; i < MEMBERS_OF_MODEL; i++) {
-        if (model->members[i].subscription)
-            subscription_leave(model->subscription, &model->members[i]);
-    }
+    for (int i = 0; i < MEMBERS_OF_MODEL; i++)
+        if (model->members[i].member.subscription)
+            model_leave(model, &model->members[i]);
     subscription_free(model->subscription);
     CHECK(model, model->budget.n_slots == 0 && model->budget.n_parked == 0);
     for (uint64_t i = 1; i <= model->n_events; i++) {
@@ -215,8 +247,17 @@ static void model_feed(struct model *model) {
     }
 }
 
+static unsigned count_held(const struct model *model, uint64_t lane, const struct member *member) {
+    unsigned n = 0;
+    for (uint64_t i = 1; i <= model->n_events; i++)
+        n += names(&model->events[i], lane) && model->events[i].holder == member &&
+             !given_up_once(&model->events[i]); // else it may be past this lane
+    return n;
+}
+
 static void judge_hand_out(struct model *model, uint64_t sequence, struct member *member) {
     struct model_event *event = &model->events[sequence];
+    bool is_ahead = false;
     CHECK(model, event->matches && !event->holder);
     // Never twice; but what was given up in one of its lanes may still come with another.
     CHECK(model,
@@ -229,6 +270,9 @@ static void judge_hand_out(struct model *model, uint64_t sequence, struct member
                 continue;
             // One given up in another lane may be out for a second time.
             bool done = other->settled && (!other->holder || given_up_once(other));
+            bool before_it = !done && other->holder == member && member->lane_ahead > 1;
+            is_ahead |= before_it;
+            done |= before_it;
             if (!done)
                 print_error("event=%llu goes before=%llu lane=%llu\n", (unsigned long long)sequence,
                             (unsigned long long)earlier, (unsigned long long)lane);
@@ -236,6 +280,8 @@ static void judge_hand_out(struct model *model, uint64_t sequence, struct member
         }
     }
     event->holder = member;
+    for (unsigned i = 0; is_ahead && i < event->n_lanes; i++)
+        CHECK(model, count_held(model, event->lanes[i], member) <= member->lane_ahead);
 }
 
 static void model_take(struct model *model, uint64_t n_most) {
@@ -246,36 +292,176 @@ static void model_take(struct model *model, uint64_t n_most) {
            (slot = subscription_take(model->subscription, model->now_us, &member))) {
         CHECK(model, member->n_held <= member->credit);
         judge_hand_out(model, slot->sequence, member);
+        struct model_member *taker = (struct model_member *)member;
+        CHECK(model, taker->n_entries < ENTRIES_MAX);
+        taker->entries[taker->n_entries++] =
+            (struct model_entry){.sequence = slot->sequence, .heard = taker->n_heard};
     }
 }
 
-static void model_settle(struct model *model, struct member *member) {
-    if (!member->n_held)
-        return;
-    struct slot *slot = member->held_first;
-    for (uint64_t skip = draw(model, member->n_held); skip > 0; skip--)
-        slot = slot->held_next;
-    uint64_t sequence = slot->sequence;
-    struct model_event *event = &model->events[sequence];
-    enum settle_outcome outcome = SETTLE_DELIVERED;
-    if (event->poison)
-        outcome = event->crippled ? SETTLE_REJECT : SETTLE_RETRY;
-    else if (model->outage_now || draw(model, 12) == 0)
-        outcome = SETTLE_RETRY;
-    if (outcome == SETTLE_DELIVERED)
-        event->settled = event->settled_since = true;
-    event->holder = NULL;
-    CHECK(model, subscription_settle(model->subscription, member, sequence, outcome, "as drawn",
-                                     model->now_us));
-    CHECK(model, !subscription_settle(model->subscription, member, sequence, SETTLE_DELIVERED,
-                                      "late", model->now_us) ||
-                     outcome != SETTLE_DELIVERED);
+// ---- what a member does
+
+static void entry_remove(struct model_member *member, size_t index) {
+    member->n_entries--;
+    memmove(&member->entries[index], &member->entries[index + 1],
+            (member->n_entries - index) * sizeof member->entries[0]);
 }
 
-static void model_leave(struct model *model, struct member *member) {
-    for (struct slot *slot = member->held_first; slot; slot = slot->held_next)
-        model->events[slot->sequence].holder = NULL;
-    subscription_leave(model->subscription, member);
+// Whether the entry is behind a failure that the broker had not heard of; its lanes are then, too.
+static bool entry_is_stale(struct model *model, struct model_member *member,
+                           const struct model_entry *entry) {
+    const struct model_event *event = &model->events[entry->sequence];
+    uint64_t failure = 0;
+    for (unsigned i = 0; i < event->n_lanes; i++)
+        if (member->failures[event->lanes[i]] > entry->heard &&
+            member->failures[event->lanes[i]] > failure)
+            failure = member->failures[event->lanes[i]];
+    for (unsigned i = 0; failure && i < event->n_lanes; i++)
+        if (member->failures[event->lanes[i]] < failure)
+            member->failures[event->lanes[i]] = failure;
+    return failure != 0;
+}
+
+// In the order in which they came: those in front, where it wants its next one; all, when the
+// broker hears of its failures, for all of them came before that.
+static void member_forget(struct model *model, struct model_member *member, bool all) {
+    for (size_t i = 0; member->member.lane_ahead > 1 && i < member->n_entries;) {
+        struct model_entry *entry = &member->entries[i];
+        if (!entry->used && entry_is_stale(model, member, entry)) {
+            entry_remove(member, i);
+            continue;
+        }
+        if (!entry->used && !all)
+            return;
+        entry->heard = all ? member->n_failures : entry->heard; // it is past those
+        i++;
+    }
+}
+
+static bool lane_is_in_use(const struct model *model, const struct model_member *member,
+                           const struct model_event *event) {
+    for (size_t i = 0; i < member->n_entries; i++)
+        for (unsigned k = 0; member->entries[i].used && k < event->n_lanes; k++)
+            if (names(&model->events[member->entries[i].sequence], event->lanes[k]))
+                return true;
+    return false;
+}
+
+// The sink never applies an event before an earlier one of its lanes.
+static void judge_use(struct model *model, uint64_t sequence) {
+    const struct model_event *event = &model->events[sequence];
+    for (uint64_t earlier = 1; earlier < sequence; earlier++) {
+        const struct model_event *other = &model->events[earlier];
+        for (unsigned i = 0; other->matches && i < event->n_lanes; i++) {
+            uint64_t lane = event->lanes[i];
+            if (names(other, lane) && !event->given_up[i] && !given_up_in(other, lane))
+                CHECK(model, other->applied);
+        }
+    }
+}
+
+// Takes its next event where the lanes of that are free.
+static void member_use(struct model *model, struct model_member *member) {
+    member_forget(model, member, false);
+    size_t i = 0;
+    while (i < member->n_entries && member->entries[i].used)
+        i++;
+    if (i == member->n_entries)
+        return;
+    const struct model_event *event = &model->events[member->entries[i].sequence];
+    if (member->member.lane_ahead > 1 && lane_is_in_use(model, member, event))
+        return;
+    judge_use(model, member->entries[i].sequence);
+    member->entries[i].used = true;
+}
+
+static enum settle_outcome draw_outcome(struct model *model, const struct model_event *event) {
+    if (event->poison)
+        return event->crippled ? SETTLE_REJECT : SETTLE_RETRY;
+    return model->outage_now || draw(model, 12) == 0 ? SETTLE_RETRY : SETTLE_DELIVERED;
+}
+
+// Decides about one of those in use, to be told later.
+static void member_settle(struct model *model, struct model_member *member) {
+    size_t n_used = 0, index = 0;
+    for (size_t i = 0; i < member->n_entries; i++)
+        n_used += member->entries[i].used;
+    if (!n_used || member->n_delivered == WORDS_MAX || member->n_failed == WORDS_MAX)
+        return;
+    for (uint64_t skip = draw(model, n_used); skip > 0 || !member->entries[index].used; index++)
+        skip -= member->entries[index].used;
+    uint64_t sequence = member->entries[index].sequence;
+    struct model_event *event = &model->events[sequence];
+    enum settle_outcome outcome = draw_outcome(model, event);
+    entry_remove(member, index);
+    if (outcome == SETTLE_DELIVERED) {
+        event->applied = true;
+        member->delivered[member->n_delivered++] = sequence;
+        return;
+    }
+    member->failed[member->n_failed] = sequence;
+    member->outcomes[member->n_failed++] = outcome;
+    member->n_failures++;
+    for (unsigned i = 0; i < event->n_lanes; i++)
+        member->failures[event->lanes[i]] = member->n_failures;
+}
+
+// The broker's account of who has what is the members'.
+static void judge_held(struct model *model, struct model_member *member) {
+    for (uint64_t i = 1; i <= model->n_events; i++)
+        if (model->events[i].holder == &member->member)
+            model->events[i].holder = NULL;
+    CHECK(model, member->member.n_held == member->n_entries);
+    const struct slot *slot = member->member.held_first;
+    for (size_t i = 0; i < member->n_entries; i++, slot = slot->held_next) {
+        CHECK(model, slot->sequence == member->entries[i].sequence);
+        model->events[slot->sequence].holder = &member->member;
+    }
+}
+
+// One Settle reaches the broker.
+static void member_tell(struct model *model, struct model_member *member) {
+    struct subscription *subscription = model->subscription;
+    for (size_t i = 0; i < member->n_delivered; i++) {
+        uint64_t sequence = member->delivered[i];
+        struct model_event *event = &model->events[sequence];
+        event->settled = event->settled_since = true;
+        CHECK(model, subscription_settle(subscription, &member->member, sequence, SETTLE_DELIVERED,
+                                         "", model->now_us));
+        CHECK(model, !subscription_settle(subscription, &member->member, sequence, SETTLE_DELIVERED,
+                                          "late", model->now_us));
+    }
+    CHECK(model, subscription_take_back(subscription, &member->member, member->failed,
+                                        member->n_failed) == 0);
+    for (size_t i = 0; i < member->n_failed; i++)
+        CHECK(model, subscription_settle(subscription, &member->member, member->failed[i],
+                                         member->outcomes[i], "as drawn", model->now_us));
+    member_forget(model, member, true);
+    member->n_heard = member->n_failures;
+    member->n_delivered = member->n_failed = 0;
+    judge_held(model, member);
+}
+
+static void member_work(struct model *model, struct model_member *member) {
+    switch (draw(model, 5)) {
+    case 0:
+    case 1:
+        member_use(model, member);
+        break;
+    case 2:
+    case 3:
+        member_settle(model, member);
+        break;
+    default:
+        member_tell(model, member);
+        break;
+    }
+}
+
+static void member_join(struct model *model, struct model_member *member, uint32_t credit) {
+    static const uint32_t lane_ahead[] = {0, 1, 2, 3, 5, LANE_AHEAD_MAX};
+    member->member.lane_ahead = lane_ahead[draw(model, sizeof lane_ahead / sizeof lane_ahead[0])];
+    subscription_join(model->subscription, &member->member, credit);
 }
 
 static void model_operator(struct model *model) {
@@ -291,7 +477,7 @@ static void model_operator(struct model *model) {
     }
     bool all = draw(model, 3) == 0;
     uint64_t first, last, n;
-    bool begins[31] = {false}; // lanes that begin with the event to be dropped
+    bool begins[LANES_MAX + 1] = {false}; // lanes that begin with the event to be dropped
     uint64_t head = parked->first;
     for (struct parked *each = model->subscription->parked; each; each = each->next)
         if (each->state == PARKED_WAITING && each->first == head)
@@ -325,7 +511,7 @@ static void model_publish(struct model *model) {
 }
 
 static void model_step(struct model *model) {
-    struct member *member = &model->members[draw(model, MEMBERS_OF_MODEL)];
+    struct model_member *member = &model->members[draw(model, MEMBERS_OF_MODEL)];
     switch (draw(model, 12)) {
     case 0:
     case 1:
@@ -342,8 +528,8 @@ static void model_step(struct model *model) {
     case 6:
     case 7:
     case 8:
-        if (member->subscription)
-            model_settle(model, member);
+        for (int i = 0; member->member.subscription && i < 4; i++)
+            member_work(model, member);
         break;
     case 9:
         model->now_us += (int64_t)draw(model, 3000);
@@ -357,8 +543,8 @@ static void model_step(struct model *model) {
             model_restart(model);
         break;
     case 11:
-        if (!member->subscription)
-            subscription_join(model->subscription, member, 1 + (uint32_t)draw(model, 30));
+        if (!member->member.subscription)
+            member_join(model, member, 1 + (uint32_t)draw(model, CREDIT_MAX));
         else if (draw(model, 4) == 0)
             model_leave(model, member);
         else
@@ -374,8 +560,8 @@ static void model_finish(struct model *model) {
     model->outage_now = false;
     for (uint64_t i = 1; i <= model->n_events; i++)
         model->events[i].poison = false;
-    if (!model->members[0].subscription)
-        subscription_join(model->subscription, &model->members[0], 20);
+    if (!model->members[0].member.subscription)
+        member_join(model, &model->members[0], 20);
     for (int round = 0; round < 20000; round++) {
         model_read(model, EVENTS_MAX);
         for (struct parked *parked = model->subscription->parked; parked; parked = parked->next)
@@ -383,8 +569,8 @@ static void model_finish(struct model *model) {
                 break;
         model_take(model, EVENTS_MAX);
         for (int i = 0; i < MEMBERS_OF_MODEL; i++)
-            if (model->members[i].subscription)
-                model_settle(model, &model->members[i]);
+            for (int k = 0; model->members[i].member.subscription && k < 6; k++)
+                member_work(model, &model->members[i]);
         model->now_us += 500;
         if (model->subscription->position == model->n_events &&
             subscription_cursor(model->subscription) == model->n_events &&
@@ -411,7 +597,7 @@ static void run_history(uint64_t seed) {
     struct model *model = calloc(1, sizeof *model);
     model->seed = seed;
     model->random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
-    model->n_lanes = 1 + (unsigned)draw(model, 30);
+    model->n_lanes = 1 + (unsigned)draw(model, LANES_MAX);
     model->budget.n_slots_max = draw(model, 2) ? 1000000 : 0;
     model->budget.n_parked_max = 1000000;
     model->options = (struct subscription_options){.retry_us_min = 100,
@@ -425,8 +611,8 @@ static void run_history(uint64_t seed) {
         model_step(model);
     model_finish(model);
     for (int i = 0; i < MEMBERS_OF_MODEL; i++)
-        if (model->members[i].subscription)
-            subscription_leave(model->subscription, &model->members[i]);
+        if (model->members[i].member.subscription)
+            model_leave(model, &model->members[i]);
     subscription_free(model->subscription);
     CHECK(model, model->budget.n_slots == 0 && model->budget.n_parked == 0);
     rows_forget(model);

@@ -2,7 +2,7 @@
 // Linear probing with deletion by shifting back, so that no tombstones pile up under a steady
 // stream of lanes that come and go. Keys are spread by a multiplication: sequences and customer
 // numbers are dense, hashed lanes are not, and nobody outside chooses the cells worth attacking.
-#include "broker/delivery/lane_table.h"
+#include "schemas/base/lane_table.h"
 
 #include <assert.h>
 #include <errno.h>
