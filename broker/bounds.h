@@ -8,9 +8,12 @@ enum {
         6 << 20, // serialised bytes taken in by one tick; keeps a block under BLOCK_BYTES_MAX
     BLOCK_BYTES_MAX = 8 << 20,
     TICK_ARENA_BYTES_MAX = 64 << 20,
+    TICK_BLOCK_ARENA_BYTES_MAX = 128 << 20, // what that holds at most, serialised and sealed
     // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
     TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 9,
     TICK_JOBS_MAX = 1024,             // jobs of other threads in one tick
+    FOLD_KEPT_BYTES_MAX = 256 << 20,  // customers a fold keeps decoded
+    CUSTOMERS_KEPT_MAX = 1 << 17,     // and how many
     FOLD_ARENA_BYTES_MAX = 64 << 20,  // decoded customers between two flushes of a fold
     FOLD_RECORD_BYTES_MAX = 48 << 20, // records that one transaction of the view rewrites
     FOLLOW_UPS_MAX = 8,               // events one event can cause in decide
@@ -48,6 +51,7 @@ enum {
     CONTESTED_CUSTOMERS_MAX = 64, // that one key came with
     MERGES_AT_ONCE_MAX = 5,       // that one event can cause
     CANDIDATES_MAX = 20,          // customers that a contested key is answered with
+    LOOKUPS_KEPT = 1 << 20,       // keys and references whose owner a fold knows without a search
     NAMES_MAX = 60000,            // interned types and channels; beyond: counted as "other"
     TIMELINE_RECENT_MAX = 32,     // interactions in the customer's record
     TIMELINE_SPILL = 16,          // of them that go to one run when it is full

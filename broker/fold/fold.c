@@ -91,10 +91,15 @@ int fold_new(struct view_txn *txn, struct fold **ret) {
     if (fold == NULL) {
         return -ENOMEM;
     }
-    fold->arena = arena_new(FOLD_ARENA_BYTES_MAX);
+    fold->arena = arena_new(FOLD_KEPT_BYTES_MAX + FOLD_ARENA_BYTES_MAX);
+    fold->scratch = arena_new(FOLD_ARENA_BYTES_MAX);
     fold->customers = fold_customers_new();
+    fold->lookups = fold_lookups_new();
     fold->scores = fold_scores_new();
-    int r = fold->arena == NULL || fold->customers == NULL || fold->scores == NULL ? -ENOMEM : 0;
+    int r = fold->arena == NULL || fold->scratch == NULL || fold->customers == NULL ||
+                    fold->lookups == NULL || fold->scores == NULL
+                ? -ENOMEM
+                : 0;
     r = r != 0 ? r : fold_names_new(txn, &fold->names);
     r = r != 0 ? r : customers_last_load(txn, &fold->customers_last);
     r = r != 0 ? r : fold_stamped_load(txn, &fold->stamped);
@@ -112,7 +117,9 @@ struct fold *fold_free(struct fold *fold) {
     }
     fold_names_free(fold->names);
     fold_customers_free(fold->customers);
+    fold_lookups_free(fold->lookups);
     fold_scores_free(fold->scores);
+    arena_free(fold->scratch);
     arena_free(fold->arena);
     free(fold);
     return NULL;
@@ -149,13 +156,13 @@ static int fold_of_nobody(struct fold_step *step) {
 }
 
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {
-    if (arena_used(fold->arena) > FOLD_ARENA_BYTES_MAX / 4) {
+    if (arena_used(fold->scratch) > FOLD_ARENA_BYTES_MAX / 4) {
         int flushed = fold_flush(fold, txn);
         if (flushed != 0) {
             return flushed;
         }
     }
-    int r = fold_customers_reserve(fold, txn, FOLD_TOUCHED_MAX);
+    int r = fold_customers_reserve(fold, txn);
     if (r != 0) {
         return r;
     }
@@ -190,7 +197,7 @@ int fold_flush(struct fold *fold, struct view_txn *txn) {
                      sizeof(value));
         fold->customers_last_moved = false;
     }
-    arena_reset(fold->arena);
+    arena_reset(fold->scratch);
     return r;
 }
 

@@ -20,23 +20,30 @@
 #define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
 
 struct View__Customer;
-struct fold; // holds the interned names, a cache of VIEW_NAMES and nothing else
+// Holds what it keeps of VIEW_NAMES and VIEW_LOOKUPS, and what is not written yet: where a
+// transaction that was folded into is aborted, the fold is freed.
+struct fold;
 
 int fold_new(struct view_txn *txn, struct fold **ret);
 struct fold *fold_free(struct fold *fold); // takes NULL
 // Computes the changes of one event; txn has keys (view_use_keys). Records of customers are kept
-// decoded and written by fold_flush, in key order; everything else is written to txn at once. event
-// is borrowed for the call. 0, or a negative errno: txn must be aborted and the fold freed.
+// decoded, also from one transaction to the next, and what changed of them is written by
+// fold_flush, in key order; everything else is written to txn at once. event is borrowed for the
+// call. 0, or a negative errno: txn must be aborted and the fold freed.
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event);
 // Writes what fold_apply kept; before every commit of txn. fold_apply calls it by itself when much
-// is kept, so that a fold's memory is bounded by FOLD_ARENA_BYTES_MAX. view_set_applied stays the
-// caller's.
+// is to be written; a fold's memory is bounded by FOLD_KEPT_BYTES_MAX and FOLD_ARENA_BYTES_MAX.
+// view_set_applied stays the caller's.
 int fold_flush(struct fold *fold, struct view_txn *txn);
 // Whether this customer holds this key, as of everything applied: FOLD_HOLDS..., or a negative
 // errno. Spares decide a look-up in the table: the record is decoded for the fold anyway.
 enum { FOLD_HOLDS_NOT, FOLD_HOLDS, FOLD_HOLDS_VERIFIED };
 int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
                    const uint8_t lookup[static LOOKUP_BYTES]);
+// The leaf that a key or a reference leads to, as of everything applied; 0: none. 0 or a negative
+// errno.
+int fold_owner(struct fold *fold, struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
+               uint64_t *ret);
 // The customer's record, and what is sealed in it (empty where its key is destroyed), as of
 // everything applied. The customer was given. Borrowed until the next fold_apply or fold_flush.
 int fold_customer(struct fold *fold, struct view_txn *txn, uint64_t customer,
@@ -45,6 +52,8 @@ int fold_customer_person(struct fold *fold, struct view_txn *txn, uint64_t custo
                          const View__Person **ret);
 // The customer that the leaf is a part of: itself, where it was not merged.
 int fold_survivor(struct fold *fold, struct view_txn *txn, uint64_t leaf, uint64_t *ret);
+// The customer's key is destroyed: what was opened with it is not to be looked at any more.
+void fold_forget(struct fold *fold, uint64_t customer);
 // 1 where the customer was erased, as of everything applied; 0, or a negative errno.
 int fold_is_erased(struct fold *fold, struct view_txn *txn, uint64_t customer);
 // Bytes of records that were read to be rewritten since fold_count_anew: what a

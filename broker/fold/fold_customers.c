@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Customers that this tick has touched, decoded once and written once, in key order: neighbours
-// share the B-tree's pages. The table is emptied by a flush. What is personal stays sealed as it is
-// unless an event changes it.
+// Customers, decoded once and kept so while there is room: most events are about somebody who was
+// heard of lately. What changed is written once a flush, in key order: neighbours share the
+// B-tree's pages. When the room is used up everything is let go and read again as it is asked for.
+// What is personal stays sealed as it is unless an event changes it.
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,14 +11,19 @@
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
 
-// Touched between two flushes at most; a fuller one is flushed first.
-enum { TOUCHED_MAX = 8192, SLOTS = TOUCHED_MAX * 2, RECORD_BYTES_MAX = 1 << 20, GROWTH = 8 };
+// Changed between two flushes at most; a fuller list is flushed first.
+enum { TOUCHED_MAX = 8192, SLOTS = CUSTOMERS_KEPT_MAX * 2 };
+enum { RECORD_BYTES_MAX = 1 << 20, GROWTH = 8 };
+_Static_assert((SLOTS & (SLOTS - 1)) == 0, "a mask picks the slot");
 
 struct fold_customers {
-    struct fold_customer rows[TOUCHED_MAX];
-    size_t n;
-    uint16_t slots[SLOTS];    // 1 + index into rows
-    uint8_t *packed, *sealed; // RECORD_BYTES_MAX each, for packing one record
+    struct fold_customer *rows; // CUSTOMERS_KEPT_MAX; pages come as they are used
+    size_t n, n_max;
+    uint32_t *slots; // SLOTS, 1 + index into rows
+    struct fold_customer *touched[TOUCHED_MAX];
+    size_t n_touched;
+    bool drop;       // what is kept goes with the next flush
+    uint8_t *packed; // RECORD_BYTES_MAX, for packing one record
 };
 
 struct fold_customers *fold_customers_new(void) {
@@ -25,16 +31,19 @@ struct fold_customers *fold_customers_new(void) {
     if (customers == NULL) {
         return NULL;
     }
+    customers->rows = calloc(CUSTOMERS_KEPT_MAX, sizeof(customers->rows[0]));
+    customers->slots = calloc(SLOTS, sizeof(customers->slots[0]));
     customers->packed = malloc(RECORD_BYTES_MAX);
-    customers->sealed = malloc(RECORD_BYTES_MAX);
-    return customers->packed == NULL || customers->sealed == NULL ? fold_customers_free(customers)
-                                                                  : customers;
+    customers->n_max = CUSTOMERS_KEPT_MAX;
+    bool whole = customers->rows != NULL && customers->slots != NULL && customers->packed != NULL;
+    return whole ? customers : fold_customers_free(customers);
 }
 
 struct fold_customers *fold_customers_free(struct fold_customers *customers) {
     if (customers != NULL) {
         free(customers->packed);
-        free(customers->sealed);
+        free(customers->slots);
+        free(customers->rows);
         free(customers);
     }
     return NULL;
@@ -96,59 +105,106 @@ static bool days_agree(const View__Person *person) {
     return true;
 }
 
-static int load(struct fold *fold, struct view_txn *txn, uint64_t number, View__Customer **ret) {
+static int load(struct fold *fold, struct view_txn *txn, uint64_t number,
+                struct fold_customer *ret) {
     uint64_t key = htobe64(number);
     const void *value;
     size_t size;
+    *ret = (struct fold_customer){.number = number};
     int r = view_get(txn, VIEW_CUSTOMERS, &key, sizeof(key), &value, &size);
     if (r < 0) {
         return r;
     }
     if (r == 1) {
-        View__Customer *record = arena_alloc(fold->arena, sizeof(*record));
-        if (record == NULL) {
+        ret->record = arena_alloc(fold->arena, sizeof(*ret->record));
+        if (ret->record == NULL) {
             return -ENOMEM;
         }
-        view__customer__init(record);
-        *ret = record;
+        view__customer__init(ret->record);
         return 0;
     }
-    fold->record_bytes += size;
-    *ret = view__customer__unpack(arena_allocator(fold->arena), size, value);
-    if (*ret == NULL || !columns_agree(*ret)) {
+    ret->size = size;
+    ret->record = view__customer__unpack(arena_allocator(fold->arena), size, value);
+    if (ret->record == NULL || !columns_agree(ret->record)) {
         return -EBADMSG;
     }
-    return round_columns(fold->arena, *ret) ? 0 : -ENOMEM;
+    return round_columns(fold->arena, ret->record) ? 0 : -ENOMEM;
 }
 
-int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
-                       struct fold_customer **ret) {
+// Kept while there are fewer than n_max.
+static int find(struct fold *fold, struct view_txn *txn, uint64_t number, size_t n_max,
+                struct fold_customer **ret) {
     struct fold_customers *customers = fold->customers;
     size_t slot = slot_of(customers, number);
     if (customers->slots[slot] != 0) {
         *ret = &customers->rows[customers->slots[slot] - 1];
         return 0;
     }
-    if (customers->n == TOUCHED_MAX) {
-        int r = fold_customers_flush(fold, txn);
+    bool keeps = customers->n < n_max;
+    *ret = keeps ? &customers->rows[customers->n] : arena_alloc(fold->scratch, sizeof(**ret));
+    int r = *ret == NULL ? -ENOMEM : load(fold, txn, number, *ret);
+    if (r == 0 && keeps) {
+        customers->slots[slot] = (uint32_t)++customers->n;
+    }
+    return r;
+}
+
+int fold_customers_read(struct fold *fold, struct view_txn *txn, uint64_t number,
+                        struct fold_customer **ret) {
+    return find(fold, txn, number, fold->customers->n_max - FOLD_TOUCHED_MAX, ret);
+}
+
+int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
+                       struct fold_customer **ret) {
+    struct fold_customers *customers = fold->customers;
+    int r = find(fold, txn, number, fold->customers->n_max, ret);
+    if (r != 0 || (*ret)->touched) {
+        return r;
+    }
+    if (customers->n_touched == TOUCHED_MAX) {
+        r = fold_customers_flush(fold, txn);
         if (r != 0) {
             return r;
         }
-        slot = slot_of(customers, number);
     }
-    View__Customer *record;
-    int r = load(fold, txn, number, &record);
-    if (r != 0) {
-        return r;
-    }
-    *ret = &customers->rows[customers->n++];
-    **ret = (struct fold_customer){.number = number, .record = record};
-    customers->slots[slot] = (uint16_t)customers->n;
+    (*ret)->touched = true;
+    fold->record_bytes += (*ret)->size;
+    customers->touched[customers->n_touched++] = *ret;
     return 0;
 }
 
-int fold_customers_reserve(struct fold *fold, struct view_txn *txn, size_t n) {
-    return fold->customers->n + n > TOUCHED_MAX ? fold_customers_flush(fold, txn) : 0;
+int fold_customers_reserve(struct fold *fold, struct view_txn *txn) {
+    struct fold_customers *customers = fold->customers;
+    if (!customers->drop &&
+        customers->n + FOLD_TOUCHED_MAX <= customers->n_max - FOLD_TOUCHED_MAX &&
+        arena_used(fold->arena) <= FOLD_KEPT_BYTES_MAX) {
+        return 0;
+    }
+    int r = fold_customers_flush(fold, txn);
+    if (r != 0) {
+        return r;
+    }
+    memset(customers->slots, 0, SLOTS * sizeof(customers->slots[0]));
+    customers->n = 0;
+    customers->drop = false;
+    arena_reset(fold->arena);
+    return 0;
+}
+
+void fold_customers_limit(struct fold *fold, size_t n) {
+    fold->customers->n_max = n;
+}
+
+void fold_forget(struct fold *fold, uint64_t customer) {
+    uint32_t slot = fold->customers->slots[slot_of(fold->customers, customer)];
+    if (slot != 0) {
+        fold->customers->rows[slot - 1].person = NULL;
+        fold->customers->rows[slot - 1].person_changed = false;
+    }
+}
+
+void fold_customers_drop(struct fold *fold) {
+    fold->customers->drop = true;
 }
 
 int fold_person(struct fold_step *step, View__Person **ret) {
@@ -158,7 +214,7 @@ int fold_person(struct fold_step *step, View__Person **ret) {
         ProtobufCBinaryData sealed = touched->record->person;
         uint64_t key = htobe64(touched->number);
         size_t size = 0;
-        uint8_t *plain = arena_alloc(arena, sealed.len + 1);
+        uint8_t *plain = arena_alloc(step->fold->scratch, sealed.len + 1);
         if (plain == NULL) {
             return -ENOMEM;
         }
@@ -180,61 +236,66 @@ int fold_person(struct fold_step *step, View__Person **ret) {
     return 0;
 }
 
-// Without a row in the table of the touched, which might have to be flushed first.
 int fold_is_erased(struct fold *fold, struct view_txn *txn, uint64_t number) {
-    const struct fold_customers *customers = fold->customers;
-    uint16_t slot = customers->slots[slot_of(customers, number)];
-    if (slot != 0) {
-        return customers->rows[slot - 1].record->erased_sequence != 0;
-    }
-    View__Customer *record;
-    int r = load(fold, txn, number, &record);
-    return r != 0 ? r : record->erased_sequence != 0;
+    struct fold_customer *kept;
+    int r = fold_customers_read(fold, txn, number, &kept);
+    return r != 0 ? r : kept->record->erased_sequence != 0;
 }
 
 static int compare_number(const void *a, const void *b) {
-    uint64_t left = ((const struct fold_customer *)a)->number;
-    uint64_t right = ((const struct fold_customer *)b)->number;
+    uint64_t left = (*(struct fold_customer *const *)a)->number;
+    uint64_t right = (*(struct fold_customer *const *)b)->number;
     return left < right ? -1 : left > right;
 }
 
-// Seals the person again, into the buffer that lasts until the record is packed.
-static int seal_person(struct fold_customers *customers, struct view_txn *txn,
-                       const struct fold_customer *touched) {
+// Seals the person again, where it was sealed the last time or, grown, into new room.
+static int seal_person(struct fold *fold, struct view_txn *txn, struct fold_customer *touched) {
     uint64_t key = htobe64(touched->number);
     size_t size = view__person__get_packed_size(touched->person);
     if (size > RECORD_BYTES_MAX - VIEW_SEAL_OVERHEAD) {
         return -E2BIG; // the limits of bounds.h add up to less
     }
-    view__person__pack(touched->person, customers->packed);
-    touched->record->person.data = customers->sealed;
-    return view_seal(txn, VIEW_CUSTOMERS, &key, sizeof(key), customers->packed, size,
-                     customers->sealed, &touched->record->person.len);
+    if (touched->sealed_room < size + VIEW_SEAL_OVERHEAD) {
+        size_t room = size + VIEW_SEAL_OVERHEAD + size / 4;
+        touched->sealed = arena_alloc(fold->arena, room);
+        touched->sealed_room = touched->sealed == NULL ? 0 : room;
+    }
+    if (touched->sealed == NULL) {
+        return -ENOMEM;
+    }
+    uint8_t *packed = fold->customers->packed;
+    view__person__pack(touched->person, packed);
+    touched->record->person.data = touched->sealed;
+    touched->person_changed = false;
+    return view_seal(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, size, touched->sealed,
+                     &touched->record->person.len);
+}
+
+static int write_row(struct fold *fold, struct view_txn *txn, struct fold_customer *touched) {
+    int r = touched->person_changed ? seal_person(fold, txn, touched) : 0;
+    if (r != 0) {
+        return r;
+    }
+    touched->size = view__customer__get_packed_size(touched->record);
+    if (touched->size > RECORD_BYTES_MAX) {
+        return -E2BIG; // the limits of bounds.h add up to less
+    }
+    view__customer__pack(touched->record, fold->customers->packed);
+    uint64_t key = htobe64(touched->number);
+    touched->touched = false;
+    return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), fold->customers->packed, touched->size);
 }
 
 int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
     struct fold_customers *customers = fold->customers;
-    qsort(customers->rows, customers->n, sizeof(customers->rows[0]), compare_number);
-    for (size_t i = 0; i < customers->n; i++) {
-        const View__Customer *record = customers->rows[i].record;
-        int r = customers->rows[i].person_changed ? seal_person(customers, txn, &customers->rows[i])
-                                                  : 0;
-        if (r != 0) {
-            return r;
-        }
-        size_t size = view__customer__get_packed_size(record);
-        if (size > RECORD_BYTES_MAX) {
-            return -E2BIG; // the limits of bounds.h add up to less
-        }
-        view__customer__pack(record, customers->packed);
-        uint64_t key = htobe64(customers->rows[i].number);
-        r = view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), customers->packed, size);
+    qsort(customers->touched, customers->n_touched, sizeof(customers->touched[0]), compare_number);
+    for (size_t i = 0; i < customers->n_touched; i++) {
+        int r = write_row(fold, txn, customers->touched[i]);
         if (r != 0) {
             return r;
         }
     }
-    customers->n = 0;
-    memset(customers->slots, 0, sizeof(customers->slots));
+    customers->n_touched = 0;
     return 0;
 }
 

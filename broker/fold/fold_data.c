@@ -51,13 +51,13 @@ char *fold_data_text(const struct fold_step *step, const char *name) {
         return NULL;
     }
     if (value.kind == BODY_INTEGER) {
-        return arena_printf(step->fold->arena, "%" PRId64, value.integer);
+        return arena_printf(step->fold->scratch, "%" PRId64, value.integer);
     }
     if (value.kind != BODY_TEXT || value.text_size == 0 || value.text_size > ID_BYTES_MAX ||
         memchr(value.text, '\0', value.text_size) != NULL) {
         return NULL;
     }
-    char *text = arena_alloc(step->fold->arena, value.text_size + 1);
+    char *text = arena_alloc(step->fold->scratch, value.text_size + 1);
     if (text != NULL) {
         memcpy(text, value.text, value.text_size);
         text[value.text_size] = '\0';
@@ -86,7 +86,7 @@ bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_m
         }
         return false;
     }
-    uint8_t *copy = arena_copy(step->fold->arena, value.raw, value.raw_size);
+    uint8_t *copy = arena_copy(step->fold->scratch, value.raw, value.raw_size);
     if (copy == NULL) {
         return false;
     }

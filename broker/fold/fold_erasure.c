@@ -51,6 +51,7 @@ int fold_erasure(struct fold_step *step) {
     record->erased_sequence = erased != 0 ? erased : step->event->sequence;
     step->touched->person = NULL;
     step->touched->person_changed = false;
+    fold_customers_drop(step->fold); // what was opened of it lies in their memory
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {
         r = delete_rows(step, tables[i]);

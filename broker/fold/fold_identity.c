@@ -201,8 +201,8 @@ static int contested_get(struct fold_step *step, const uint8_t *lookup, View__Co
         return r;
     }
     View__Contested *row =
-        r == 0 ? view__contested__unpack(arena_allocator(step->fold->arena), size, value)
-               : arena_alloc(step->fold->arena, sizeof(*row));
+        r == 0 ? view__contested__unpack(arena_allocator(step->fold->scratch), size, value)
+               : arena_alloc(step->fold->scratch, sizeof(*row));
     if (row == NULL) {
         return r == 0 ? -EBADMSG : -ENOMEM;
     }
@@ -217,7 +217,7 @@ static int contested_get(struct fold_step *step, const uint8_t *lookup, View__Co
 static int contested_put(struct fold_step *step, const uint8_t *lookup,
                          const View__Contested *row) {
     size_t size = view__contested__get_packed_size(row);
-    uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
+    uint8_t *packed = arena_alloc(step->fold->scratch, size + 1);
     if (packed == NULL) {
         return -ENOMEM;
     }

@@ -53,7 +53,7 @@ static View__Interest *make(struct arena *arena, uint32_t kind, char *term, uint
     }
     view__interest__init(interest);
     interest->kind = kind;
-    interest->term = term;
+    interest->term = arena_strdup(arena, term);
     interest->day = columns;
     interest->number = columns + 1;
     interest->n_day = interest->n_number = 1;
@@ -134,7 +134,7 @@ static int show_interest(struct fold_step *step, enum interest_kind kind, const 
         return count_day(step, interest, day_of(step));
     }
     interest = make(step->fold->arena, kind, term, day_of(step));
-    return interest == NULL ? -ENOMEM : add(step, person, interest);
+    return interest == NULL || interest->term == NULL ? -ENOMEM : add(step, person, interest);
 }
 
 // ---- which types show which

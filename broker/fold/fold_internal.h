@@ -26,9 +26,11 @@ struct fold_customers;
 struct fold_scores;
 
 struct fold {
-    struct arena *arena;
+    struct arena *arena;   // of the records that are kept
+    struct arena *scratch; // until the next flush
     struct fold_names *names;
     struct fold_customers *customers;
+    struct fold_lookups *lookups;
     struct fold_scores *scores;
     size_t record_bytes;       // see fold_record_bytes
     uint64_t customers_last;   // the last customer number given
@@ -37,12 +39,16 @@ struct fold {
     bool timers_moved;         // see fold_timers_moved
 };
 
-// A customer that was touched since the last flush.
+// A customer's record as it is kept. Nothing in it is borrowed from an event: it outlives ticks.
 struct fold_customer {
     uint64_t number;
     View__Customer *record;
     View__Person *person; // opened; NULL while nobody asked
+    bool touched;         // since the last flush
     bool person_changed;
+    size_t size;     // of the record as it was read or written
+    uint8_t *sealed; // room of its own for the person's seal
+    size_t sealed_room;
 };
 
 // The members of an event's data, noted when the first is asked for (fold_data.c).
@@ -76,16 +82,33 @@ int fold_names_intern(struct fold_names *names, struct view_txn *txn, const char
                       uint32_t *ret);
 const char *fold_names_text(const struct fold_names *names, uint32_t number);
 
+// ---- fold_lookups.c: whose a key or a reference is (fold_owner in fold.h)
+struct fold_lookups *fold_lookups_new(void);
+struct fold_lookups *fold_lookups_free(struct fold_lookups *lookups);
+// *ret: the owner, who is the customer from here on where there was none.
+int fold_owner_claim(struct fold *fold, struct view_txn *txn,
+                     const uint8_t lookup[static LOOKUP_BYTES], uint64_t customer, uint64_t *ret);
+int fold_owner_set(struct fold *fold, struct view_txn *txn,
+                   const uint8_t lookup[static LOOKUP_BYTES], uint64_t customer);
+int fold_owner_drop(struct fold *fold, struct view_txn *txn,
+                    const uint8_t lookup[static LOOKUP_BYTES]);
+
 // ---- fold_customers.c: decoded records, written in key order
 struct fold_customers *fold_customers_new(void);
 struct fold_customers *fold_customers_free(struct fold_customers *customers);
-// The record, empty where the view has none. Changed in place; written by the next flush.
+// The record, empty where the view has none. Valid until the next fold_apply.
+int fold_customers_read(struct fold *fold, struct view_txn *txn, uint64_t number,
+                        struct fold_customer **ret);
+// The same, to be changed in place; written by the next flush.
 int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
                        struct fold_customer **ret);
 int fold_customers_flush(struct fold *fold, struct view_txn *txn);
-// Sees to it that so many more customers can be touched without a flush: who holds a
-// fold_customer while others are touched asks for it first.
-int fold_customers_reserve(struct fold *fold, struct view_txn *txn, size_t n);
+// Lets go of everything where there is not room for FOLD_TOUCHED_MAX more: before an event.
+int fold_customers_reserve(struct fold *fold, struct view_txn *txn);
+// Keeps fewer: for tests, before the first event. At least 2 * FOLD_TOUCHED_MAX.
+void fold_customers_limit(struct fold *fold, size_t n);
+// Lets go of everything before the next event: somebody in it was erased.
+void fold_customers_drop(struct fold *fold);
 // What is sealed in the step's record, opened; empty where its key is destroyed. Who changes it
 // sets touched->person_changed.
 int fold_person(struct fold_step *step, View__Person **ret);

@@ -27,7 +27,7 @@ static int read_row(const struct fold_step *step, const struct fold_item *item, 
         *ret_size = size;
         return 0;
     }
-    uint8_t *plain = arena_alloc(step->fold->arena, size + 1);
+    uint8_t *plain = arena_alloc(step->fold->scratch, size + 1);
     if (plain == NULL || size < sizeof(uint64_t)) {
         return plain == NULL ? -ENOMEM : -EBADMSG;
     }
@@ -38,13 +38,13 @@ static int read_row(const struct fold_step *step, const struct fold_item *item, 
 }
 
 static int make_new(struct fold_step *step, struct fold_item *item, const char *id) {
-    item->item = arena_alloc(step->fold->arena, sizeof(*item->item));
+    item->item = arena_alloc(step->fold->scratch, sizeof(*item->item));
     if (item->item == NULL) {
         return -ENOMEM;
     }
     view__item__init(item->item);
     item->item->kind = item->kind;
-    item->item->id = arena_strdup(step->fold->arena, id);
+    item->item->id = arena_strdup(step->fold->scratch, id);
     item->item->first_sequence = step->event->sequence;
     item->item->first_us = item->item->changed_us = step->time_us;
     item->changed = true;
@@ -73,7 +73,7 @@ int fold_item_get(struct fold_step *step, enum item_kind kind, const char *id,
     if (size == 0) {
         return make_new(step, ret, id);
     }
-    ret->item = item_unpack(arena_allocator(step->fold->arena), size, plain);
+    ret->item = item_unpack(arena_allocator(step->fold->scratch), size, plain);
     if (ret->item == NULL) {
         return -EBADMSG;
     }
@@ -92,7 +92,7 @@ View__Attribute *fold_item_member(const struct fold_item *item, const char *name
 
 static int add_member(struct fold_step *step, View__Item *item, View__Attribute *member) {
     View__Attribute **members =
-        arena_alloc(step->fold->arena, (item->n_members + 1) * sizeof(*members));
+        arena_alloc(step->fold->scratch, (item->n_members + 1) * sizeof(*members));
     if (members == NULL) {
         return -ENOMEM;
     }
@@ -105,7 +105,7 @@ static int add_member(struct fold_step *step, View__Item *item, View__Attribute 
 }
 
 int fold_item_set(struct fold_step *step, struct fold_item *item, const View__Attribute *written) {
-    struct arena *arena = step->fold->arena;
+    struct arena *arena = step->fold->scratch;
     View__Attribute *standing = fold_item_member(item, written->name);
     if (standing != NULL && !register_beats(written, standing)) {
         return 0;
@@ -139,8 +139,8 @@ int fold_item_put(struct fold_step *step, struct fold_item *item) {
     }
     size_t size = item_packed_size(row), sealed_size = 0;
     uint64_t changed = htobe64(row->changed_sequence);
-    uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
-    uint8_t *sealed = arena_alloc(step->fold->arena, sizeof(changed) + size + VIEW_SEAL_OVERHEAD);
+    uint8_t *packed = arena_alloc(step->fold->scratch, size + 1);
+    uint8_t *sealed = arena_alloc(step->fold->scratch, sizeof(changed) + size + VIEW_SEAL_OVERHEAD);
     if (packed == NULL || sealed == NULL) {
         return -ENOMEM;
     }

@@ -37,18 +37,6 @@ static uint8_t *find_held(const View__Customer *customer, const uint8_t *lookup)
 
 // ---- whose it is
 
-static int owner_of(struct fold_step *step, const uint8_t *lookup, uint64_t *ret) {
-    const void *value;
-    size_t size;
-    *ret = 0;
-    int r = view_get(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &value, &size);
-    if (r == 0 && size == sizeof(*ret)) {
-        memcpy(ret, value, size);
-        *ret = be64toh(*ret);
-    }
-    return r < 0 ? r : 0;
-}
-
 static void cut_out(ProtobufCBinaryData *held, uint8_t *at) {
     size_t behind = (size_t)(held->data + held->len - (at + LOOKUP_KEY_BYTES));
     memmove(at, at + LOOKUP_KEY_BYTES, behind);
@@ -92,33 +80,28 @@ static int release(struct fold_step *step, const uint8_t *lookup, uint64_t owner
 
 int fold_keys_unbind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES]) {
     uint64_t owner;
-    int r = owner_of(step, lookup, &owner);
+    int r = fold_owner(step->fold, step->txn, lookup, &owner);
     int erased = r != 0 || owner == 0 ? 0 : fold_is_erased(step->fold, step->txn, owner);
     if (r != 0 || erased != 0 || owner == 0) {
         return r != 0 ? r : erased < 0 ? erased : 0; // of an erased person it is the tombstone
     }
     r = release(step, lookup, owner);
-    r = r != 0 ? r : view_delete(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES);
-    return r < 0 ? r : 0;
+    return r != 0 ? r : fold_owner_drop(step->fold, step->txn, lookup);
 }
 
 // 1 where the lookup belongs to someone else; otherwise it leads to the customer from here on.
 static int bind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES], bool taken) {
-    uint64_t customer = step->event->customer, number = htobe64(customer), owner;
-    int r = owner_of(step, lookup, &owner);
+    uint64_t customer = step->event->customer, owner;
+    int r = fold_owner_claim(step->fold, step->txn, lookup, customer, &owner);
     if (r != 0 || owner == customer) {
         return r;
     }
-    if (owner != 0) {
-        r = fold_is_erased(step->fold, step->txn, owner);
-        if (r == 0 && !taken) {
-            return 1;
-        }
-        r = r < 0 ? r : r == 1 ? 0 : release(step, lookup, owner);
+    r = fold_is_erased(step->fold, step->txn, owner);
+    if (r == 0 && !taken) {
+        return 1;
     }
-    return r != 0
-               ? r
-               : view_put(step->txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &number, sizeof(number));
+    r = r < 0 ? r : r == 1 ? 0 : release(step, lookup, owner);
+    return r != 0 ? r : fold_owner_set(step->fold, step->txn, lookup, customer);
 }
 
 // Whether the event changed it: the key is new here, or verified from here on.

@@ -19,9 +19,9 @@ static int set_text(struct fold_step *step, struct fold_item *item, const char *
                     const char *id, uint8_t *text, size_t size) {
     View__Attribute written;
     view__attribute__init(&written);
-    written.name = arena_strdup(step->fold->arena, name);
+    written.name = arena_strdup(step->fold->scratch, name);
     // Behind what issues it and before what closes it, where times are equal.
-    written.id = arena_printf(step->fold->arena, "1s %s", id);
+    written.id = arena_printf(step->fold->scratch, "1s %s", id);
     written.sequence = step->event->sequence;
     written.time_us = step->time_us;
     written.value = (ProtobufCBinaryData){.data = text, .len = size};
@@ -35,7 +35,7 @@ static int close_one(struct fold_step *step, const char *quote_id, const struct 
         memchr(name->text, '\0', name->text_size) != NULL) {
         return 0;
     }
-    char *id = arena_printf(step->fold->arena, "%.*s", (int)name->text_size, name->text);
+    char *id = arena_printf(step->fold->scratch, "%.*s", (int)name->text_size, name->text);
     if (id == NULL || strcmp(id, quote_id) == 0) {
         return id == NULL ? -ENOMEM : 0;
     }

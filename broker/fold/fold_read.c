@@ -10,7 +10,7 @@
 int fold_customer(struct fold *fold, struct view_txn *txn, uint64_t customer,
                   const View__Customer **ret) {
     struct fold_customer *touched;
-    int r = fold_customers_get(fold, txn, customer, &touched);
+    int r = fold_customers_read(fold, txn, customer, &touched);
     *ret = r == 0 ? touched->record : NULL;
     return r;
 }
@@ -19,7 +19,7 @@ int fold_customer_person(struct fold *fold, struct view_txn *txn, uint64_t custo
                          const View__Person **ret) {
     struct fold_step step = {.fold = fold, .txn = txn};
     View__Person *person = NULL;
-    int r = fold_customers_get(fold, txn, customer, &step.touched);
+    int r = fold_customers_read(fold, txn, customer, &step.touched);
     r = r != 0 ? r : fold_person(&step, &person);
     *ret = person;
     return r;

@@ -14,7 +14,7 @@ enum { FORGOTTEN_AT_ONCE = 2 }; // looked at whenever one more comes
 static int put(const struct fold_step *step, const uint8_t *key, size_t key_size,
                const ProtobufCMessage *row) {
     size_t size = protobuf_c_message_get_packed_size(row);
-    uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
+    uint8_t *packed = arena_alloc(step->fold->scratch, size + 1);
     if (packed == NULL) {
         return -ENOMEM;
     }
@@ -100,7 +100,7 @@ static int forget_old(const struct fold_step *step) {
         if (r < 0 || !oldest.found) {
             return r < 0 ? r : 0;
         }
-        r = waiting_get(step->txn, step->fold->arena, oldest.lookup, &row);
+        r = waiting_get(step->txn, step->fold->scratch, oldest.lookup, &row);
         r = r != 0 ? (r < 0 ? r : -EBADMSG) : count(step, 0, &n);
         if (r != 0) {
             return r;
@@ -234,7 +234,7 @@ int fold_routing(struct fold_step *step) {
     if (routing->interaction.len != LOOKUP_BYTES) {
         return 0;
     }
-    int r = waiting_get(step->txn, step->fold->arena, routing->interaction.data, &row);
+    int r = waiting_get(step->txn, step->fold->scratch, routing->interaction.data, &row);
     if (r < 0) {
         return r;
     }

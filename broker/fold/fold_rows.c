@@ -61,7 +61,7 @@ static const char *id_of_data(struct fold_step *step, const char *name) {
 // Where the data has no id of its own it is the event's: a request that opens a case.
 static const char *id_of_callback(struct fold_step *step, const char *name) {
     const char *id = fold_data_text(step, name);
-    return id != NULL ? id : arena_printf(step->fold->arena, "callback-%s", step->event->id);
+    return id != NULL ? id : arena_printf(step->fold->scratch, "callback-%s", step->event->id);
 }
 
 static const char *text_or_empty(const struct fold_step *step, const char *name) {
@@ -76,7 +76,7 @@ static const char *id_of_consent(struct fold_step *step, const char *name) {
     const char *text = is_any ? "" : fold_data_text(step, name);
     return text == NULL
                ? NULL
-               : arena_printf(step->fold->arena, "%s\x1f%s\x1f%s", text,
+               : arena_printf(step->fold->scratch, "%s\x1f%s\x1f%s", text,
                               text_or_empty(step, "channel"), text_or_empty(step, "purpose"));
 }
 
@@ -84,7 +84,7 @@ static const char *id_of_budget(struct fold_step *step, const char *name) {
     const char *channel = fold_data_text(step, name), *period = fold_data_text(step, "period");
     return channel == NULL || period == NULL
                ? NULL
-               : arena_printf(step->fold->arena, "%s\x1f%s", channel, period);
+               : arena_printf(step->fold->scratch, "%s\x1f%s", channel, period);
 }
 
 // Of supply that is no order's.
@@ -246,7 +246,7 @@ static char *staged_id(struct fold_step *step, const char *stage) {
         return step->event->id;
     }
     size_t size = strlen(step->event->id) + 1;
-    char *id = arena_alloc(step->fold->arena, size + 2);
+    char *id = arena_alloc(step->fold->scratch, size + 2);
     if (id != NULL) {
         id[0] = stage[0];
         id[1] = ' ';
@@ -268,7 +268,7 @@ static int set_members(struct fold_step *step, const struct item_row *row, struc
     for (size_t i = 0; r == 0 && i < ROW_MEMBERS_MAX && row->members[i].name != NULL; i++) {
         const struct member *member = &row->members[i];
         bool is_revised = row->revision != NULL && !member->by_time;
-        written.name = arena_strdup(step->fold->arena, member->name);
+        written.name = arena_strdup(step->fold->scratch, member->name);
         written.revision = is_revised ? revision : 0;
         written.rank = is_revised ? step->event->rank : 0;
         if (value_of(step, member, &written.value)) {

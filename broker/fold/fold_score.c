@@ -63,10 +63,10 @@ static int load(struct fold *fold, struct view_txn *txn, const uint8_t *key, siz
     }
     if (r == 0) {
         fold->record_bytes += value_size;
-        *ret = view__cell__unpack(arena_allocator(fold->arena), value_size, value);
+        *ret = view__cell__unpack(arena_allocator(fold->scratch), value_size, value);
         return *ret == NULL || (*ret)->n_reason != (*ret)->n_reason_number ? -EBADMSG : 0;
     }
-    *ret = arena_alloc(fold->arena, sizeof(**ret));
+    *ret = arena_alloc(fold->scratch, sizeof(**ret));
     if (*ret == NULL) {
         return -ENOMEM;
     }
@@ -119,7 +119,7 @@ int fold_scores_flush(struct fold *fold, struct view_txn *txn) {
     for (size_t i = 0; r == 0 && i < scores->n; i++) {
         const struct cell *cell = &scores->cells[i];
         size_t size = view__cell__get_packed_size(cell->record);
-        uint8_t *packed = arena_alloc(fold->arena, size + 1);
+        uint8_t *packed = arena_alloc(fold->scratch, size + 1);
         if (packed == NULL) {
             return -ENOMEM;
         }
@@ -152,17 +152,17 @@ static int observe(struct fold *fold, View__Spread **spread, bool observed, int6
         return 0;
     }
     if (*spread == NULL) {
-        *spread = arena_alloc(fold->arena, sizeof(**spread));
+        *spread = arena_alloc(fold->scratch, sizeof(**spread));
         if (*spread == NULL) {
             return -ENOMEM;
         }
         view__spread__init(*spread);
     }
-    return spread_add(fold->arena, *spread, time_us);
+    return spread_add(fold->scratch, *spread, time_us);
 }
 
 static int add_reason(const struct fold_step *step, View__Cell *cell, const char *text) {
-    struct arena *arena = step->fold->arena;
+    struct arena *arena = step->fold->scratch;
     uint32_t name = 0;
     int r = fold_names_intern(step->fold->names, step->txn, text, &name);
     size_t at = 0;
@@ -254,7 +254,7 @@ static int keep(const struct fold_step *step, const Touchbus__Score *score) {
         kept.margin_micro = score->margin_micro;
     }
     size_t size = view__kept__get_packed_size(&kept);
-    uint8_t *packed = arena_alloc(step->fold->arena, size + 1);
+    uint8_t *packed = arena_alloc(step->fold->scratch, size + 1);
     if (packed == NULL) {
         return -ENOMEM;
     }

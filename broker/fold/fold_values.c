@@ -12,7 +12,7 @@
 enum { INTEGER_BYTES = 9, FIXED_TEXT_BYTES_MAX = 31 };
 
 bool fold_pack_integer(struct fold_step *step, int64_t value, ProtobufCBinaryData *ret) {
-    uint8_t *bytes = arena_alloc(step->fold->arena, INTEGER_BYTES);
+    uint8_t *bytes = arena_alloc(step->fold->scratch, INTEGER_BYTES);
     if (bytes == NULL) {
         return false;
     }
@@ -25,7 +25,7 @@ bool fold_pack_integer(struct fold_step *step, int64_t value, ProtobufCBinaryDat
 
 bool fold_pack_text(struct fold_step *step, const char *text, ProtobufCBinaryData *ret) {
     size_t size = strlen(text);
-    uint8_t *bytes = arena_alloc(step->fold->arena, size + 2);
+    uint8_t *bytes = arena_alloc(step->fold->scratch, size + 2);
     if (bytes == NULL || size > NAME_BYTES_MAX) {
         return false;
     }

@@ -395,6 +395,15 @@ int store_put(struct store_txn *txn, unsigned table, const void *key, size_t key
     return put(txn, table, key, key_size, value, size, 0);
 }
 
+int store_put_new(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
+                  const void *value, size_t size, const void **ret, size_t *ret_size) {
+    MDB_val k = value_of(key, key_size), v = value_of(value, size);
+    int r = mdb_put(txn->txn, txn->store->tables[table], &k, &v, MDB_NOOVERWRITE);
+    *ret = v.mv_data;
+    *ret_size = v.mv_size;
+    return r == MDB_KEYEXIST ? 1 : store_error(r);
+}
+
 int store_append(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
                  const void *value, size_t size) {
     return put(txn, table, key, key_size, value, size, MDB_APPEND);

@@ -71,6 +71,9 @@ int store_get(struct store_txn *txn, unsigned table, const void *key, size_t key
               const void **ret, size_t *ret_size);
 int store_put(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
               const void *value, size_t size);
+// Where nothing stands yet; 1 and the value where something does.
+int store_put_new(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
+                  const void *value, size_t size, const void **ret, size_t *ret_size);
 // As put, for a key behind every other of its table; 1 where it is not.
 int store_append(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
                  const void *value, size_t size);

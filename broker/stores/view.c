@@ -105,6 +105,11 @@ int view_put(struct view_txn *txn, enum view_table table, const void *key, size_
     return store_put(txn->txn, table, key, key_size, value, size);
 }
 
+int view_put_new(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+                 const void *value, size_t size, const void **ret, size_t *ret_size) {
+    return store_put_new(txn->txn, table, key, key_size, value, size, ret, ret_size);
+}
+
 int view_delete(struct view_txn *txn, enum view_table table, const void *key, size_t key_size) {
     txn->rows_touched++;
     return store_delete(txn->txn, table, key, key_size);

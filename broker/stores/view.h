@@ -52,6 +52,9 @@ int view_get(struct view_txn *txn, enum view_table table, const void *key, size_
              const void **ret, size_t *ret_size);
 int view_put(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
              const void *value, size_t size);
+// 1 and the value that stands there: nothing was written. One search where a get and a put are two.
+int view_put_new(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+                 const void *value, size_t size, const void **ret, size_t *ret_size);
 int view_delete(struct view_txn *txn, enum view_table table, const void *key, size_t key_size);
 // As log_reader_scan; `reverse` from the end of the prefix.
 int view_scan(struct view_txn *txn, enum view_table table, const void *prefix, size_t prefix_size,

@@ -102,8 +102,6 @@ int resolve_references(const struct catalogue_type *type, struct arena *arena,
 // The text of a field that refers to something; "" where it holds nothing usable, NULL where memory
 // is short.
 const char *resolve_text(struct arena *arena, const struct body_value *value);
-// Who owns it, as the view has it; 0 nobody. 0 or a negative errno.
-int resolve_owner(struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES], uint64_t *ret);
 // The owners of what the event refers to.
 int resolve_referred(const struct resolve *resolve, const Touchbus__Event *event,
                      struct resolution *ret);

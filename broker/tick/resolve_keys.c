@@ -96,7 +96,9 @@ static int add_aliases(const struct resolve *resolve, const Touchbus__Event *eve
     if (before == NULL || now == NULL) {
         return 0;
     }
-    int r = make(resolve, before, &user) ? resolve_owner(resolve->txn, user.lookup, &owner) : 0;
+    int r = make(resolve, before, &user)
+                ? fold_owner(resolve->fold, resolve->txn, user.lookup, &owner)
+                : 0;
     before = owner != 0 ? before : named(resolve, event, "previous_id", "anonymous_id");
     struct candidate *one = r == 0 && before != NULL ? add(resolve, before, resolution) : NULL;
     struct candidate *other = r == 0 ? add(resolve, now, resolution) : NULL;
@@ -164,7 +166,8 @@ static int find_owner(const struct resolve *resolve, uint64_t likely, struct can
         candidate->owner = likely;
         r = 0;
     } else {
-        r = r < 0 ? r : resolve_owner(resolve->txn, candidate->lookup, &candidate->owner);
+        r = r < 0 ? r
+                  : fold_owner(resolve->fold, resolve->txn, candidate->lookup, &candidate->owner);
     }
     candidate->fate = candidate->owner == 0 ? KEY_NEW : KEY_FOREIGN;
     if (r == 0 && GUARD(redact_by_key) && is_erased(resolve->keys, candidate->owner)) {

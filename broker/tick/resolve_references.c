@@ -80,18 +80,6 @@ int resolve_references(const struct catalogue_type *type, struct arena *arena,
 
 // ---- whose it is
 
-int resolve_owner(struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES], uint64_t *ret) {
-    const void *number;
-    size_t size;
-    *ret = 0;
-    int r = view_get(txn, VIEW_LOOKUPS, lookup, LOOKUP_BYTES, &number, &size);
-    if (r == 0 && size == sizeof(*ret)) {
-        memcpy(ret, number, size);
-        *ret = be64toh(*ret);
-    }
-    return r < 0 ? r : 0;
-}
-
 // The customer that is named by number; false where none was given it.
 static bool is_number(const struct resolve *resolve, const char *text, struct referred *ret) {
     ret->direct = envelope_parse_customer(text, &ret->owner) == 0 && ret->owner != 0 &&
@@ -106,7 +94,7 @@ static int find_address(const struct resolve *resolve, const char *text, struct 
     for (size_t i = 0; r == 0 && ret->owner == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         const char *value = normalise_value(resolve->policy, kinds[i], text, resolve->arena);
         if (value != NULL && lookup_key(resolve->secret, kinds[i], value, ret->lookup)) {
-            r = resolve_owner(resolve->txn, ret->lookup, &ret->owner);
+            r = fold_owner(resolve->fold, resolve->txn, ret->lookup, &ret->owner);
         }
     }
     ret->direct = ret->owner != 0;
@@ -128,7 +116,7 @@ int resolve_referred(const struct resolve *resolve, const Touchbus__Event *event
             n += referred->direct;
         } else if (*reference->id != '\0' && lookup_reference(resolve->secret, reference->kind,
                                                               reference->id, referred->lookup)) {
-            r = resolve_owner(resolve->txn, referred->lookup, &referred->owner);
+            r = fold_owner(resolve->fold, resolve->txn, referred->lookup, &referred->owner);
             n++;
         }
     }

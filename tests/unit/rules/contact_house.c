@@ -171,6 +171,8 @@ void house_merge(struct house *house, uint64_t from, uint64_t into) {
     whole->n_leaves = 1;
     put_record(house, from, part);
     put_record(house, into, whole);
+    fold_free(house->fold); // which has not seen it
+    assert_int_equal(fold_new(house->fixture->txn, &house->fold), 0);
 }
 
 void house_split(struct house *house, uint64_t leaf) {
@@ -190,5 +192,7 @@ void house_split(struct house *house, uint64_t leaf) {
         whole->n_leaves = 0;
         put_record(house, leaf, part);
         put_record(house, into, whole);
+    fold_free(house->fold); // which has not seen it
+    assert_int_equal(fold_new(house->fixture->txn, &house->fold), 0);
     }
 }

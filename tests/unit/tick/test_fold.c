@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/bounds.h"
+#include "broker/fold/fold_internal.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/body.h"
 
@@ -197,6 +198,7 @@ static void test_an_ordinary_event_opens_and_seals_nothing(void **state) {
     scene_customer(&scene, 1);
     assert_false(keys_reader_reads(fixture->secrets));
     scene_play(&scene, "customer.changed", "{\"fields\": {\"nickname\": \"Anne\"}}");
+    scene_customer(&scene, 1); // written
     assert_true(keys_reader_reads(fixture->secrets));
     scene_close(&scene);
     view_abort(scene.txn);
@@ -329,12 +331,16 @@ static void test_any_bytes_as_data_fold_without_error(void **state) {
     scene_close(&scene);
 }
 
-static void hash_of_run(struct fixture *fixture, const char *name, int flush_every,
+// keeps_few: what is kept decoded is let go every few customers.
+static void hash_of_run(struct fixture *fixture, const char *name, int flush_every, bool keeps_few,
                         char ret[static 65]) {
     struct view *view = support_view(fixture, name);
     struct scene scene = {.fixture = fixture, .arena = fixture->arena};
     support_begin(fixture, view, &scene.txn);
     assert_int_equal(fold_new(scene.txn, &scene.fold), 0);
+    if (keeps_few) {
+        fold_customers_limit(scene.fold, 2 * FOLD_TOUCHED_MAX + 5);
+    }
     scene_seed(3);
     for (int i = 0; i < 2000; i++) {
         Touchbus__Event *event = support_event(
@@ -350,7 +356,7 @@ static void hash_of_run(struct fixture *fixture, const char *name, int flush_eve
         scene_apply(&scene, event);
         if (i % flush_every == flush_every - 1) {
             assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
-            if (i % (3 * flush_every) == 0) { // another process goes on
+            if (!keeps_few && i % (3 * flush_every) == 0) { // another process goes on
                 fold_free(scene.fold);
                 assert_int_equal(view_commit(scene.txn), 0);
                 support_begin(fixture, view, &scene.txn);
@@ -366,12 +372,34 @@ static void hash_of_run(struct fixture *fixture, const char *name, int flush_eve
 }
 
 static void test_flushes_and_restarts_leave_the_same_bytes(void **state) {
-    char one[65], two[65], three[65];
-    hash_of_run(*state, "one", 2000, one);
-    hash_of_run(*state, "two", 7, two);
-    hash_of_run(*state, "three", 1, three);
+    char one[65], two[65], three[65], four[65];
+    hash_of_run(*state, "one", 2000, false, one);
+    hash_of_run(*state, "two", 7, false, two);
+    hash_of_run(*state, "three", 1, false, three);
+    hash_of_run(*state, "four", 100, true, four);
     assert_string_equal(one, two);
     assert_string_equal(one, three);
+    assert_string_equal(one, four);
+}
+
+static void test_a_key_that_leads_to_nobody_any_more_is_not_remembered(void **state) {
+    struct scene scene;
+    uint8_t lookup[LOOKUP_BYTES] = {1, 2, 3};
+    uint64_t owner = 1;
+    scene_open(state, &scene);
+    assert_int_equal(fold_owner(scene.fold, scene.txn, lookup, &owner), 0);
+    assert_int_equal(owner, 0);
+    assert_int_equal(fold_owner_claim(scene.fold, scene.txn, lookup, 7, &owner), 0);
+    assert_int_equal(owner, 7);
+    assert_int_equal(fold_owner_claim(scene.fold, scene.txn, lookup, 8, &owner), 0);
+    assert_int_equal(owner, 7); // the first one's
+    assert_int_equal(fold_owner_set(scene.fold, scene.txn, lookup, 8), 0);
+    assert_int_equal(fold_owner(scene.fold, scene.txn, lookup, &owner), 0);
+    assert_int_equal(owner, 8);
+    assert_int_equal(fold_owner_drop(scene.fold, scene.txn, lookup), 0);
+    assert_int_equal(fold_owner(scene.fold, scene.txn, lookup, &owner), 0);
+    assert_int_equal(owner, 0);
+    scene_close(&scene);
 }
 
 int main(void) {
@@ -388,6 +416,7 @@ int main(void) {
         cmocka_unit_test(
             test_an_erased_customer_leaves_its_number_and_lookups_and_nothing_changes_that),
         cmocka_unit_test(test_a_key_of_an_erased_customer_may_become_anothers),
+        cmocka_unit_test(test_a_key_that_leads_to_nobody_any_more_is_not_remembered),
         cmocka_unit_test(test_any_bytes_as_data_fold_without_error),
         cmocka_unit_test(test_flushes_and_restarts_leave_the_same_bytes),
     };
