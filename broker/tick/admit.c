@@ -126,13 +126,7 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
     event->received_us = tick->now_us;
     *record = (struct record){.event = event, .body_hash = body_hash};
     memcpy(record->id_hash, id_hash, BLOCK_ID_HASH_BYTES);
-    int r = envelope_pack_open(event, tick->arena, &record->open, &record->open_size);
-    if (r == 0) {
-        r = envelope_pack_sealed(event, tick->arena, &record->sealed, &record->sealed_size);
-    }
-    if (r == 0) {
-        r = fold_apply(tick->fold, tick->view, event);
-    }
+    int r = fold_apply(tick->fold, tick->view, event);
     if (r == 0) {
         tick->n_records++;
         dedup_add(tick->dedup, id_hash, event->sequence);

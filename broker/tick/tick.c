@@ -117,6 +117,7 @@ static void tick_close(struct tick *tick) {
     tick->open = tick->log_touched = false;
     fold_count_anew(tick->fold);
     arena_reset(tick->arena);
+    arena_reset(tick->block_arena);
 }
 
 // What waits now, all of it through to its answers.
@@ -258,8 +259,12 @@ static int open_signals(struct tick *tick) {
 static int load(struct tick *tick) {
     struct broker *broker = tick->broker;
     tick->arena = arena_new(TICK_ARENA_BYTES_MAX);
+    tick->block_arena = arena_new(TICK_BLOCK_ARENA_BYTES_MAX);
     tick->records = calloc(TICK_RECORDS_MAX, sizeof(*tick->records));
-    int r = tick->arena == NULL || tick->records == NULL ? -ENOMEM : open_signals(tick);
+    int r = tick->arena == NULL || tick->block_arena == NULL || tick->records == NULL
+                ? -ENOMEM
+                : open_signals(tick);
+    r = r != 0 ? r : beside_new("view", &tick->beside);
     r = r != 0 ? r : log_reader_new(broker->log, &tick->reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->keys_reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->view_keys);
@@ -304,6 +309,7 @@ struct tick *tick_free(struct tick *tick) {
         return NULL;
     }
     assert(!tick->open);
+    beside_free(tick->beside);
     publish_free(tick->publish);
     decide_free(tick->decide);
     policy_release(tick->broker->policy, tick->policy);
@@ -319,6 +325,7 @@ struct tick *tick_free(struct tick *tick) {
     free(tick->policy_before);
     free(tick->unsaid);
     free(tick->records);
+    arena_free(tick->block_arena);
     arena_free(tick->arena);
     free(tick);
     return NULL;

@@ -10,27 +10,30 @@
 #include "broker/faultpoint.h"
 #include "broker/tick/tick_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/envelope.h"
 
 enum {
     ENTRY_BYTES_ABOUT = 160,     // a block's fixed bytes an event, generously
     BLOCK_BYTES_ROOM = 64 << 10, // header and rounding
+    BESIDE_EVENTS_MIN = 64,      // of fewer, waking a thread costs more than it saves
 };
 
 // The sealed half as it goes into the block. A destroyed key leaves nothing to read.
-static int seal(struct tick *tick, const struct record *record, const uint8_t *run,
+static int seal(struct tick *tick, const Touchbus__Event *event, const uint8_t *run,
                 struct block_record *ret) {
-    const Touchbus__Event *event = record->event;
-    uint8_t *sealed = arena_alloc(tick->arena, record->sealed_size + KEYS_SEAL_OVERHEAD);
+    const uint8_t *plain;
+    size_t size;
+    int r = envelope_pack_sealed(event, tick->block_arena, &plain, &size);
+    uint8_t *sealed = r == 0 ? arena_alloc(tick->block_arena, size + KEYS_SEAL_OVERHEAD) : NULL;
     if (sealed == NULL) {
-        return -ENOMEM;
+        return r != 0 ? r : -ENOMEM;
     }
     // The event that erases a customer comes when the key is gone.
     uint64_t key = event->erases ? 0 : event->customer;
-    int r = keys_seal(tick->keys_reader, key, run, event->sequence, record->sealed,
-                      record->sealed_size, sealed);
+    r = keys_seal(tick->keys_reader, key, run, event->sequence, plain, size, sealed);
     if (r >= 0) {
         ret->sealed = sealed;
-        ret->sealed_size = r == 0 ? record->sealed_size + KEYS_SEAL_OVERHEAD : 0;
+        ret->sealed_size = r == 0 ? size + KEYS_SEAL_OVERHEAD : 0;
     }
     return r < 0 ? r : 0;
 }
@@ -48,37 +51,38 @@ static int fill(struct tick *tick, const struct record *record, const uint8_t *r
                  (event->n_lanes > 1 ? ENTRY_MANY_LANES : 0) | (event->erases ? ENTRY_ERASES : 0),
         .type = event->type,
         .channel = event->channel,
-        .open = record->open,
-        .open_size = record->open_size,
     };
     memcpy(ret->id_hash, record->id_hash, sizeof(ret->id_hash));
-    return seal(tick, record, run, ret);
+    const uint8_t *open;
+    int r = envelope_pack_open(event, tick->block_arena, &open, &ret->open_size);
+    ret->open = open;
+    return r != 0 ? r : seal(tick, event, run, ret);
 }
 
-static size_t bytes_about(const struct record *record) {
-    return ENTRY_BYTES_ABOUT + record->open_size + record->sealed_size +
-           strlen(record->event->type) + strlen(record->event->channel);
+static size_t bytes_about(const struct block_record *row) {
+    return ENTRY_BYTES_ABOUT + row->open_size + row->sealed_size + strlen(row->type) +
+           strlen(row->channel);
 }
 
 // As many records from `from` on as one block takes; nearly always all of them.
 static int append_block(struct tick *tick, size_t from, size_t *ret_n) {
     uint8_t run[BLOCK_RUN_BYTES];
     randombytes_buf(run, sizeof(run));
-    struct block_record *rows = arena_alloc(tick->arena, (tick->n_records - from) * sizeof(*rows));
+    struct block_record *rows =
+        arena_alloc(tick->block_arena, (tick->n_records - from) * sizeof(*rows));
     if (rows == NULL) {
         return -ENOMEM;
     }
     size_t n = 0;
     size_t bytes = BLOCK_BYTES_ROOM;
     while (from + n < tick->n_records) {
-        const struct record *record = &tick->records[from + n];
-        bytes += bytes_about(record);
-        if (n > 0 && bytes > BLOCK_BYTES_MAX) {
-            break;
-        }
-        int r = fill(tick, record, run, &rows[n]);
+        int r = fill(tick, &tick->records[from + n], run, &rows[n]);
         if (r != 0) {
             return r;
+        }
+        bytes += bytes_about(&rows[n]);
+        if (n > 0 && bytes > BLOCK_BYTES_MAX) {
+            break; // it is sealed again, for the next block
         }
         n++;
     }
@@ -91,8 +95,7 @@ static int append_block(struct tick *tick, size_t from, size_t *ret_n) {
 }
 
 static int append_events(struct tick *tick) {
-    int r = keys_ensure(tick->broker->keys, tick->customers_last);
-    r = r != 0 ? r : keys_reader_begin(tick->keys_reader);
+    int r = keys_reader_begin(tick->keys_reader);
     if (r != 0) {
         return r;
     }
@@ -103,13 +106,28 @@ static int append_events(struct tick *tick) {
     return r;
 }
 
-int tick_commit(struct tick *tick) {
-    int r = 0;
-    if (tick->n_records > 0) {
-        r = append_events(tick);
-        r = r != 0 ? r : fold_flush(tick->fold, tick->view);
-        r = r != 0 ? r : view_set_applied(tick->view, tick->first + tick->n_records - 1);
+// What the fold kept goes into the view's transaction, which nobody else touches meanwhile.
+static int write_view(void *user) {
+    struct tick *tick = user;
+    int r = fold_flush(tick->fold, tick->view);
+    return r != 0 ? r : view_set_applied(tick->view, tick->first + tick->n_records - 1);
+}
+
+// Both stores' writes of the tick's events, side by side where they are many. Neither is committed.
+static int write_events(struct tick *tick) {
+    int r = keys_ensure(tick->broker->keys, tick->customers_last);
+    if (r != 0 || tick->n_records < BESIDE_EVENTS_MIN) {
+        r = r != 0 ? r : append_events(tick);
+        return r != 0 ? r : write_view(tick);
     }
+    beside_start(tick->beside, write_view, tick);
+    r = append_events(tick);
+    int written = beside_wait(tick->beside);
+    return r != 0 ? r : written;
+}
+
+int tick_commit(struct tick *tick) {
+    int r = tick->n_records > 0 ? write_events(tick) : 0;
     r = r != 0 ? r : timers_note(tick);
     r = r != 0 ? r : policy_told_note(tick);
     r = r != 0 ? r : producers_write(tick->producers, tick->log);

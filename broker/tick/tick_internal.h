@@ -11,6 +11,7 @@
 #include "broker/bounds.h"
 #include "broker/broker.h"
 #include "broker/fold/fold.h"
+#include "broker/tick/beside.h"
 #include "broker/tick/decide.h"
 #include "broker/tick/dedup.h"
 #include "broker/tick/producers.h"
@@ -20,11 +21,9 @@
 
 // An accepted event of this tick; its sequence is tick->first plus its index.
 struct record {
-    const Touchbus__Event *event; // stamped
+    const Touchbus__Event *event; // stamped; it changes no more
     uint8_t id_hash[BLOCK_ID_HASH_BYTES];
     uint64_t body_hash;
-    const uint8_t *open, *sealed; // serialised halves, sealed still readable
-    size_t open_size, sealed_size;
 };
 
 // What became of one event.
@@ -47,9 +46,11 @@ struct tick {
     struct keys_reader *keys_reader; // seals blocks, at the tick's end
     struct keys_reader *view_keys;   // of the open view
     struct arena *arena;
-    int signals;      // signalfd
-    bool reload;      // SIGHUP came
-    uint64_t *unsaid; // customers whose erasure the log does not know, found at the start
+    struct arena *block_arena; // the tick's events as they go into a block
+    struct beside *beside;     // writes the view while this thread writes the log
+    int signals;               // signalfd
+    bool reload;               // SIGHUP came
+    uint64_t *unsaid;          // customers whose erasure the log does not know, found at the start
     size_t n_unsaid;
     struct timers timers;
     char *policy_before; // in force when the log last heard of one, and still to be said; NULL
