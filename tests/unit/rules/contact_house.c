@@ -192,7 +192,7 @@ void house_split(struct house *house, uint64_t leaf) {
         whole->n_leaves = 0;
         put_record(house, leaf, part);
         put_record(house, into, whole);
-    fold_free(house->fold); // which has not seen it
-    assert_int_equal(fold_new(house->fixture->txn, &house->fold), 0);
+        fold_free(house->fold); // which has not seen it
+        assert_int_equal(fold_new(house->fixture->txn, &house->fold), 0);
     }
 }
