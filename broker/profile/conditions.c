@@ -231,14 +231,22 @@ static int count_items(const struct facts *facts, enum item_kind kind, const cha
     return r;
 }
 
+static int count_open(const struct facts *facts, enum item_kind kind, struct value *ret) {
+    View__Item **items;
+    size_t n;
+    int r = profile_open(facts->profile, kind, facts->now_us, OPEN_ITEMS_MAX, &items, &n);
+    *ret = number_value((double)n);
+    return r < 0 ? r : 0;
+}
+
 static int quotes(const struct facts *facts, const char *name, struct value *ret) {
     (void)name;
-    return count_items(facts, ITEM_QUOTE, "open", ret);
+    return count_open(facts, ITEM_QUOTE, ret);
 }
 
 static int cases(const struct facts *facts, const char *name, struct value *ret) {
     (void)name;
-    return count_items(facts, ITEM_CASE, "open", ret);
+    return count_open(facts, ITEM_CASE, ret);
 }
 
 static int carts(const struct facts *facts, const char *name, struct value *ret) {

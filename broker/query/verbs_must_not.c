@@ -6,7 +6,7 @@
 #include "broker/query/verbs_profile.h"
 #include "schemas/base/guards.h"
 
-enum { LOOKED_AT_MAX = 100 };
+enum { LOOKED_AT_MAX = CONSENTS_JUDGED_MAX }; // consents of a leaf
 
 static void add(json_t *list, const char *what, const char *why, uint64_t sequence) {
     json_t *row = json_pack("{s:s, s:s}", "what", what, "why", why);
@@ -36,16 +36,16 @@ static bool privacy(const struct reading *reading, json_t *list) {
 static bool complaints(const struct reading *reading, json_t *list) {
     View__Item **items;
     size_t n;
-    if (profile_items(&reading->profile, ITEM_CASE, LOOKED_AT_MAX, &items, &n) != 0) {
-        return false;
+    int r = profile_open(&reading->profile, ITEM_CASE, reading->now_us, CASES_OPEN_MAX, &items, &n);
+    if (r == 1) {
+        add(list, "marketing", "more open cases than are looked at", 0);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(item_text(reading, items[i], "state"), "open") == 0 &&
-            strcmp(item_text(reading, items[i], "kind"), "complaint") == 0) {
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        if (strcmp(item_text(reading, items[i], "kind"), "complaint") == 0) {
             add(list, "marketing", "an open complaint", items[i]->changed_sequence);
         }
     }
-    return true;
+    return r >= 0;
 }
 
 // ---- consents
@@ -61,6 +61,7 @@ struct word {
 struct words {
     struct word *rows;
     size_t n;
+    bool is_cut; // there are more than are looked at
 };
 
 static bool add_word(const struct reading *reading, struct words *words, size_t leaf,
@@ -90,25 +91,48 @@ static bool add_word(const struct reading *reading, struct words *words, size_t 
     return true;
 }
 
-static bool read_words(const struct reading *reading, struct words *ret) {
-    const struct profile *profile = &reading->profile;
-    ret->n = 0;
-    ret->rows =
-        arena_calloc(profile->arena, profile->n_leaves * LOOKED_AT_MAX + 1, sizeof(*ret->rows));
-    for (size_t i = 0; ret->rows != NULL && i < profile->n_leaves; i++) {
-        const struct profile leaf = profile_leaf_alone(profile, i);
-        View__Item **items;
-        size_t n;
-        if (profile_items(&leaf, ITEM_CONSENT, LOOKED_AT_MAX, &items, &n) != 0) {
+// What a leaf says of a channel and a purpose.
+static bool read_pair(const struct reading *reading, size_t leaf, const char *channel,
+                      const char *purpose, struct words *ret) {
+    View__Item **items;
+    size_t n;
+    int r = profile_consents(&reading->profile, leaf, channel, purpose,
+                             (leaf + 1) * LOOKED_AT_MAX - ret->n, &items, &n);
+    for (size_t i = 0; r >= 0 && i < n; i++) {
+        if (!add_word(reading, ret, leaf, items[i])) {
             return false;
         }
-        for (size_t k = 0; k < n; k++) {
-            if (!add_word(reading, ret, i, items[k])) {
-                return false;
-            }
+    }
+    ret->is_cut |= r == 1;
+    return r >= 0;
+}
+
+static bool read_channels(const struct reading *reading, size_t leaf, const char *purpose,
+                          struct words *ret) {
+    const struct policy *policy = reading->policy;
+    bool is_read = read_pair(reading, leaf, "", purpose, ret);
+    for (unsigned i = 0; is_read && i < policy->n_channels; i++) {
+        if (policy->channels[i].contact) {
+            is_read = read_pair(reading, leaf, policy->channels[i].name, purpose, ret);
         }
     }
-    return ret->rows != NULL;
+    return is_read;
+}
+
+static bool read_words(const struct reading *reading, struct words *ret) {
+    const struct profile *profile = &reading->profile;
+    const struct policy_contact *policy = &reading->policy->contact;
+    *ret = (struct words){.n = 0};
+    ret->rows =
+        arena_calloc(profile->arena, profile->n_leaves * LOOKED_AT_MAX + 1, sizeof(*ret->rows));
+    bool is_read = ret->rows != NULL;
+    for (size_t i = 0; is_read && i < profile->n_leaves; i++) {
+        is_read = read_channels(reading, i, "", ret);
+        for (unsigned k = 0; is_read && k < policy->n_marketing; k++) {
+            is_read = read_channels(reading, i, policy->marketing[k], ret);
+        }
+    }
+    return is_read;
 }
 
 static bool is_any_or(const char *text, const char *other) {
@@ -177,6 +201,9 @@ static bool consents(const struct reading *reading, json_t *list) {
     struct words words;
     if (!read_words(reading, &words)) {
         return false;
+    }
+    if (words.is_cut) {
+        add(list, "marketing", "more consents than are looked at", 0);
     }
     for (unsigned i = 0; i < policy->contact.n_marketing; i++) {
         const char *purpose = policy->contact.marketing[i];
