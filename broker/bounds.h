@@ -45,8 +45,8 @@ enum {
     VISIT_DAYS_MAX = 3,
     WORTH_CURRENCIES_MAX = 16, // that a customer's orders are added up in
     CURRENCY_BYTES_MAX = 16,
-    ORDERS_UNITED_MAX = 512,   // a merged customer's, one by one; beyond, each leaf's sum is taken
-    CUSTOMER_VETOES_MAX = 400, // leaves that one is never merged with
+    ORDERS_UNITED_MAX = 512,      // of all leaves but the largest; beyond, sums alone are added
+    CUSTOMER_VETOES_MAX = 400,    // leaves that one is never merged with
     CUSTOMER_MERGE_DAYS_MAX = 32, // last merges whose day is known
     CONTESTED_CUSTOMERS_MAX = 64, // that one key came with
     MERGES_AT_ONCE_MAX = 5,       // that one event can cause

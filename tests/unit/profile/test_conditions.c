@@ -3,6 +3,7 @@
 #include "broker/profile/conditions.h"
 
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "leaves.h"
@@ -120,7 +121,19 @@ static void put_item(struct leaf *leaf, enum item_kind kind, const char *id, con
     item_put(item);
 }
 
+// As the fold counts it: in the leaf's record, too, which is written behind it.
 static void put_order(struct leaf *leaf, const char *id, const char *total) {
+    struct arena *arena = leaf->fixture->arena;
+    View__Customer *record = &leaf->record;
+    if (record->n_worth == 0) {
+        View__Worth *worth = arena_alloc(arena, sizeof(*worth));
+        view__worth__init(worth);
+        worth->currency = arena_strdup(arena, "EUR");
+        record->worth = arena_copy(arena, &worth, sizeof(worth));
+        record->n_worth = 1;
+    }
+    record->worth[0]->micro += strtoll(total, NULL, 10);
+    record->orders++;
     struct item *item = item_new(leaf, ITEM_ORDER, id, 5);
     item_set(item, "placed", "5", 0, 5);
     item_set(item, "status", "\"placed\"", 0, 5);
@@ -134,8 +147,6 @@ static void put_client(struct fixture *fixture, uint64_t number) {
     struct leaf *leaf = leaf_new(fixture, number), *other = leaf_new(fixture, number + 1);
     leaf->record.tier = arena_strdup(fixture->arena, "client");
     leaf->record.phase = arena_strdup(fixture->arena, "enhancement");
-    leaf->record.orders = 1;
-    other->record.orders = 2;
     other->record.registered = true;
     leaf_set(leaf, "name", "\"Ana\"", 1, 1, "e", 1);
     leaf_set(leaf, "vip", "true", 1, 1, "e", 1);
@@ -152,11 +163,11 @@ static void put_client(struct fixture *fixture, uint64_t number) {
     other->person.keys = arena_copy(fixture->arena, &key, sizeof(key));
     other->person.n_keys = 1;
     leaf_merge(other, leaf);
-    leaf_put(leaf);
-    leaf_put(other);
     put_order(leaf, "o-1", "100000000");
     put_order(other, "o-1", "100000000"); // the same one
     put_order(other, "o-2", "50000000");
+    leaf_put(leaf);
+    leaf_put(other);
     put_item(leaf, ITEM_CASE, "c-1", "state", "\"open\"");
     put_item(other, ITEM_CASE, "c-2", "state", "\"resolved\"");
     put_item(other, ITEM_ANSWER, "size", "answer", "38");

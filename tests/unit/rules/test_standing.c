@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "broker/fold/timers.h"
+#include "broker/fold/worth.h"
+#include "broker/profile/profile.h"
 
 static const char with_value[] =
     "standing:\n  mvc_value: \"1000.00\"\n  mvc_keep: 0.8\n  mvc_grace: 30d\n";
@@ -118,6 +120,62 @@ static void test_visits_of_merged_customers_add_up(void **state) {
     assert_int_equal(scene_said(&scene, "identity.changed"), 1);
     assert_string_equal(said(&scene, "tier"), "guest client");
     scene_close(&scene);
+}
+
+// ---- worth
+
+static void merge_into_u_1(struct scene *scene, const char *kind, const char *value) {
+    Touchbus__Event *both = support_event(
+        scene->arena, "customer.identified",
+        arena_printf(scene->arena, "both-%zu", (size_t)scene->sequence), "{\"traits\":{}}");
+    support_identify(scene->arena, both, "user_id", "u-1");
+    support_identify(scene->arena, both, kind, value);
+    scene_play_event(scene, both);
+}
+
+// Orders of each leaf are added as they are counted, those of several leaves as the joined one: the
+// same as all of them joined one by one.
+static void test_a_merged_customer_is_worth_its_united_orders(void **state) {
+    for (unsigned seed = 0; seed < 20; seed++) {
+        struct scene scene;
+        struct profile profile;
+        View__Item **orders;
+        size_t n;
+        int64_t sum = 0, micro;
+        uint64_t placed = 0, counted, of_all = 0;
+        scene_open(state, NULL, &scene);
+        for (unsigned i = 0; i < 40; i++) {
+            // Numbers that look thrown.
+            unsigned thrown = (((seed + 1) * 64 + i) * 2654435761U) >> 12;
+            const char *keys[] = {"user_id=u-1", "crm_id=k-1", "account=a-1", "loyalty=l-1"};
+            const char *id = arena_printf(scene.arena, "o-%u", thrown / 7 % 13);
+            const char *price = arena_printf(scene.arena, "%u.50", 1 + thrown / 91 % 97);
+            if (thrown / 17 % 6 == 0) {
+                cancel(&scene, keys[thrown % 4], id);
+            } else {
+                of_all += order(&scene, keys[thrown % 4], id, price) != 0;
+            }
+            scene_pass(&scene, SCENE_SECOND);
+            scene_forget(&scene);
+        }
+        merge_into_u_1(&scene, "crm_id", "k-1");
+        merge_into_u_1(&scene, "account", "a-1");
+        merge_into_u_1(&scene, "loyalty", "l-1");
+        assert_int_equal(fold_flush(scene.fold, scene.fixture->txn), 0);
+        assert_int_equal(profile_read(scene.fixture->txn, scene.arena, 1, &profile), 0);
+        assert_int_equal(profile.n_leaves, 4);
+        assert_int_equal(profile_items(&profile, ITEM_ORDER, 100, &orders, &n), 0);
+        for (size_t i = 0; i < n; i++) {
+            const char *currency;
+            sum += worth_of_order(orders[i], scene.arena, &currency);
+            placed += profile_member(orders[i], "placed") != NULL;
+        }
+        assert_int_equal(profile_value(&profile, "EUR", &micro, &counted), 0);
+        assert_true(sum > 0 && of_all > placed);
+        assert_int_equal(micro, sum);
+        assert_int_equal(counted, placed);
+        scene_close(&scene);
+    }
 }
 
 static void test_a_split_says_what_each_side_is_again(void **state) {
@@ -288,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_the_same_order_twice_is_one),
         cmocka_unit_test(test_three_visits_on_different_days_make_a_client),
         cmocka_unit_test(test_visits_of_merged_customers_add_up),
+        cmocka_unit_test(test_a_merged_customer_is_worth_its_united_orders),
         cmocka_unit_test(test_a_split_says_what_each_side_is_again),
         cmocka_unit_test(test_who_registers_is_registered),
         cmocka_unit_test(test_the_crm_says_who_is_most_valuable),
