@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Two members of one subscription, one customer's events slow: each takes at least 30 % and every customer's order holds. One
-member is then killed with -9 while it holds events: none is lost."""
+"""Two members of one subscription, one customer's events slow: each takes at least 30 % and every customer's order holds, though
+they are handed a customer's events ahead of the ack. One member is then killed with -9 while it holds events: none is lost."""
 import os
 import subprocess
 import sys
@@ -10,13 +10,13 @@ import time
 
 from common import House, Stream, Subscriber, show, take, wait_for
 
-EVENTS, USERS, SLOW_S = 20000, 200, 0.01
+EVENTS, USERS, SLOW_S, AHEAD = 20000, 200, 0.01, 256
 
 HOLDER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from common import Subscriber, take
-subscriber = Subscriber(int(sys.argv[2]), "pair", credit=500)
+subscriber = Subscriber(int(sys.argv[2]), "pair", credit=500, lane_ahead=8)
 events = []
 while len(events) < 50:
     events += take(subscriber) or []
@@ -26,7 +26,7 @@ take(subscriber, 600)
 
 
 def work(port, name, total, slow, results, lock, own):
-    subscriber = Subscriber(port, "pair", credit=500, beginning=True)
+    subscriber = Subscriber(port, "pair", credit=500, lane_ahead=AHEAD, beginning=True)
     while True:
         with lock:
             if len(results) >= total:

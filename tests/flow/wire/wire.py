@@ -79,10 +79,11 @@ class Publisher(Line):
 class Subscriber(Line):
     """Subscribes at once; `subscribed` is the answer."""
 
-    def __init__(self, port, name="", credit=1000, types=(), until=0, keys=None, customer=0, **start):
+    def __init__(self, port, name="", credit=1000, types=(), until=0, keys=None, customer=0, lane_ahead=0, **start):
         super().__init__(port + 1, pb.BrokerMessage, keys)
         self.named = bool(name)
-        subscribe = pb.Subscribe(name=name, member="python", credit=credit, until_sequence=until, start=pb.Start(**start))
+        subscribe = pb.Subscribe(name=name, member="python", credit=credit, until_sequence=until, lane_ahead=lane_ahead,
+                                 start=pb.Start(**start))
         subscribe.filter.types.extend(types)
         subscribe.filter.customer = customer
         self.send(pb.SubscriberMessage(subscribe=subscribe))
