@@ -33,6 +33,8 @@ struct slot *subscription_slot_new(struct subscription *subscription, uint64_t s
                                    enum slot_kind kind, const uint64_t *lanes, unsigned n_lanes);
 // Takes it from the member that holds it.
 void subscription_detach(struct slot *slot);
+// It is with nobody again: ready, or waiting where it is not first.
+void subscription_release(struct subscription *subscription, struct slot *slot);
 void subscription_again_remove(struct subscription *subscription, struct slot *slot);
 // Forgets all slots, so that reading starts again at the cursor with what is settled above it. 0 or
 // -ENOMEM, then nothing was forgotten.

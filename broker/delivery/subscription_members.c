@@ -3,12 +3,10 @@
 // that decides what may go out: ready by its lanes or right behind what the member has, in log
 // order where there is one member, within the ranges that can be kept.
 #include <assert.h>
-#include <errno.h>
 
 #include "broker/delivery/outage.h"
 #include "broker/delivery/subscription.h"
 #include "broker/delivery/subscription_internal.h"
-#include "schemas/base/guards.h"
 
 static void subscription_remove(struct subscription *subscription, struct slot *slot) {
     switch (slot->kind) {
@@ -49,8 +47,7 @@ void subscription_join(struct subscription *subscription, struct member *member,
     subscription->credit_total += credit;
 }
 
-// It is with nobody again.
-static void slot_release(struct subscription *subscription, struct slot *slot) {
+void subscription_release(struct subscription *subscription, struct slot *slot) {
     subscription_detach(slot);
     if (subscription->probe == slot)
         subscription->probe = NULL;
@@ -60,7 +57,7 @@ static void slot_release(struct subscription *subscription, struct slot *slot) {
 void subscription_leave(struct subscription *subscription, struct member *member) {
     assert(member->subscription == subscription);
     while (member->held_first)
-        slot_release(subscription, member->held_first);
+        subscription_release(subscription, member->held_first);
     if (member->previous)
         member->previous->next = member->next;
     else
@@ -175,63 +172,6 @@ struct slot *subscription_take(struct subscription *subscription, int64_t now_us
     return slot;
 }
 
-// Whether one of its lanes is marked.
-static bool is_behind(const struct lane_table *marked, const struct slot *slot) {
-    for (unsigned i = 0; i < slot->n_links; i++)
-        if (lane_table_get(marked, slot->links[i].number))
-            return true;
-    return false;
-}
-
-static int mark_lanes(struct lane_table *marked, struct slot *slot) {
-    for (unsigned i = 0; i < slot->n_links; i++) {
-        if (lane_table_get(marked, slot->links[i].number))
-            continue;
-        if (lane_table_reserve(marked) < 0)
-            return -ENOMEM;
-        lane_table_put(marked, slot->links[i].number, slot);
-    }
-    return 0;
-}
-
-// False where one of them is not with the member.
-static bool note_failing(struct subscription *subscription, const struct member *member,
-                         const uint64_t *sequences, size_t n_sequences) {
-    bool all_held = true;
-    for (size_t i = 0; i < n_sequences; i++) {
-        struct slot *slot = lane_table_get(&subscription->slots, sequences[i]);
-        if (slot && slot->member == member)
-            slot->failing = true;
-        else
-            all_held = false;
-    }
-    return all_held;
-}
-
-// The member goes by the same rule over the same events in the same order, so both know what it has
-// left: lanes by their numbers, whether or not the queue of one still gates the event.
-int subscription_take_back(struct subscription *subscription, struct member *member,
-                           const uint64_t *sequences, size_t n_sequences) {
-    if (!GUARD(ahead_taken_back) || member->lane_ahead <= 1 || n_sequences == 0)
-        return 0;
-    bool all = !note_failing(subscription, member, sequences, n_sequences) && GUARD(ahead_reset);
-    struct lane_table marked = {0};
-    int r = 0;
-    for (struct slot *slot = member->held_first, *next; slot; slot = next) {
-        next = slot->held_next;
-        bool behind = all || is_behind(&marked, slot);
-        if (((behind && GUARD(ahead_behind)) || slot->failing) && !all && r == 0)
-            r = mark_lanes(&marked, slot);
-        slot->failing = false;
-        if (!behind)
-            continue;
-        slot->handed--; // it was not tried
-        slot_release(subscription, slot);
-    }
-    lane_table_clear(&marked);
-    return r;
-}
-
 static void settle_retry(struct subscription *subscription, struct slot *slot, const char *detail,
                          int64_t now_us) {
     subscription->n_retried++;
@@ -277,7 +217,7 @@ bool subscription_settle(struct subscription *subscription, struct member *membe
     if (outcome != SETTLE_DELIVERED && slot->n_blocked > 0) {
         member->n_failed++; // out of turn: again when it is first
         slot->alone = true;
-        slot_release(subscription, slot);
+        subscription_release(subscription, slot);
         return true;
     }
     subscription_detach(slot);
