@@ -5,7 +5,8 @@
 // metrics, logging, signals and a clean end.
 //
 // Threads: everything in the descriptor is called on the kit's one loop thread. Only kit_submit,
-// kit_quarantine, kit_count, kit_connected and kit_metrics may be called from other threads.
+// kit_quarantine, kit_count, kit_connected, kit_metrics and kit_secret_read may be called from
+// other threads. Passwords of other systems: secret.h.
 //
 // A source has collect and settled, a sink has deliver; a connector may have both. Functions return
 // 0 when they worked, a negative errno when they could not, a positive value the caller handles.
@@ -16,6 +17,7 @@
 #include <stdint.h>
 
 #include "connectors/client/touchbus.h"
+#include "connectors/kit/secret.h"
 #include "schemas/base/options.h"
 
 #ifdef __cplusplus
