@@ -5,17 +5,13 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/bounds.h"
-#include "broker/policy/holder.h"
 #include "broker/query/verbs_all.h"
 #include "broker/query/verbs_names.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/money.h"
-#include "schemas/body.h"
 #include "schemas/envelope.h"
 
 enum {
@@ -151,153 +147,6 @@ static json_t *attributes_json(struct reading *reading) {
     return attributes;
 }
 
-// ---- what they did
-
-struct counter {
-    uint32_t channel, type;
-    uint64_t number;
-    int64_t first_us, last_us;
-};
-
-static int compare_counters(const void *a, const void *b) {
-    const struct counter *left = a, *right = b;
-    return left->channel != right->channel ? (left->channel < right->channel ? -1 : 1)
-           : left->type != right->type     ? (left->type < right->type ? -1 : 1)
-                                           : 0;
-}
-
-static int compare_first(const void *a, const void *b) {
-    const struct counter *left = a, *right = b;
-    return left->first_us != right->first_us ? (left->first_us < right->first_us ? -1 : 1)
-                                             : compare_counters(a, b);
-}
-
-// Numbers add up; the first is the earliest, the last the latest.
-static size_t join_counters(struct counter *counters, size_t n) {
-    size_t n_kept = 0;
-    qsort(counters, n, sizeof(*counters), compare_counters);
-    for (size_t i = 0; i < n; i++) {
-        if (n_kept == 0 || compare_counters(&counters[n_kept - 1], &counters[i]) != 0) {
-            counters[n_kept++] = counters[i];
-            continue;
-        }
-        struct counter *kept = &counters[n_kept - 1];
-        kept->number += counters[i].number;
-        kept->first_us =
-            counters[i].first_us < kept->first_us ? counters[i].first_us : kept->first_us;
-        kept->last_us = counters[i].last_us > kept->last_us ? counters[i].last_us : kept->last_us;
-    }
-    qsort(counters, n_kept, sizeof(*counters), compare_first);
-    return n_kept;
-}
-
-static size_t collect_counters(const struct profile *profile, struct counter **ret) {
-    size_t n = 0;
-    for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
-        n += profile->leaves[leaf].record->n_counter_number;
-    }
-    *ret = arena_calloc(profile->arena, n + 1, sizeof(**ret));
-    n = 0;
-    for (size_t leaf = 0; *ret != NULL && leaf < profile->n_leaves; leaf++) {
-        const View__Customer *record = profile->leaves[leaf].record;
-        for (size_t i = 0; i < record->n_counter_number; i++) {
-            (*ret)[n++] = (struct counter){record->counter_channel[i], record->counter_type[i],
-                                           record->counter_number[i], record->counter_first_us[i],
-                                           record->counter_last_us[i]};
-        }
-    }
-    return n;
-}
-
-static json_t *counters_json(struct reading *reading) {
-    struct names *names = call_reads(reading->call)->names;
-    struct view_txn *txn = reading->profile.txn;
-    struct counter *counters;
-    size_t n = collect_counters(&reading->profile, &counters);
-    json_t *list = counters != NULL ? json_array() : NULL;
-    n = list != NULL ? join_counters(counters, n) : 0;
-    for (size_t i = 0; i < n; i++) {
-        const char *channel =
-            counters[i].channel != 0 ? names_get(names, txn, counters[i].channel) : "";
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:o, s:o}", "channel", channel,
-                                              "type", names_get(names, txn, counters[i].type),
-                                              "number", (json_int_t)counters[i].number, "first",
-                                              read_time_json(counters[i].first_us), "last",
-                                              read_time_json(counters[i].last_us)));
-    }
-    return list;
-}
-
-json_t *reading_recent_json(struct reading *reading, size_t max) {
-    const struct profile *profile = &reading->profile;
-    size_t left[STAMP_LEAVES_MAX];
-    json_t *recent = json_array();
-    for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
-        left[leaf] = profile->leaves[leaf].record->n_recent_sequence;
-    }
-    while (recent != NULL && json_array_size(recent) < max) {
-        size_t newest = STAMP_LEAVES_MAX;
-        uint64_t sequence = 0;
-        for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
-            const uint64_t *sequences = profile->leaves[leaf].record->recent_sequence;
-            if (left[leaf] > 0 && sequences[left[leaf] - 1] > sequence) {
-                sequence = sequences[left[leaf] - 1];
-                newest = leaf;
-            }
-        }
-        if (newest == STAMP_LEAVES_MAX) {
-            break;
-        }
-        const View__Customer *record = profile->leaves[newest].record;
-        size_t i = --left[newest];
-        json_array_append_new(recent, read_interaction_json(reading->call, profile->txn, sequence,
-                                                            record->recent_time_us[i],
-                                                            record->recent_type[i],
-                                                            record->recent_channel[i]));
-    }
-    return recent;
-}
-
-static json_t *recent_json(struct reading *reading) {
-    return reading_recent_json(reading, TIMELINE_RECENT_MAX);
-}
-
-static uint64_t sum_of(const struct reading *reading, size_t offset) {
-    uint64_t sum = 0;
-    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
-        uint64_t value;
-        memcpy(&value, (const char *)reading->profile.leaves[i].record + offset, sizeof(value));
-        sum += value;
-    }
-    return sum;
-}
-
-static json_t *events_json(struct reading *reading) {
-    return json_integer((json_int_t)sum_of(reading, offsetof(View__Customer, events)));
-}
-
-static json_t *dropped_json(struct reading *reading) {
-    return json_integer((json_int_t)sum_of(reading, offsetof(View__Customer, dropped)));
-}
-
-static json_t *first_sequence_json(struct reading *reading) {
-    uint64_t first = reading->profile.leaves[0].record->first_sequence;
-    for (size_t i = 1; i < reading->profile.n_leaves; i++) {
-        uint64_t other = reading->profile.leaves[i].record->first_sequence;
-        first = other < first ? other : first;
-    }
-    return json_integer((json_int_t)first);
-}
-
-static json_t *last_sequence_json(struct reading *reading) {
-    uint64_t last = 0;
-    for (size_t i = 0; i < reading->profile.n_leaves; i++) {
-        uint64_t other = reading->profile.leaves[i].record->last_sequence;
-        last = other > last ? other : last;
-    }
-    return json_integer((json_int_t)last);
-}
-
 // ---- where they stand
 
 static json_t *tier_json(struct reading *reading) {
@@ -396,12 +245,12 @@ static const struct {
     {"needs", needs_json, false},
     {"products", products_json, false},
     {"balance", invoices_balance_json, false},
-    {"counters", counters_json, false},
-    {"recent", recent_json, false},
-    {"first_sequence", first_sequence_json, false},
-    {"last_sequence", last_sequence_json, false},
-    {"events", events_json, false},
-    {"dropped", dropped_json, false},
+    {"counters", activity_counters_json, false},
+    {"recent", activity_recent_json, false},
+    {"first_sequence", activity_first_json, false},
+    {"last_sequence", activity_last_json, false},
+    {"events", activity_events_json, false},
+    {"dropped", activity_dropped_json, false},
 };
 
 json_t *reading_person_json(struct reading *reading) {
@@ -435,126 +284,7 @@ json_t *reading_json(struct reading *reading) {
     return json;
 }
 
-// ---- reading one
-
-int reading_fill(struct reading *reading, struct view_txn *txn, struct arena *arena,
-                 uint64_t leaf) {
-    int r = profile_read(txn, arena, leaf, &reading->profile);
-    return r != 0 ? r
-                  : profile_standing(&reading->profile, reading->policy,
-                                     call_broker(reading->call)->catalogue, reading->now_us,
-                                     &reading->standing);
-}
-
-// What a reading is made of.
-struct snapshot {
-    struct view_txn *txn;
-    const struct policy *policy;
-};
-
-static int snapshot_begin(struct call *call, struct snapshot *ret) {
-    struct broker *broker = call_broker(call);
-    int r = view_begin(broker->view, false, &ret->txn);
-    if (r != 0) {
-        return r;
-    }
-    view_use_keys(ret->txn, call_reads(call)->keys);
-    call_as_of(call, view_applied(ret->txn));
-    ret->policy = policy_take(broker->policy);
-    return 0;
-}
-
-static void snapshot_end(struct call *call, struct snapshot *snapshot) {
-    policy_release(call_broker(call)->policy, snapshot->policy);
-    view_abort(snapshot->txn);
-}
-
-static int read_one(struct call *call, const struct snapshot *snapshot,
-                    int (*body)(struct reading *reading)) {
-    struct reading reading = {.call = call, .policy = snapshot->policy, .now_us = clock_now_us()};
-    uint64_t customer;
-    View__Customer *record;
-    int r;
-    if (!read_customer_of_call(call, snapshot->txn, &customer, &record, &r)) {
-        return r;
-    }
-    r = reading_fill(&reading, snapshot->txn, call_reads(call)->arena, customer);
-    return r == 0 ? body(&reading) : r > 0 ? -EBADMSG : r;
-}
-
-int reading_with(struct call *call, int (*body)(struct reading *reading)) {
-    struct snapshot snapshot;
-    int r = snapshot_begin(call, &snapshot);
-    if (r == 0) {
-        r = read_one(call, &snapshot, body);
-        snapshot_end(call, &snapshot);
-    }
-    return r;
-}
-
-// Those whose key is destroyed were erased since the view's snapshot.
-static size_t drop_destroyed(struct call *call, uint64_t *numbers, size_t n) {
-    size_t n_kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!keys_is_destroyed(call_broker(call)->keys, numbers[i])) {
-            numbers[n_kept++] = numbers[i];
-        }
-    }
-    return n_kept;
-}
-
-static int read_each(struct call *call, const struct snapshot *snapshot, const uint64_t *numbers,
-                     size_t n, int (*body)(struct reading *reading)) {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        struct reading reading = {
-            .call = call, .policy = snapshot->policy, .now_us = clock_now_us()};
-        arena_reset(call_reads(call)->arena);
-        r = reading_fill(&reading, snapshot->txn, call_reads(call)->arena, numbers[i]);
-        r = r == 0 ? body(&reading) : r > 0 ? -EBADMSG : r;
-    }
-    return r;
-}
-
-int reading_candidates(struct call *call, int (*body)(struct reading *reading)) {
-    struct snapshot snapshot;
-    uint64_t numbers[CANDIDATES_MAX];
-    size_t n;
-    int r = snapshot_begin(call, &snapshot);
-    if (r != 0) {
-        return r;
-    }
-    int64_t since_us = clock_now_us() - snapshot.policy->identity.contested_us;
-    r = read_candidates(call, snapshot.txn, since_us, numbers, &n);
-    n = r == 0 ? drop_destroyed(call, numbers, n) : 0;
-    if (n > 0) {
-        r = read_each(call, &snapshot, numbers, n, body);
-    } else if (r == 0 && call_code(call) == REASON_OK) {
-        r = read_one(call, &snapshot, body);
-    }
-    snapshot_end(call, &snapshot);
-    return r;
-}
-
-int reading_of_nobody(struct call *call, int (*body)(struct reading *reading)) {
-    struct snapshot snapshot;
-    int r = snapshot_begin(call, &snapshot);
-    if (r != 0) {
-        return r;
-    }
-    struct reading reading = {
-        .call = call,
-        .policy = snapshot.policy,
-        .now_us = clock_now_us(),
-        .profile = {.txn = snapshot.txn, .arena = call_reads(call)->arena},
-        .standing = {.tier = "guest",
-                     .phase = "acquisition",
-                     .access = snapshot.policy->standing.access_guest},
-    };
-    r = body(&reading);
-    snapshot_end(call, &snapshot);
-    return r;
-}
+// ---- the verb
 
 static int show(struct reading *reading) {
     return call_answer(reading->call, call_withhold(reading->call, reading_json(reading)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One customer being answered: the joined profile with what it is read by. Between the verbs that
-// show one (verbs_profile.c, verbs_items.c, verbs_screen.c, verbs_why.c, verbs_export.c).
+// show one (verbs_profile.c, verbs_items.c, verbs_screen.c, verbs_why.c, verbs_export.c). How it is
+// read: reading.c.
 #pragma once
 
 #include "broker/policy/policy.h"
@@ -33,9 +34,17 @@ int reading_fill(struct reading *reading, struct view_txn *txn, struct arena *ar
 json_t *reading_json(struct reading *reading);
 // Without items, interests and what else an export gives by itself.
 json_t *reading_person_json(struct reading *reading);
-// Its last interactions over all leaves, newest first.
-json_t *reading_recent_json(struct reading *reading, size_t max);
 json_t *reading_preferences_json(struct reading *reading);
+
+// ---- verbs_activity.c: over all leaves
+json_t *activity_counters_json(struct reading *reading);
+// The last interactions, newest first.
+json_t *reading_recent_json(struct reading *reading, size_t max);
+json_t *activity_recent_json(struct reading *reading);
+json_t *activity_events_json(struct reading *reading);
+json_t *activity_dropped_json(struct reading *reading);
+json_t *activity_first_json(struct reading *reading);
+json_t *activity_last_json(struct reading *reading);
 
 // ---- verbs_items.c
 // What a kind's list is called; NULL: it is shown by nobody.
