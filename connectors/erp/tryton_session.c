@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who we are at Tryton: logs in when there is no session, and learns the user's company, without
+// which nothing works there. The password is read anew for each login and kept no longer; one that
+// was refused is not tried again at once, since Tryton locks a user out who tries too often.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "connectors/erp/tryton_private.h"
+#include "schemas/base/base64.h"
+#include "schemas/base/cleanup.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
+
+static const char *const context_members[] = {"company", "language", "employee"};
+
+// One request of the session itself, waited for. body is taken.
+static void ask(struct tryton *tryton, char *body, struct tryton_reply *reply) {
+    struct tryton_transfer transfer = {0};
+    if (body == NULL || transfer_open(tryton, &transfer, body) < 0) {
+        tryton_reply_fail(reply, TRYTON_AWAY, "memory is short");
+    } else {
+        transfer_read(&transfer, curl_easy_perform(transfer.easy), reply);
+    }
+    transfer_close(&transfer);
+}
+
+static char *dump(json_t *request) {
+    char *body = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    return body;
+}
+
+// "Authorization: Session base64(user:uid:key)"; "" where it does not fit.
+static void authorize(struct tryton *tryton, json_int_t uid, const char *key) {
+    char plain[TRYTON_HEADER_BYTES / 2];
+    int size = snprintf(plain, sizeof(plain), "%s:%" JSON_INTEGER_FORMAT ":%s",
+                        tryton->options->user, uid, key);
+    _cleanup_free_ char *base64 =
+        size > 0 && (size_t)size < sizeof(plain) ? base64_encode(plain, (size_t)size) : NULL;
+    if (base64 != NULL) {
+        snprintf(tryton->authorization, sizeof(tryton->authorization), "Authorization: Session %s",
+                 base64);
+    }
+}
+
+void session_forget(struct tryton *tryton) {
+    tryton->authorization[0] = '\0';
+}
+
+static bool fail(struct tryton *tryton, struct tryton_reply *reply) {
+    session_forget(tryton);
+    json_decref(reply->result);
+    reply->result = NULL;
+    reply->class = TRYTON_AWAY; // whatever it was: nobody can do anything there
+    return false;
+}
+
+// The user's company and language, sent with each call from now on.
+static bool learn(struct tryton *tryton, struct tryton_reply *reply) {
+    ask(tryton,
+        dump(
+            json_pack("{s:s, s:[b, {}]}", "method", "model.res.user.get_preferences", "params", 1)),
+        reply);
+    if (reply->class != TRYTON_DONE) {
+        return fail(tryton, reply);
+    }
+    json_decref(tryton->context);
+    tryton->context = json_object();
+    for (size_t i = 0; i < sizeof(context_members) / sizeof(context_members[0]); i++) {
+        json_t *member = json_object_get(reply->result, context_members[i]);
+        if (member != NULL && !json_is_null(member)) {
+            json_object_set(tryton->context, context_members[i], member);
+        }
+    }
+    tryton_reply_clear(reply);
+    if (!json_is_integer(json_object_get(tryton->context, "company"))) {
+        tryton_reply_fail(reply, TRYTON_AWAY, "the ERP's user has no company: set one there");
+        return fail(tryton, reply);
+    }
+    return true;
+}
+
+// Whether this password was refused a moment ago.
+static bool was_refused(const struct tryton *tryton, uint64_t hash) {
+    return tryton->refused_hash == hash &&
+           clock_monotonic_us() - tryton->refused_us < TRYTON_LOGIN_WAIT_S * CLOCK_US_PER_S;
+}
+
+static void refuse(struct tryton *tryton, uint64_t hash, struct tryton_reply *reply) {
+    tryton_reply_fail(reply, TRYTON_AWAY,
+                      "the ERP refuses the user or the password; tried again after %d s, or when "
+                      "the password has changed",
+                      TRYTON_LOGIN_WAIT_S);
+    tryton->refused_hash = hash;
+    tryton->refused_us = clock_monotonic_us();
+}
+
+static bool login(struct tryton *tryton, const struct kit_secret *password,
+                  struct tryton_reply *reply) {
+    uint64_t hash = XXH3_64bits(password->text, password->size);
+    if (was_refused(tryton, hash)) {
+        tryton_reply_fail(reply, TRYTON_AWAY, "the ERP refused the user or the password");
+        return false;
+    }
+    ask(tryton,
+        dump(json_pack("{s:s, s:[s, {s:s}]}", "method", "common.db.login", "params",
+                       tryton->options->user, "password", password->text)),
+        reply);
+    json_int_t uid = json_integer_value(json_array_get(reply->result, 0));
+    const char *key = json_string_value(json_array_get(reply->result, 1));
+    if (reply->class == TRYTON_DONE && key != NULL) {
+        authorize(tryton, uid, key);
+        tryton->refused_hash = 0;
+        tryton->session++;
+    } else if (reply->class == TRYTON_LOGIN) {
+        refuse(tryton, hash, reply);
+    } else if (reply->class == TRYTON_DONE) {
+        tryton_reply_clear(reply);
+        tryton_reply_fail(reply, TRYTON_AWAY, "the login's answer is not Tryton's");
+    }
+    tryton_reply_clear(reply);
+    return tryton->authorization[0] != '\0' ? learn(tryton, reply) : fail(tryton, reply);
+}
+
+bool session_open(struct tryton *tryton, struct tryton_reply *reply) {
+    if (tryton->authorization[0] != '\0') {
+        return true;
+    }
+    _cleanup_(kit_secret_clear) struct kit_secret password = {0};
+    char why[KIT_SECRET_WHY_BYTES];
+    int r =
+        kit_secret_read(tryton->options->password_file, TRYTON_PASSWORD_VARIABLE, &password, why);
+    if (r != 0) {
+        tryton_reply_fail(reply, TRYTON_AWAY, "%s",
+                          r == KIT_NO_SECRET
+                              ? "no password: neither --password-file nor " TRYTON_PASSWORD_VARIABLE
+                                " is set"
+                              : why);
+        return false;
+    }
+    bool is_open = login(tryton, &password, reply);
+    if (is_open) {
+        logging_info("tryton=session user=%s session=%" PRIu64, tryton->options->user,
+                     tryton->session);
+    }
+    return is_open;
+}
