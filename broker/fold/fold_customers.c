@@ -10,6 +10,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/pages.h"
 
 // Changed between two flushes at most; a fuller list is flushed first.
 enum { TOUCHED_MAX = 8192, SLOTS = CUSTOMERS_KEPT_MAX * 2 };
@@ -17,7 +18,7 @@ enum { RECORD_BYTES_MAX = 1 << 20, GROWTH = 8 };
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "a mask picks the slot");
 
 struct fold_customers {
-    struct fold_customer *rows; // CUSTOMERS_KEPT_MAX; pages come as they are used
+    struct fold_customer *rows; // CUSTOMERS_KEPT_MAX
     size_t n, n_max;
     uint32_t *slots; // SLOTS, 1 + index into rows
     struct fold_customer *touched[TOUCHED_MAX];
@@ -31,8 +32,8 @@ struct fold_customers *fold_customers_new(void) {
     if (customers == NULL) {
         return NULL;
     }
-    customers->rows = calloc(CUSTOMERS_KEPT_MAX, sizeof(customers->rows[0]));
-    customers->slots = calloc(SLOTS, sizeof(customers->slots[0]));
+    customers->rows = pages_new(CUSTOMERS_KEPT_MAX * sizeof(customers->rows[0]));
+    customers->slots = pages_new(SLOTS * sizeof(customers->slots[0]));
     customers->packed = malloc(RECORD_BYTES_MAX);
     customers->n_max = CUSTOMERS_KEPT_MAX;
     bool whole = customers->rows != NULL && customers->slots != NULL && customers->packed != NULL;
@@ -42,8 +43,8 @@ struct fold_customers *fold_customers_new(void) {
 struct fold_customers *fold_customers_free(struct fold_customers *customers) {
     if (customers != NULL) {
         free(customers->packed);
-        free(customers->slots);
-        free(customers->rows);
+        pages_free(customers->slots, SLOTS * sizeof(customers->slots[0]));
+        pages_free(customers->rows, CUSTOMERS_KEPT_MAX * sizeof(customers->rows[0]));
         free(customers);
     }
     return NULL;
@@ -144,6 +145,7 @@ static int find(struct fold *fold, struct view_txn *txn, uint64_t number, size_t
     *ret = keeps ? &customers->rows[customers->n] : arena_alloc(fold->scratch, sizeof(**ret));
     int r = *ret == NULL ? -ENOMEM : load(fold, txn, number, *ret);
     if (r == 0 && keeps) {
+        (*ret)->slot = slot;
         customers->slots[slot] = (uint32_t)++customers->n;
     }
     return r;
@@ -184,7 +186,9 @@ int fold_customers_reserve(struct fold *fold, struct view_txn *txn) {
     if (r != 0) {
         return r;
     }
-    memset(customers->slots, 0, SLOTS * sizeof(customers->slots[0]));
+    for (size_t i = 0; i < customers->n; i++) {
+        customers->slots[customers->rows[i].slot] = 0;
+    }
     customers->n = 0;
     customers->drop = false;
     arena_reset(fold->arena);

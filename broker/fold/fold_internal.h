@@ -46,6 +46,7 @@ struct fold_customer {
     View__Person *person; // opened; NULL while nobody asked
     bool touched;         // since the last flush
     bool person_changed;
+    size_t slot;     // where it is found
     size_t size;     // of the record as it was read or written
     uint8_t *sealed; // room of its own for the person's seal
     size_t sealed_room;

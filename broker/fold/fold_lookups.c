@@ -4,12 +4,12 @@
 // and only the fold writes the table, through here; so what is kept is what stands there.
 #include <endian.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
 #include "schemas/base/guards.h"
+#include "schemas/base/pages.h"
 
 _Static_assert((LOOKUPS_KEPT & (LOOKUPS_KEPT - 1)) == 0, "a mask picks the place");
 
@@ -23,11 +23,11 @@ struct fold_lookups {
 };
 
 struct fold_lookups *fold_lookups_new(void) {
-    return calloc(1, sizeof(struct fold_lookups)); // pages come as they are used
+    return pages_new(sizeof(struct fold_lookups));
 }
 
 struct fold_lookups *fold_lookups_free(struct fold_lookups *lookups) {
-    free(lookups);
+    pages_free(lookups, sizeof(*lookups));
     return NULL;
 }
 
