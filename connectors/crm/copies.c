@@ -31,6 +31,15 @@ static const char *const deletes[] = {
     "DELETE FROM interactions WHERE customer IN temp.gone",
     "DELETE FROM customers WHERE customer IN temp.gone",
 };
+// Tables that a copy of an older program's file does not have.
+static const struct {
+    const char *table, *statement;
+} later_deletes[] = {
+    {"contacts", "DELETE FROM contacts WHERE customer IN temp.gone"},
+    {"cases", "DELETE FROM cases WHERE customer IN temp.gone"},
+    {"standings", "DELETE FROM standings WHERE customer IN temp.gone"},
+    {"merge_history", "DELETE FROM merge_history WHERE leaf IN temp.gone"},
+};
 
 struct batch {
     struct store_key keys[STORE_SWEEP_KEYS_MAX];
@@ -108,6 +117,12 @@ static int sweep_copy(const struct sql_file *copy, const struct store_sweep *swe
     code = code == SQLITE_OK ? sql_script(copy, "BEGIN IMMEDIATE") : code;
     for (size_t i = 0; i < sizeof(deletes) / sizeof(deletes[0]) && code == SQLITE_OK; i++) {
         code = sql_script(copy, deletes[i]);
+    }
+    for (size_t i = 0; i < sizeof(later_deletes) / sizeof(later_deletes[0]); i++) {
+        bool is_there =
+            sqlite3_table_column_metadata(copy->database, NULL, later_deletes[i].table, NULL, NULL,
+                                          NULL, NULL, NULL, NULL) == SQLITE_OK;
+        code = code == SQLITE_OK && is_there ? sql_script(copy, later_deletes[i].statement) : code;
     }
     code = code == SQLITE_OK ? sql_script(copy, "COMMIT") : code;
     bool changed = sqlite3_total_changes(copy->database) > 0;

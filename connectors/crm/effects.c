@@ -18,7 +18,7 @@ enum {
 };
 
 struct context {
-    struct sql_file *file;
+    struct sql *sql;
     const struct store_event *event;
     const json_t *data;
     char *why;
@@ -26,7 +26,7 @@ struct context {
 
 static int mismatch(const struct context *context, const char *what) {
     snprintf(context->why, STORE_WHY_BYTES, "%s", what);
-    return SQLITE_MISMATCH;
+    return EFFECTS_MISMATCH;
 }
 
 static const char *text(const struct context *context, const char *name) {
@@ -43,7 +43,7 @@ static int64_t clamped_time(const struct store_event *event) {
 // Scalars as they are, lists and maps as JSON text; null says that the attribute was deleted.
 static int write_attribute(const struct context *context, const char *name, const json_t *value) {
     const struct store_event *event = context->event;
-    char format[] = "isiisin";
+    char format[] = "isiissin";
     char *value_format = &format[sizeof(format) - 2];
     int64_t customer = (int64_t)event->customer, rank = event->rank;
     int64_t time_us = clamped_time(event), sequence = (int64_t)event->sequence;
@@ -55,32 +55,32 @@ static int write_attribute(const struct context *context, const char *name, cons
     }
     *value_format = as_text != NULL ? 's' : json_is_real(value) ? 'd' : 'i';
     if (as_text != NULL) {
-        return sql_run(context->file, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
-                       event->id, sequence, as_text);
+        return context->sql->run(context->sql, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
+                                 event->id, event->source, sequence, as_text);
     }
     if (json_is_real(value)) {
-        return sql_run(context->file, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
-                       event->id, sequence, json_real_value(value));
+        return context->sql->run(context->sql, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
+                                 event->id, event->source, sequence, json_real_value(value));
     }
     *value_format = json_is_null(value) ? 'n' : 'i';
     int64_t number = json_is_boolean(value) ? json_is_true(value) : json_integer_value(value);
-    return sql_run(context->file, SQL_ATTRIBUTE, format, customer, name, rank, time_us, event->id,
-                   sequence, number);
+    return context->sql->run(context->sql, SQL_ATTRIBUTE, format, customer, name, rank, time_us,
+                             event->id, event->source, sequence, number);
 }
 
 static int set_attributes(const struct context *context, const char *member) {
     json_t *attributes = json_object_get(context->data, member);
     if (context->event->customer == 0) {
-        return SQLITE_OK;
+        return 0;
     }
     if (!json_is_object(attributes) || json_object_size(attributes) > ATTRIBUTES_MAX) {
         return mismatch(context, "the attributes are no map, or too many");
     }
     const char *name;
     json_t *value;
-    int code = SQLITE_OK;
+    int code = 0;
     json_object_foreach(attributes, name, value) {
-        code = code == SQLITE_OK ? write_attribute(context, name, value) : code;
+        code = code == 0 ? write_attribute(context, name, value) : code;
     }
     return code;
 }
@@ -95,15 +95,21 @@ static int set_fields(const struct context *context) {
 
 // ---- orders and quotes
 
-static int write_lines(const struct context *context, enum sql clear, enum sql insert,
-                       const char *id, const struct order_lines *lines) {
-    int code = sql_run(context->file, clear, "s", id);
-    for (size_t i = 0; i < lines->n_lines && code == SQLITE_OK; i++) {
+// Where the row of the order or quote is this event's: one that came too late changes nothing.
+static int write_lines(const struct context *context, int clear, int insert, const char *id,
+                       const struct order_lines *lines) {
+    int64_t sequence = (int64_t)context->event->sequence;
+    int code = context->sql->run(context->sql, clear, "si", id, sequence);
+    for (size_t i = 0; i < lines->n_lines && code == 0; i++) {
         const struct order_line *line = &lines->lines[i];
-        code = sql_run(context->file, insert, "sisssss", id, (int64_t)i + 1, line->sku, line->name,
-                       line->quantity, line->price, line->amount);
+        code = context->sql->run(context->sql, insert, "sisssssi", id, (int64_t)i + 1, line->sku,
+                                 line->name, line->quantity, line->price, line->amount, sequence);
     }
     return code;
+}
+
+static const char *when(const struct store_event *event) {
+    return event->time != NULL ? event->time : event->received;
 }
 
 static int place_order(const struct context *context) {
@@ -111,17 +117,14 @@ static int place_order(const struct context *context) {
     _cleanup_(cleanup_order) struct order *order = NULL;
     int r = order_parse(event->data, strlen(event->data), &order, context->why);
     if (r != 0) {
-        return r < 0 ? SQLITE_NOMEM : SQLITE_MISMATCH;
+        return r < 0 ? EFFECTS_NO_MEMORY : EFFECTS_MISMATCH;
     }
-    int code =
-        sql_run(context->file, SQL_ORDER_PLACED, "sissssi", order->order_id,
-                (int64_t)event->customer, order->currency, order->lines.total, order->quote_id,
-                event->time != NULL ? event->time : event->received, (int64_t)event->sequence);
-    if (code != SQLITE_OK || !sql_changed(context->file)) {
-        return code;
-    }
-    return write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, order->order_id,
-                       &order->lines);
+    int code = context->sql->run(context->sql, SQL_ORDER_PLACED, "sissssi", order->order_id,
+                                 (int64_t)event->customer, order->currency, order->lines.total,
+                                 order->quote_id, when(event), (int64_t)event->sequence);
+    return code != 0 ? code
+                     : write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, order->order_id,
+                                   &order->lines);
 }
 
 static int change_order(const struct context *context) {
@@ -129,24 +132,24 @@ static int change_order(const struct context *context) {
     _cleanup_(cleanup_order_change) struct order_change *change = NULL;
     int r = order_change_parse(event->data, strlen(event->data), &change, context->why);
     if (r != 0) {
-        return r < 0 ? SQLITE_NOMEM : SQLITE_MISMATCH;
+        return r < 0 ? EFFECTS_NO_MEMORY : EFFECTS_MISMATCH;
     }
-    int code = sql_run(context->file, SQL_ORDER_CHANGED, "sisisis", change->order_id,
-                       (int64_t)event->customer, change->status, change->revision,
-                       event->time != NULL ? event->time : event->received,
-                       (int64_t)event->sequence, change->has_lines ? change->lines.total : NULL);
-    if (code != SQLITE_OK || !sql_changed(context->file) || !change->has_lines) {
-        return code;
-    }
-    return write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, change->order_id,
-                       &change->lines);
+    int code =
+        context->sql->run(context->sql, SQL_ORDER_CHANGED, "sisisis", change->order_id,
+                          (int64_t)event->customer, change->status, change->revision, when(event),
+                          (int64_t)event->sequence, change->has_lines ? change->lines.total : NULL);
+    return code != 0 || !change->has_lines
+               ? code
+               : write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, change->order_id,
+                             &change->lines);
 }
 
 static int change_supply(const struct context *context) {
     const char *order_id = text(context, "order_id"), *eta = text(context, "eta");
-    return order_id == NULL || eta == NULL ? SQLITE_OK
-                                           : sql_run(context->file, SQL_ORDER_ETA, "ssi", order_id,
-                                                     eta, (int64_t)context->event->sequence);
+    return order_id == NULL || eta == NULL
+               ? 0
+               : context->sql->run(context->sql, SQL_ORDER_ETA, "ssi", order_id, eta,
+                                   (int64_t)context->event->sequence);
 }
 
 static int issue_quote(const struct context *context) {
@@ -159,13 +162,13 @@ static int issue_quote(const struct context *context) {
     struct order_lines lines;
     int r = order_lines_parse(json_object_get(context->data, "lines"), &lines, context->why);
     if (r != 0) {
-        return r < 0 ? SQLITE_NOMEM : SQLITE_MISMATCH;
+        return r < 0 ? EFFECTS_NO_MEMORY : EFFECTS_MISMATCH;
     }
-    int code =
-        sql_run(context->file, SQL_QUOTE_ISSUED, "siisssi", quote_id, (int64_t)event->customer,
-                (int64_t)json_integer_value(revision), text(context, "currency"), lines.total,
-                text(context, "valid_until"), (int64_t)event->sequence);
-    if (code == SQLITE_OK && sql_changed(context->file)) {
+    int code = context->sql->run(context->sql, SQL_QUOTE_ISSUED, "siisssi", quote_id,
+                                 (int64_t)event->customer, (int64_t)json_integer_value(revision),
+                                 text(context, "currency"), lines.total,
+                                 text(context, "valid_until"), (int64_t)event->sequence);
+    if (code == 0) {
         code = write_lines(context, SQL_QUOTE_LINES_CLEAR, SQL_QUOTE_LINE, quote_id, &lines);
     }
     order_lines_clear(&lines);
@@ -174,10 +177,11 @@ static int issue_quote(const struct context *context) {
 
 static int close_quote(const struct context *context) {
     const char *quote_id = text(context, "quote_id");
-    return quote_id == NULL ? mismatch(context, "quote_id is missing")
-                            : sql_run(context->file, SQL_QUOTE_CLOSED, "sisi", quote_id,
-                                      (int64_t)context->event->customer, text(context, "outcome"),
-                                      (int64_t)context->event->sequence);
+    return quote_id == NULL
+               ? mismatch(context, "quote_id is missing")
+               : context->sql->run(context->sql, SQL_QUOTE_CLOSED, "sisi", quote_id,
+                                   (int64_t)context->event->customer, text(context, "outcome"),
+                                   (int64_t)context->event->sequence);
 }
 
 // ---- consents
@@ -187,14 +191,15 @@ static int change_consent(const struct context *context) {
     const char *purpose = text(context, "purpose"), *address = text(context, "address");
     const char *state = text(context, "state"), *channel = text(context, "channel");
     if (event->customer == 0) {
-        return SQLITE_OK;
+        return 0;
     }
     if (purpose == NULL || address == NULL || state == NULL) {
         return mismatch(context, "purpose, address or state is missing");
     }
-    return sql_run(context->file, SQL_CONSENT, "isssssii", (int64_t)event->customer, purpose,
-                   channel != NULL ? channel : "", address, state, text(context, "text_version"),
-                   clamped_time(event), (int64_t)event->sequence);
+    return context->sql->run(context->sql, SQL_CONSENT, "isssssii", (int64_t)event->customer,
+                             purpose, channel != NULL ? channel : "", address, state,
+                             text(context, "text_version"), clamped_time(event),
+                             (int64_t)event->sequence);
 }
 
 // ---- who is one customer
@@ -217,16 +222,90 @@ static int change_identity(const struct context *context) {
     const char *kind = text(context, "kind");
     bool is_merge = kind != NULL && strcmp(kind, "merged") == 0;
     if (!is_merge && (kind == NULL || strcmp(kind, "split") != 0)) {
-        return SQLITE_OK;
+        return 0;
     }
     int64_t leaf = customer_number(json_array_get(json_object_get(context->data, "from"), 0));
     int64_t into = customer_number(json_object_get(context->data, "to"));
     if (leaf == 0 || into == 0 || leaf == into) {
         return mismatch(context, "from or to is no customer");
     }
-    int code = sql_run(context->file, SQL_MERGE, "iii", leaf, is_merge ? into : 0,
-                       (int64_t)context->event->sequence);
-    return code == SQLITE_OK ? sql_run(context->file, SQL_MERGED, "i", leaf) : code;
+    int64_t sequence = (int64_t)context->event->sequence;
+    int code =
+        context->sql->run(context->sql, SQL_MERGE_HISTORY, "iisiiss", sequence, leaf, kind,
+                          is_merge ? into : 0, into, text(context, "reason"), when(context->event));
+    code = code == 0 ? context->sql->run(context->sql, SQL_MERGE, "iii", leaf, is_merge ? into : 0,
+                                         sequence)
+                     : code;
+    return code == 0 ? context->sql->run(context->sql, SQL_MERGED, "i", leaf) : code;
+}
+
+static int change_standing(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *what = text(context, "what"), *new = text(context, "new");
+    if (event->customer == 0) {
+        return 0;
+    }
+    return what == NULL || new == NULL
+               ? mismatch(context, "what or new is missing")
+               : context->sql->run(context->sql, SQL_STANDING, "isssi", (int64_t)event->customer,
+                                   what, new, when(event), (int64_t)event->sequence);
+}
+
+// ---- contacts and cases
+
+static int request_contact(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *contact_id = text(context, "contact_id");
+    return contact_id == NULL
+               ? mismatch(context, "contact_id is missing")
+               : context->sql->run(context->sql, SQL_CONTACT, "sisssi", contact_id,
+                                   (int64_t)event->customer, text(context, "content_id"),
+                                   text(context, "purpose"), when(event), (int64_t)event->sequence);
+}
+
+static int decide_contact(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *contact_id = text(context, "contact_id");
+    _cleanup_free_ char *reasons =
+        json_dumps(json_object_get(context->data, "reasons"), JSON_COMPACT | JSON_ENCODE_ANY);
+    return contact_id == NULL
+               ? mismatch(context, "contact_id is missing")
+               : context->sql->run(context->sql, SQL_CONTACT_DECIDED, "sisssssi", contact_id,
+                                   (int64_t)event->customer, text(context, "content_id"),
+                                   text(context, "verdict"), text(context, "channel"), reasons,
+                                   when(event), (int64_t)event->sequence);
+}
+
+// What became of a contact; of what was sent without being one nothing is kept but its own row.
+static int end_contact(const struct context *context) {
+    const char *contact_id = text(context, "contact_id"), *outcome = text(context, "outcome");
+    bool is_sent = strcmp(context->event->type, "message.sent") == 0;
+    return contact_id == NULL
+               ? 0
+               : context->sql->run(context->sql, SQL_CONTACT_OUTCOME, "ssi", contact_id,
+                                   is_sent ? "sent" : outcome, (int64_t)context->event->sequence);
+}
+
+static int open_case(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *case_id = text(context, "case_id");
+    const json_t *severity = json_object_get(context->data, "severity");
+    _cleanup_free_ char *dumped = json_dumps(severity, JSON_COMPACT | JSON_ENCODE_ANY);
+    return case_id == NULL
+               ? mismatch(context, "case_id is missing")
+               : context->sql->run(context->sql, SQL_CASE_OPENED, "sisssi", case_id,
+                                   (int64_t)event->customer, text(context, "kind"),
+                                   json_is_string(severity) ? json_string_value(severity) : dumped,
+                                   when(event), (int64_t)event->sequence);
+}
+
+static int resolve_case(const struct context *context) {
+    const struct store_event *event = context->event;
+    const char *case_id = text(context, "case_id");
+    return case_id == NULL ? mismatch(context, "case_id is missing")
+                           : context->sql->run(context->sql, SQL_CASE_RESOLVED, "sissi", case_id,
+                                               (int64_t)event->customer, text(context, "outcome"),
+                                               when(event), (int64_t)event->sequence);
 }
 
 // ---- the table
@@ -235,22 +314,55 @@ static const struct effect {
     const char *type;
     int (*apply)(const struct context *context);
 } effects[] = {
-    {"customer.identified", set_traits},   {"customer.changed", set_fields},
-    {"order.placed", place_order},         {"order.changed", change_order},
-    {"supply.changed", change_supply},     {"quote.issued", issue_quote},
-    {"quote.closed", close_quote},         {"consent.changed", change_consent},
+    {"customer.identified", set_traits},
+    {"customer.changed", set_fields},
+    {"order.placed", place_order},
+    {"order.changed", change_order},
+    {"supply.changed", change_supply},
+    {"quote.issued", issue_quote},
+    {"quote.closed", close_quote},
+    {"consent.changed", change_consent},
     {"identity.changed", change_identity},
+    {"standing.changed", change_standing},
+    {"contact.requested", request_contact},
+    {"contact.decided", decide_contact},
+    {"message.sent", end_contact},
+    {"message.outcome", end_contact},
+    {"call.ended", end_contact},
+    {"case.opened", open_case},
+    {"case.resolved", resolve_case},
 };
 
-int effects_apply(struct sql_file *file, const struct store_event *event, char *why) {
+// The event's own row, whose it is, and by which keys.
+static int write_rows(struct sql *sql, const struct store_event *event) {
+    int64_t sequence = (int64_t)event->sequence, customer = (int64_t)event->customer;
+    int code = sql->run(sql, SQL_INTERACTION, "iisssssssssss", sequence, customer, event->type,
+                        event->channel, event->direction, event->source, event->id, event->time,
+                        event->received, event->data, event->actor, event->cause, event->cost);
+    if (code != 0 || customer == 0) {
+        return code;
+    }
+    code = sql->run(sql, SQL_CUSTOMER, "iis", customer, sequence, when(event));
+    for (size_t i = 0; i < event->n_keys && code == 0; i++) {
+        code = sql->run(sql, SQL_KEY, "ssii", event->keys[i].kind, event->keys[i].value, customer,
+                        sequence);
+    }
+    return code;
+}
+
+int effects_apply(struct sql *sql, const struct store_event *event, char *why) {
+    int written = write_rows(sql, event);
+    if (written != 0) {
+        return written;
+    }
     const struct effect *effect = NULL;
     for (size_t i = 0; i < sizeof(effects) / sizeof(effects[0]) && effect == NULL; i++) {
         effect = strcmp(effects[i].type, event->type) == 0 ? &effects[i] : NULL;
     }
     if (effect == NULL) {
-        return SQLITE_OK;
+        return 0;
     }
-    struct context context = {.file = file, .event = event, .why = why};
+    struct context context = {.sql = sql, .event = event, .why = why};
     json_t *data = event->data != NULL ? json_loads(event->data, JSON_ALLOW_NUL, NULL) : NULL;
     context.data = data;
     int code = json_is_object(data) ? effect->apply(&context)

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an event changes in the customer file beside its own row: attributes, orders, quotes,
-// consents. One row a type; a type without one has no further effect.
+// What an event changes in the customer file or warehouse: its own row, customer and keys, and by a
+// row a type attributes, orders, quotes, consents, contacts, cases. A type without one has no
+// further effect. Both back ends run it; neither is known here.
 #pragma once
 
 #include "connectors/crm/sql.h"
 #include "connectors/crm/store.h"
 
-// SQLITE_OK or a code; SQLITE_MISMATCH and why (STORE_WHY_BYTES) where the event's data is not what
-// its type promises.
-int effects_apply(struct sql_file *file, const struct store_event *event, char *why);
+enum {
+    EFFECTS_MISMATCH = -1, // the event's data is not what its type promises, and why
+    EFFECTS_NO_MEMORY = -2,
+};
+
+// 0, one of these, or a code of the back end. why has STORE_WHY_BYTES.
+int effects_apply(struct sql *sql, const struct store_event *event, char *why);

@@ -11,7 +11,7 @@ enum { PROGRESS_STEPS = 100000 /* of SQLite's machine: some milliseconds */ };
 int erasure_apply(struct sql_file *file, const struct store_event *event) {
     int code = SQLITE_OK;
     for (int i = SQL_ERASE_FIRST; i <= SQL_ERASE_LAST && code == SQLITE_OK; i++) {
-        code = sql_run(file, (enum sql)i, "i", (int64_t)event->customer);
+        code = sql_run(file, i, "i", (int64_t)event->customer);
     }
     return code == SQLITE_OK ? sql_run(file, SQL_ERASURE, "iis", (int64_t)event->customer,
                                        (int64_t)event->sequence, event->received)

@@ -4,7 +4,7 @@
 // another log's file keeps what the rows were.
 #pragma once
 
-#include "connectors/crm/sql.h"
+#include "connectors/crm/sqlite.h"
 #include "connectors/crm/store.h"
 
 // In the event's savepoint: deletes the customer's rows of every table and notes the erasure.

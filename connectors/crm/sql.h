@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SQLite file with its prepared statements: one enum row a statement, its text in sql.c. Knows
-// how to open, migrate and run; what is written when is store.c and effects.c.
+// What an event writes, as statements with parameters: one enum row a statement, its text in each
+// back end's own dialect (sqlite.c, statements.c). The effects (effects.c) know no more than this,
+// so SQLite file and PostgreSQL warehouse follow the same rules.
+//
+// No statement answers. What depends on another one's success asks in its own text: the lines of an
+// order are written where the order's row has this event's sequence.
 #pragma once
 
-#include <sqlite3.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-enum sql {
-    SQL_BEGIN,
-    SQL_COMMIT,
-    SQL_ROLLBACK,
-    SQL_EVENT_BEGIN,
-    SQL_EVENT_KEEP,
-    SQL_EVENT_UNDO,
-    SQL_LOG_GET,
-    SQL_LOG_SET,
-    SQL_COPY_ASIDE,
-    SQL_FENCE,
+enum {
     SQL_INTERACTION,
     SQL_CUSTOMER,
     SQL_KEY,
@@ -33,34 +24,21 @@ enum sql {
     SQL_QUOTE_LINES_CLEAR,
     SQL_QUOTE_LINE,
     SQL_CONSENT,
+    SQL_CONTACT,
+    SQL_CONTACT_DECIDED,
+    SQL_CONTACT_OUTCOME,
+    SQL_CASE_OPENED,
+    SQL_CASE_RESOLVED,
     SQL_MERGE,
     SQL_MERGED,
-    SQL_ERASURE,
-    SQL_ERASURES_OPEN,
-    SQL_ERASURES_SWEPT,
-    SQL_ERASE_FIRST,
-    SQL_ERASE_LAST = SQL_ERASE_FIRST + 9, // a statement a table that knows of the person
-    N_SQL,
+    SQL_MERGE_HISTORY,
+    SQL_STANDING,
+    N_SQL, // back ends have more of their own behind it
 };
 
-// What is deleted is overwritten with zeros, so that no page keeps what a row was.
-#define SQL_SECURE_DELETE "PRAGMA secure_delete = ON"
-
-struct sql_file {
-    sqlite3 *database;
-    sqlite3_stmt *statements[N_SQL];
+// Where statements go: run at once (SQLite), or noted and sent with the batch (PostgreSQL).
+struct sql {
+    // format has a letter a parameter: i (int64_t), s (const char *, NULL is NULL), d (double), n
+    // (nothing: NULL). 0 or the back end's own code, which is positive.
+    int (*run)(struct sql *sql, int statement, const char *format, ...);
 };
-
-// Opens or creates path (owner only), brings it to the newest schema, prepares. 0; a negative errno
-// after one logged line. The caller closes it either way.
-int sql_open(const char *path, struct sql_file *ret);
-void sql_close(struct sql_file *file);
-// Binds and runs a statement to its end: format has a letter a parameter, i (int64_t), s (const
-// char *, NULL is NULL), d (double), n (nothing: NULL). SQLITE_OK or SQLite's extended code.
-int sql_run(struct sql_file *file, enum sql statement, const char *format, ...);
-// The first column of the first row as text into ret ("" where there is none). SQLITE_OK or a code.
-int sql_text(struct sql_file *file, enum sql statement, char *ret, size_t ret_size);
-// Runs a script of statements. SQLITE_OK or a code.
-int sql_script(const struct sql_file *file, const char *script);
-// Whether the last statement changed a row.
-bool sql_changed(const struct sql_file *file);

@@ -11,7 +11,7 @@
 
 #include "connectors/crm/effects.h"
 #include "connectors/crm/erasure.h"
-#include "connectors/crm/sql.h"
+#include "connectors/crm/sqlite.h"
 #include "connectors/crm/store.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
@@ -157,19 +157,10 @@ static int write_event(struct store *store, const struct store_event *event, boo
     if (event->redacted && GUARD(crm_redacted)) {
         return SQLITE_OK;
     }
-    code = sql_run(file, SQL_INTERACTION, "iissssssss", (int64_t)event->sequence,
-                   (int64_t)event->customer, event->type, event->channel, event->direction,
-                   event->source, event->id, event->time, event->received, event->data);
-    if (code == SQLITE_OK && event->customer != 0) {
-        const char *time = event->time != NULL ? event->time : event->received;
-        code = sql_run(file, SQL_CUSTOMER, "iis", (int64_t)event->customer,
-                       (int64_t)event->sequence, time);
-        for (size_t i = 0; i < event->n_keys && code == SQLITE_OK; i++) {
-            code = sql_run(file, SQL_KEY, "ssii", event->keys[i].kind, event->keys[i].value,
-                           (int64_t)event->customer, (int64_t)event->sequence);
-        }
-    }
-    return code == SQLITE_OK ? effects_apply(file, event, why) : code;
+    code = effects_apply(&file->sql, event, why);
+    return code == EFFECTS_MISMATCH    ? SQLITE_MISMATCH
+           : code == EFFECTS_NO_MEMORY ? SQLITE_NOMEM
+                                       : code;
 }
 
 enum store_outcome store_apply(struct store *store, const struct store_event *event, char *why) {

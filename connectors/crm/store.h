@@ -15,7 +15,7 @@
 
 enum {
     STORE_INCARNATION_BYTES = 16,
-    STORE_WHY_BYTES = 160,
+    STORE_WHY_BYTES = 256,
     STORE_KEYS_MAX = 16,         // of one event
     STORE_SWEEP_KEYS_MAX = 1000, // asked about at a time
 };
@@ -32,6 +32,7 @@ struct store_event {
     const char *time, *received;  // RFC 3339; time may be NULL
     int64_t time_us, received_us; // time_us is received_us where the event has no time
     const char *data;             // JSON text
+    const char *actor, *cause, *cost;
     struct store_key keys[STORE_KEYS_MAX];
     size_t n_keys;
     bool erases;   // the customer's rows go; a store_sweep has to follow

@@ -13,3 +13,7 @@ DELETE FROM quote_lines;
 DELETE FROM consents;
 DELETE FROM erasures;
 DELETE FROM merges;
+DELETE FROM contacts;
+DELETE FROM cases;
+DELETE FROM standings;
+DELETE FROM merge_history;

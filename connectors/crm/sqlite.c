@@ -8,19 +8,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "connectors/crm/sql.h"
+#include "connectors/crm/sqlite.h"
 #include "schemas/base/logging.h"
 
 // Longer than another member's transaction, shorter than what the broker takes for silence.
 enum { BUSY_MS = 1000 };
 
-extern const char crm_migration_1[], crm_migration_2[], crm_migration_3[];
+extern const char crm_migration_1[], crm_migration_2[], crm_migration_3[], crm_migration_4[];
 
 // The version of a file is the number of migrations in it (PRAGMA user_version).
-static const char *const migrations[] = {crm_migration_1, crm_migration_2, crm_migration_3};
+static const char *const migrations[] = {crm_migration_1, crm_migration_2, crm_migration_3,
+                                         crm_migration_4};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
-static const char *const texts[N_SQL] = {
+static const char *const texts[N_SQLITE] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
@@ -35,7 +36,9 @@ static const char *const texts[N_SQL] = {
                   "DO UPDATE SET sequence = excluded.sequence WHERE sequence < excluded.sequence",
     [SQL_INTERACTION] =
         "INSERT INTO interactions (sequence, customer, type, channel, direction, source, id, time, "
-        "received, data) VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "received, data, actor, cause, cost) VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7, ?8, "
+        "?9, "
+        "?10, ?11, ?12, ?13)",
     [SQL_CUSTOMER] =
         "INSERT INTO customers (customer, first_sequence, last_sequence, first_time, last_time, "
         "interactions) VALUES (?1, ?2, ?2, ?3, ?3, 1) ON CONFLICT (customer) DO UPDATE SET "
@@ -48,10 +51,10 @@ static const char *const texts[N_SQL] = {
                 "first_sequence = min(first_sequence, excluded.first_sequence), "
                 "last_sequence = max(last_sequence, excluded.last_sequence)",
     [SQL_ATTRIBUTE] =
-        "INSERT INTO attributes (customer, name, rank, time_us, event, sequence, value) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (customer, name) DO UPDATE SET "
+        "INSERT INTO attributes (customer, name, rank, time_us, event, source, sequence, value) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (customer, name) DO UPDATE SET "
         "value = excluded.value, rank = excluded.rank, time_us = excluded.time_us, "
-        "event = excluded.event, sequence = excluded.sequence "
+        "event = excluded.event, source = excluded.source, sequence = excluded.sequence "
         "WHERE (excluded.rank, excluded.time_us, excluded.event) > (rank, time_us, event)",
     // A change that is here already keeps its status; of two placements the first counts.
     [SQL_ORDER_PLACED] =
@@ -67,10 +70,12 @@ static const char *const texts[N_SQL] = {
         "sequence = excluded.sequence, total = coalesce(excluded.total, total) "
         "WHERE excluded.revision >= revision",
     [SQL_ORDER_ETA] = "UPDATE orders SET eta = ?2, sequence = ?3 WHERE order_id = ?1",
-    [SQL_ORDER_LINES_CLEAR] = "DELETE FROM order_lines WHERE order_id = ?1",
+    [SQL_ORDER_LINES_CLEAR] =
+        "DELETE FROM order_lines WHERE order_id = ?1 AND EXISTS (SELECT 1 FROM orders WHERE "
+        "order_id = ?1 AND sequence = ?2)",
     [SQL_ORDER_LINE] =
         "INSERT INTO order_lines (order_id, line, sku, name, quantity, price, amount) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "SELECT order_id, ?2, ?3, ?4, ?5, ?6, ?7 FROM orders WHERE order_id = ?1 AND sequence = ?8",
     [SQL_QUOTE_ISSUED] =
         "INSERT INTO quotes (quote_id, customer, status, revision, currency, total, valid_until, "
         "sequence) VALUES (?1, nullif(?2, 0), 'open', ?3, ?4, ?5, ?6, ?7) "
@@ -82,10 +87,12 @@ static const char *const texts[N_SQL] = {
         "INSERT INTO quotes (quote_id, customer, status, outcome, revision, sequence) "
         "VALUES (?1, nullif(?2, 0), 'closed', ?3, 0, ?4) ON CONFLICT (quote_id) DO UPDATE SET "
         "status = 'closed', outcome = excluded.outcome, sequence = excluded.sequence",
-    [SQL_QUOTE_LINES_CLEAR] = "DELETE FROM quote_lines WHERE quote_id = ?1",
+    [SQL_QUOTE_LINES_CLEAR] =
+        "DELETE FROM quote_lines WHERE quote_id = ?1 AND EXISTS (SELECT 1 FROM quotes WHERE "
+        "quote_id = ?1 AND sequence = ?2)",
     [SQL_QUOTE_LINE] =
         "INSERT INTO quote_lines (quote_id, line, sku, name, quantity, price, amount) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "SELECT quote_id, ?2, ?3, ?4, ?5, ?6, ?7 FROM quotes WHERE quote_id = ?1 AND sequence = ?8",
     // The later event counts; of two at one time the refusal.
     [SQL_CONSENT] =
         "INSERT INTO consents (customer, purpose, channel, address, state, text_version, time_us, "
@@ -94,6 +101,39 @@ static const char *const texts[N_SQL] = {
         "text_version = excluded.text_version, time_us = excluded.time_us, "
         "sequence = excluded.sequence WHERE excluded.time_us > time_us OR "
         "(excluded.time_us = time_us AND state NOT IN ('denied', 'withdrawn'))",
+    // The first request says what for; the decision and the outcome may be here before it.
+    [SQL_CONTACT] = "INSERT INTO contacts (contact_id, customer, content_id, purpose, requested, "
+                    "sequence) VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6) "
+                    "ON CONFLICT (contact_id) DO UPDATE SET purpose = excluded.purpose, "
+                    "content_id = excluded.content_id, requested = excluded.requested "
+                    "WHERE contacts.requested IS NULL",
+    [SQL_CONTACT_DECIDED] =
+        "INSERT INTO contacts (contact_id, customer, content_id, verdict, channel, reasons, "
+        "decided, sequence) VALUES (?1, nullif(?2, 0), ?3, ?4, ?5, ?6, ?7, ?8) "
+        "ON CONFLICT (contact_id) DO UPDATE SET customer = excluded.customer, "
+        "content_id = coalesce(excluded.content_id, contacts.content_id), "
+        "verdict = excluded.verdict, channel = excluded.channel, reasons = excluded.reasons, "
+        "decided = excluded.decided, sequence = excluded.sequence "
+        "WHERE contacts.decided IS NULL OR contacts.sequence < excluded.sequence",
+    [SQL_CONTACT_OUTCOME] = "UPDATE contacts SET outcome = ?2, outcome_sequence = ?3 "
+                            "WHERE contact_id = ?1 AND coalesce(outcome_sequence, 0) < ?3",
+    [SQL_CASE_OPENED] =
+        "INSERT INTO cases (case_id, customer, state, kind, severity, opened, sequence) "
+        "VALUES (?1, nullif(?2, 0), 'open', ?3, ?4, ?5, ?6) ON CONFLICT (case_id) DO UPDATE SET "
+        "customer = excluded.customer, kind = excluded.kind, severity = excluded.severity, "
+        "opened = excluded.opened WHERE cases.opened IS NULL",
+    [SQL_CASE_RESOLVED] =
+        "INSERT INTO cases (case_id, customer, state, outcome, resolved, sequence) "
+        "VALUES (?1, nullif(?2, 0), 'resolved', ?3, ?4, ?5) ON CONFLICT (case_id) DO UPDATE SET "
+        "state = 'resolved', outcome = excluded.outcome, resolved = excluded.resolved, "
+        "sequence = excluded.sequence WHERE cases.sequence < excluded.sequence",
+    [SQL_MERGE_HISTORY] =
+        "INSERT INTO merge_history (sequence, leaf, kind, into_customer, other, reason, time) "
+        "VALUES (?1, ?2, ?3, nullif(?4, 0), ?5, ?6, ?7)",
+    [SQL_STANDING] = "INSERT INTO standings (customer, what, value, since, sequence) "
+                     "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (customer, what) DO UPDATE SET "
+                     "value = excluded.value, since = excluded.since, "
+                     "sequence = excluded.sequence WHERE standings.sequence < excluded.sequence",
     // The pointer that the latest event left.
     [SQL_MERGE] = "INSERT INTO merges (leaf, into_customer, customer, sequence) "
                   "VALUES (?1, nullif(?2, 0), ?1, ?3) ON CONFLICT (leaf) DO UPDATE SET "
@@ -123,6 +163,10 @@ static const char *const texts[N_SQL] = {
     [SQL_ERASE_FIRST + 6] = "DELETE FROM keys WHERE customer = ?1",
     [SQL_ERASE_FIRST + 7] = "DELETE FROM interactions WHERE customer = ?1",
     [SQL_ERASE_FIRST + 8] = "DELETE FROM merges WHERE leaf = ?1",
+    [SQL_ERASE_FIRST + 9] = "DELETE FROM contacts WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 10] = "DELETE FROM cases WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 11] = "DELETE FROM standings WHERE customer = ?1",
+    [SQL_ERASE_FIRST + 12] = "DELETE FROM merge_history WHERE leaf = ?1",
     [SQL_ERASE_LAST] = "DELETE FROM customers WHERE customer = ?1",
 };
 
@@ -157,12 +201,9 @@ static int bind(sqlite3_stmt *statement, const char *format, va_list arguments) 
     return code;
 }
 
-int sql_run(struct sql_file *file, enum sql statement, const char *format, ...) {
+static int run(struct sql_file *file, int statement, const char *format, va_list arguments) {
     sqlite3_stmt *prepared = file->statements[statement];
-    va_list arguments;
-    va_start(arguments, format);
     int code = bind(prepared, format, arguments);
-    va_end(arguments);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
         code = sqlite3_step(prepared);
     }
@@ -172,7 +213,24 @@ int sql_run(struct sql_file *file, enum sql statement, const char *format, ...) 
     return code;
 }
 
-int sql_text(struct sql_file *file, enum sql statement, char *ret, size_t ret_size) {
+int sql_run(struct sql_file *file, int statement, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    int code = run(file, statement, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+static int run_effect(struct sql *sql, int statement, const char *format, ...) {
+    struct sql_file *file = (struct sql_file *)sql; // sql is its first member
+    va_list arguments;
+    va_start(arguments, format);
+    int code = run(file, statement, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+int sql_text(struct sql_file *file, int statement, char *ret, size_t ret_size) {
     sqlite3_stmt *prepared = file->statements[statement];
     ret[0] = '\0';
     int code = sqlite3_step(prepared);
@@ -230,7 +288,7 @@ static int migrate(struct sql_file *file, const char *path) {
 }
 
 static int prepare(struct sql_file *file, const char *path) {
-    for (int i = 0; i < N_SQL; i++) {
+    for (int i = 0; i < N_SQLITE; i++) {
         if (sqlite3_prepare_v3(file->database, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &file->statements[i], NULL) != SQLITE_OK) {
             return complain(file, path, "is not as it should be");
@@ -240,7 +298,7 @@ static int prepare(struct sql_file *file, const char *path) {
 }
 
 int sql_open(const char *path, struct sql_file *ret) {
-    *ret = (struct sql_file){0};
+    *ret = (struct sql_file){.sql.run = run_effect};
     // Made by us, for the owner only: SQLite gives its side files the same mode.
     int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) {
@@ -262,7 +320,7 @@ int sql_open(const char *path, struct sql_file *ret) {
 }
 
 void sql_close(struct sql_file *file) {
-    for (int i = 0; i < N_SQL; i++) {
+    for (int i = 0; i < N_SQLITE; i++) {
         sqlite3_finalize(file->statements[i]);
     }
     sqlite3_close_v2(file->database);
