@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// touchbus-crm: every event into a SQLite file that service staff and reports read. Translates
-// events for the store and its outcomes for the kit; what is written is store.c and effects.c.
+// touchbus-crm: every event into a SQLite file or a PostgreSQL warehouse that service staff and
+// reports read. Translates events for the store and its outcomes for the kit; what is written is
+// effects.c, and how is store.c (SQLite) or warehouse.c (PostgreSQL).
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -9,48 +10,83 @@
 #include <string.h>
 
 #include "connectors/crm/store.h"
+#include "connectors/crm/warehouse.h"
 #include "connectors/kit/kit.h"
 #include "schemas/base/cleanup.h"
 
 struct crm_conf {
-    char *database;
+    char *database, *postgres, *password_file;
 };
 
 struct crm {
     struct kit *kit;
-    struct store *store;
+    struct store *store;         // or
+    struct warehouse *warehouse; // one of the two
+    struct store_event events[KIT_DELIVER_EVENTS_MAX];
+    struct store_result results[KIT_DELIVER_EVENTS_MAX];
 };
+
+#define PASSWORD_VARIABLE "TOUCHBUS_CRM_PASSWORD"
 
 enum crm_counter { CRM_APPLIED, CRM_REPEATED, CRM_ERASED };
 static const char *const counters[] = {"applied", "repeated", "erased", NULL};
 
+static void beat(void *user) {
+    const struct crm *crm = user;
+    kit_beat(crm->kit);
+}
+
+static int open_file(struct crm *crm, const struct crm_conf *conf) {
+    char path[PATH_MAX];
+    int size = conf->database != NULL
+                   ? snprintf(path, sizeof(path), "%s", conf->database)
+                   : snprintf(path, sizeof(path), "%s/crm.sqlite", kit_folder(crm->kit));
+    return size < 0 || (size_t)size >= sizeof(path) ? -ENAMETOOLONG : store_open(path, &crm->store);
+}
+
+static int open_warehouse(struct crm *crm, const struct crm_conf *conf) {
+    const struct postgres_conf postgres = {.connection = conf->postgres,
+                                           .password_file = conf->password_file,
+                                           .password_variable = PASSWORD_VARIABLE,
+                                           .application = "touchbus-crm",
+                                           .beat = beat,
+                                           .user = crm};
+    return warehouse_open(&postgres, &crm->warehouse);
+}
+
+static void crm_close(void *state) {
+    struct crm *crm = state;
+    store_close(crm->store);
+    warehouse_close(crm->warehouse);
+    free(crm);
+}
+
 static int crm_open(struct kit *kit, const void *conf, void **ret_state) {
     const struct crm_conf *crm_conf = conf;
-    char path[PATH_MAX];
-    int size = crm_conf->database != NULL
-                   ? snprintf(path, sizeof(path), "%s", crm_conf->database)
-                   : snprintf(path, sizeof(path), "%s/crm.sqlite", kit_folder(kit));
-    if (size < 0 || (size_t)size >= sizeof(path)) {
-        return -ENAMETOOLONG;
-    }
     struct crm *crm = calloc(1, sizeof(*crm));
     if (crm == NULL) {
         return -ENOMEM;
     }
     crm->kit = kit;
-    int r = store_open(path, &crm->store);
+    int r = crm_conf->postgres != NULL ? open_warehouse(crm, crm_conf) : open_file(crm, crm_conf);
     if (r < 0) {
-        free(crm);
+        crm_close(crm);
         return r;
     }
     *ret_state = crm;
     return 0;
 }
 
-static void crm_close(void *state) {
-    struct crm *crm = state;
-    store_close(crm->store);
-    free(crm);
+static int crm_check(const void *conf, char *error, size_t error_size) {
+    const struct crm_conf *crm_conf = conf;
+    if (crm_conf->postgres == NULL) {
+        return 0;
+    }
+    if (crm_conf->database != NULL) {
+        snprintf(error, error_size, "--database and --postgres: one of the two");
+        return -EINVAL;
+    }
+    return postgres_check(crm_conf->postgres, error, error_size);
 }
 
 static void translate(const touchbus_event *event, const char *data, struct store_event *ret) {
@@ -68,6 +104,9 @@ static void translate(const touchbus_event *event, const char *data, struct stor
         .received = touchbus_event_get(event, "received"),
         .received_us = touchbus_event_received(event),
         .data = data,
+        .actor = touchbus_event_get(event, "actor"),
+        .cause = touchbus_event_get(event, "cause"),
+        .cost = touchbus_event_get(event, "cost"),
         .erases = touchbus_event_erases(event),
         .redacted = touchbus_event_redacted(event),
     };
@@ -81,22 +120,7 @@ static void translate(const touchbus_event *event, const char *data, struct stor
     }
 }
 
-static enum store_outcome apply(struct crm *crm, const touchbus_event *event,
-                                struct kit_result *result, char *why) {
-    _cleanup_free_ char *data = touchbus_event_data_json(event);
-    struct store_event translated;
-    translate(event, data, &translated);
-    enum store_outcome outcome = store_apply(crm->store, &translated, why);
-    if (outcome == STORE_REJECTED) {
-        kit_result(result, KIT_REJECT, "%s", why);
-    } else if (outcome != STORE_AWAY) {
-        kit_result(result, KIT_DELIVERED, "%s", "");
-        kit_count(crm->kit, outcome == STORE_APPLIED ? CRM_APPLIED : CRM_REPEATED, 1);
-    }
-    return outcome;
-}
-
-// The file is away: nothing of this batch is in it, whatever was said of single events.
+// The store is away: what it has already it knows when the events come again.
 static void hold_all(struct kit_result *results, size_t n_events, const char *why) {
     for (size_t i = 0; i < n_events; i++) {
         kit_result(&results[i], KIT_AWAY, "%s", why);
@@ -112,16 +136,16 @@ static int ask_tombstoned(void *user, const struct store_key *keys, size_t n_key
     return kit_tombstoned(crm->kit, identities, n_keys, ret);
 }
 
-static void beat(void *user) {
-    const struct crm *crm = user;
-    kit_beat(crm->kit);
+static int store_sweep_any(struct crm *crm, char *why) {
+    const struct store_sweep around = {.tombstoned = ask_tombstoned, .beat = beat, .user = crm};
+    return crm->warehouse != NULL ? warehouse_sweep(crm->warehouse, &around, why)
+                                  : store_sweep(crm->store, &around, why);
 }
 
-// An erasure is confirmed when nothing of the person is left in the file and beside it. Until then
+// An erasure is confirmed when nothing of the person is left in the store and beside it. Until then
 // it comes again, alone: the other events of the batch are safe.
 static void sweep(struct crm *crm, touchbus_event *const *events, size_t n_events,
                   struct kit_result *results) {
-    const struct store_sweep around = {.tombstoned = ask_tombstoned, .beat = beat, .user = crm};
     char why[STORE_WHY_BYTES];
     bool is_swept = false, is_asked = false;
     for (size_t i = 0; i < n_events; i++) {
@@ -129,7 +153,7 @@ static void sweep(struct crm *crm, touchbus_event *const *events, size_t n_event
             continue;
         }
         if (!is_asked) {
-            is_swept = store_sweep(crm->store, &around, why) == 0;
+            is_swept = store_sweep_any(crm, why) == 0;
             is_asked = true;
         }
         if (is_swept) {
@@ -140,20 +164,41 @@ static void sweep(struct crm *crm, touchbus_event *const *events, size_t n_event
     }
 }
 
+static void tell(struct crm *crm, const struct store_result *stored, struct kit_result *result) {
+    if (stored->outcome == STORE_REJECTED) {
+        kit_result(result, KIT_REJECT, "%s", stored->why);
+    } else {
+        kit_result(result, KIT_DELIVERED, "%s", "");
+        kit_count(crm->kit, stored->outcome == STORE_APPLIED ? CRM_APPLIED : CRM_REPEATED, 1);
+    }
+}
+
 static void crm_deliver(void *state, touchbus_event *const *events, size_t n_events,
                         struct kit_result *results) {
     struct crm *crm = state;
+    char *data[KIT_DELIVER_EVENTS_MAX];
     char why[STORE_WHY_BYTES];
-    int r = store_begin(crm->store, kit_incarnation(crm->kit), why);
-    for (size_t i = 0; i < n_events && r == 0; i++) {
-        r = apply(crm, events[i], &results[i], why) == STORE_AWAY ? STORE_AWAY : 0;
+    for (size_t i = 0; i < n_events; i++) {
+        data[i] = touchbus_event_data_json(events[i]);
+        translate(events[i], data[i], &crm->events[i]);
+        crm->results[i].why[0] = '\0';
     }
-    r = r == 0 ? store_commit(crm->store, why) : r;
+    const uint8_t *incarnation = kit_incarnation(crm->kit);
+    int r = crm->warehouse != NULL
+                ? warehouse_deliver(crm->warehouse, incarnation, crm->events, n_events,
+                                    crm->results, why)
+                : store_deliver(crm->store, incarnation, crm->events, n_events, crm->results, why);
+    for (size_t i = 0; i < n_events; i++) {
+        free(data[i]);
+    }
     if (r != 0) {
         hold_all(results, n_events, why);
-    } else {
-        sweep(crm, events, n_events, results);
+        return;
     }
+    for (size_t i = 0; i < n_events; i++) {
+        tell(crm, &crm->results[i], &results[i]);
+    }
+    sweep(crm, events, n_events, results);
 }
 
 static const struct option_row options[] = {
@@ -162,27 +207,46 @@ static const struct option_row options[] = {
      .offset = offsetof(struct crm_conf, database),
      .argument = "FILE",
      .help = "The SQLite file. By default crm.sqlite in the connector's folder of --state."},
+    {.name = "postgres",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct crm_conf, postgres),
+     .argument = "URI",
+     .help = "A PostgreSQL database instead: postgresql://USER@HOST:PORT/DATABASE, or keywords as "
+             "libpq takes them, without a password. Over a network the server's certificate is "
+             "checked (sslmode=verify-full) unless the URI says otherwise."},
+    {.name = "password-file",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct crm_conf, password_file),
+     .argument = "FILE",
+     .help = "The password for --postgres, in a file that nobody else can read; read anew at each "
+             "connection. Without it the environment variable " PASSWORD_VARIABLE
+             ", then libpq's PGPASSFILE."},
 };
 
 static const struct kit_connector connector = {
     .name = "crm",
-    .summary = "Keeps customers, interactions, orders, quotes and consents in a SQLite file.",
+    .summary = "Keeps customers, interactions, orders, quotes, consents, contacts and cases in a "
+               "SQLite file or a PostgreSQL database.",
     .description =
         "Every event becomes one row of the table interactions, exactly once: the last sequence of "
-        "each lane is written in the same transaction. An event that the file refuses (a "
-        "constraint, a trigger, malformed data) is rejected and parks its lane; a file that is "
-        "busy, full or broken is waited for.",
+        "each lane is written in the same transaction. An event that the database refuses (a "
+        "constraint, a trigger, malformed data) is rejected and parks its lane; a database "
+        "that is away, busy, full or broken is waited for.",
     .after = "FILES\n"
              "  STATE/crm/crm.sqlite   the database: tables interactions, customers, keys,\n"
              "                         attributes, orders, order_lines, quotes, quote_lines,\n"
-             "                         consents, merges, erasures;\n"
+             "                         consents, contacts, cases, standings, merges,\n"
+             "                         merge_history, erasures;\n"
              "                         views leaves, profiles\n"
              "  crm.sqlite.ID-TIME     a copy of what there was when the broker's log became\n"
-             "                         another one\n",
+             "                         another one\n"
+             "  schema touchbus        the same in PostgreSQL; touchbus_ID_TIME is what there\n"
+             "                         was of another log\n",
     .options = options,
     .n_options = sizeof(options) / sizeof(options[0]),
     .conf_size = sizeof(struct crm_conf),
     .counters = counters,
+    .check = crm_check,
     .open = crm_open,
     .deliver = crm_deliver,
     .close = crm_close,

@@ -349,16 +349,21 @@ enum postgres_class postgres_exec(struct postgres *postgres, const char *stateme
     return finish(postgres, POSTGRES_ANSWER_MS_MAX, ret, why);
 }
 
-enum postgres_class postgres_script(struct postgres *postgres, const char *script,
-                                    int64_t timeout_ms, char *why) {
+enum postgres_class postgres_exec_long(struct postgres *postgres, const char *statement,
+                                       int64_t timeout_ms, PGresult **ret, char *why) {
     if (postgres->handle == NULL) {
         snprintf(why, POSTGRES_WHY_BYTES, "postgres: not connected");
         return POSTGRES_AWAY;
     }
-    if (PQsendQuery(postgres->handle, script) == 0) {
+    if (PQsendQuery(postgres->handle, statement) == 0) {
         return lost(postgres, why);
     }
-    return finish(postgres, timeout_ms, NULL, why);
+    return finish(postgres, timeout_ms, ret, why);
+}
+
+enum postgres_class postgres_script(struct postgres *postgres, const char *script,
+                                    int64_t timeout_ms, char *why) {
+    return postgres_exec_long(postgres, script, timeout_ms, NULL, why);
 }
 
 void postgres_roll_back(struct postgres *postgres) {

@@ -65,6 +65,9 @@ uint64_t postgres_generation(const struct postgres *postgres);
 // to PQclear, set only with DONE.
 enum postgres_class postgres_exec(struct postgres *postgres, const char *statement, int n_values,
                                   const char *const *values, PGresult **ret, char *why);
+// The same for a statement without parameters that may take long.
+enum postgres_class postgres_exec_long(struct postgres *postgres, const char *statement,
+                                       int64_t timeout_ms, PGresult **ret, char *why);
 // Runs a script of statements, as long as it takes up to timeout_ms.
 enum postgres_class postgres_script(struct postgres *postgres, const char *script,
                                     int64_t timeout_ms, char *why);

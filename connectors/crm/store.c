@@ -195,6 +195,20 @@ int store_commit(struct store *store, char *why) {
     return code == SQLITE_OK ? 0 : away(store, code, why);
 }
 
+int store_deliver(struct store *store, const uint8_t incarnation[static STORE_INCARNATION_BYTES],
+                  const struct store_event *events, size_t n_events, struct store_result *results,
+                  char *why) {
+    int r = store_begin(store, incarnation, why);
+    for (size_t i = 0; i < n_events && r == 0; i++) {
+        results[i].outcome = store_apply(store, &events[i], results[i].why);
+        if (results[i].outcome == STORE_AWAY) {
+            snprintf(why, STORE_WHY_BYTES, "%s", results[i].why);
+            r = STORE_AWAY;
+        }
+    }
+    return r == 0 ? store_commit(store, why) : r;
+}
+
 int store_sweep(struct store *store, const struct store_sweep *sweep, char *why) {
     int code = erasure_sweep(&store->file, store->path, sweep);
     return code == SQLITE_OK ? 0 : away(store, code, why);

@@ -66,6 +66,16 @@ enum store_outcome {
 enum store_outcome store_apply(struct store *store, const struct store_event *event, char *why);
 // 0: on disk; STORE_AWAY and why: nothing of the batch is.
 int store_commit(struct store *store, char *why);
+
+struct store_result {
+    enum store_outcome outcome; // never STORE_AWAY
+    char why[STORE_WHY_BYTES];  // where it was rejected
+};
+// All of that for a batch: begin, apply each, commit. 0 and a result an event; STORE_AWAY and why:
+// what is not in here comes again.
+int store_deliver(struct store *store, const uint8_t incarnation[static STORE_INCARNATION_BYTES],
+                  const struct store_event *events, size_t n_events, struct store_result *results,
+                  char *why);
 // After a commit with an event that erases: what the erased left in free pages, the write-ahead log
 // and in copies of other logs goes too (erasure.h). 0; STORE_AWAY and why: do it again later, and
 // do not confirm the erasure before. Cheap where there is nothing to do.
