@@ -134,8 +134,9 @@ static bool add_element(struct array *array, const char *text) {
     char *to = array->text + array->used;
     *to++ = array->used == 0 ? '{' : ',';
     if (text == NULL) {
-        memcpy(to, "NULL", 4);
-        to += 4;
+        for (const char *null = "NULL"; *null != '\0'; null++) {
+            *to++ = *null;
+        }
     } else {
         *to++ = '"';
         for (; *text != '\0'; text++) {

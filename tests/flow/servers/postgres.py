@@ -101,7 +101,7 @@ class Postgres:
                 with open(self.log, "ab") as log:
                     self.process = subprocess.Popen(unprivileged([f"{PROGRAMS}/postgres", "-D", self.data]), stdin=subprocess.DEVNULL,
                                                     stdout=log, stderr=log, cwd="/")
-            return subprocess.run([f"{PROGRAMS}/pg_isready", "-q", "-h", self.folder, "-p", str(self.port)], check=False).returncode == 0
+            return subprocess.run([f"{PROGRAMS}/pg_isready", "-q", "-h", self.folder, "-p", str(self.port), "-U", "postgres"], check=False).returncode == 0
         wait_for("PostgreSQL answers", ready, START_S)
         return self
 
