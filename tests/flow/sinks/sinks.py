@@ -76,12 +76,12 @@ def start(house, name, *arguments):
     return process
 
 
-def drained(house, name, parked=0):
+def drained(house, name, parked=0, seconds=DRAIN_S):
     """Waits until the subscription has nothing to take but what is parked."""
     def done():
         shown = house.ask("subscription", "show", name)
         return shown if shown["parked"] == parked and shown["lag"] == 0 else None
-    return wait_for(f"{name} takes everything", done, DRAIN_S)
+    return wait_for(f"{name} takes everything", done, seconds)
 
 
 def agrees(house, crm):
