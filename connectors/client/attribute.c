@@ -8,6 +8,7 @@
 
 #include "connectors/client/event.h"
 #include "schemas/base/clock.h"
+#include "schemas/cloudevents_names.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
 
@@ -21,6 +22,7 @@ enum attribute_kind {
     ATTRIBUTE_RECEIVED,
     ATTRIBUTE_CUSTOMER,
     ATTRIBUTE_REDACTED,
+    ATTRIBUTE_SCORES,
     ATTRIBUTE_RESERVED,
 };
 
@@ -53,6 +55,7 @@ static const struct attribute attributes[] = {
     {"received", ATTRIBUTE_RECEIVED, 0, 0},
     {"customer", ATTRIBUTE_CUSTOMER, 0, 0},
     {"redacted", ATTRIBUTE_REDACTED, 0, 0},
+    {"scores", ATTRIBUTE_SCORES, 0, 0},
     {"specversion", ATTRIBUTE_RESERVED, 0, 0},
     {"data", ATTRIBUTE_RESERVED, 0, 0},
     {"keys", ATTRIBUTE_RESERVED, 0, 0},
@@ -199,6 +202,7 @@ int touchbus_event_set(touchbus_event *event, const char *name, const char *valu
     case ATTRIBUTE_RECEIVED:
     case ATTRIBUTE_CUSTOMER:
     case ATTRIBUTE_REDACTED:
+    case ATTRIBUTE_SCORES:
     case ATTRIBUTE_RESERVED:
         break;
     }
@@ -227,6 +231,16 @@ static const char *keep_number(const touchbus_event *event, int slot, uint64_t n
         event->self->texts[slot] = arena_printf(event->arena, "%" PRIu64, number);
     }
     return event->self->texts[slot];
+}
+
+static const char *keep_scores(const touchbus_event *event) {
+    if (event->self->texts[EVENT_TEXT_SCORES] == NULL) {
+        json_t *scores = cloudevents_scores(event->message->stamp);
+        const char *text = json_string_value(scores);
+        keep(event, EVENT_TEXT_SCORES, text != NULL ? text : "[]");
+        json_decref(scores);
+    }
+    return event->self->texts[EVENT_TEXT_SCORES];
 }
 
 static const char *extension_text(const touchbus_event *event, size_t index) {
@@ -295,6 +309,8 @@ const char *touchbus_event_get(const touchbus_event *event, const char *name) {
                                              envelope_format_customer(message->customer, customer));
     case ATTRIBUTE_REDACTED:
         return message->redacted ? "true" : NULL;
+    case ATTRIBUTE_SCORES:
+        return message->stamp == NULL || message->stamp->n_scores == 0 ? NULL : keep_scores(event);
     case ATTRIBUTE_RESERVED:
         break;
     }

@@ -46,9 +46,9 @@ touchbus_event_free(touchbus_event *event); // takes NULL; returns NULL
 // case, cause, cost, traceparent; any other name of [a-z0-9] is an extension. -EINVAL where the
 // name or value is not acceptable, -E2BIG over a limit.
 TOUCHBUS_EXPORT int touchbus_event_set(touchbus_event *event, const char *name, const char *value);
-// NULL where unset. Also sequence, received, customer (c42) on delivered events, and redacted
-// ("true": what was personal in it is gone, its person was erased). Valid until the event changes
-// or is freed.
+// NULL where unset. Also sequence, received, customer (c42) on delivered events, redacted
+// ("true": what was personal in it is gone, its person was erased), and scores (what the broker
+// added to its scorecard for it: a JSON list as text). Valid until the event changes or is freed.
 TOUCHBUS_EXPORT const char *touchbus_event_get(const touchbus_event *event, const char *name);
 TOUCHBUS_EXPORT int touchbus_event_add_identity(touchbus_event *event, const char *kind,
                                                 const char *value, bool verified);

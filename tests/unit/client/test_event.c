@@ -180,6 +180,40 @@ static void test_a_publisher_fills_in_id_and_source(void **state) {
     touchbus_event_free(event);
 }
 
+static void test_a_delivered_event_says_what_it_scored(void **state) {
+    (void)state;
+    Touchbus__Event stamped;
+    Touchbus__Stamp stamp;
+    Touchbus__Score score, *scores[] = {&score};
+    char id[] = "i", source[] = "/s", type[] = "call.ended", channel[] = "phone", tier[] = "guest";
+    touchbus__event__init(&stamped);
+    touchbus__stamp__init(&stamp);
+    touchbus__score__init(&score);
+    stamped.id = id;
+    stamped.source = source;
+    stamped.type = type;
+    score.hour = 1;
+    score.channel = channel;
+    score.tier = tier;
+    score.contacts = 2;
+    score.cost_micro = 4500000;
+    uint8_t bytes[192];
+    touchbus_event *event;
+    assert_int_equal(event_from_bytes(bytes, touchbus__event__pack(&stamped, bytes), &event), 0);
+    assert_null(touchbus_event_get(event, "scores"));
+    touchbus_event_free(event);
+    stamped.stamp = &stamp;
+    stamp.scores = scores;
+    stamp.n_scores = 1;
+    assert_int_equal(event_from_bytes(bytes, touchbus__event__pack(&stamped, bytes), &event), 0);
+    const char *text = touchbus_event_get(event, "scores");
+    assert_string_equal(text, "[{\"hour\":\"1970-01-01T01:00:00Z\",\"channel\":\"phone\",\"tier\":"
+                              "\"guest\",\"contacts\":2,\"cost\":\"4.50\"}]");
+    assert_ptr_equal(touchbus_event_get(event, "scores"), text);
+    assert_int_equal(touchbus_event_set(event, "scores", "[]"), -EINVAL);
+    touchbus_event_free(event);
+}
+
 static void test_publishing_a_delivered_event_drops_the_stamps(void **state) {
     (void)state;
     Touchbus__Event stamped;
@@ -278,6 +312,7 @@ int main(void) {
         cmocka_unit_test(test_limits_on_lists_hold),
         cmocka_unit_test(test_parse_refuses_what_is_no_event),
         cmocka_unit_test(test_a_publisher_fills_in_id_and_source),
+        cmocka_unit_test(test_a_delivered_event_says_what_it_scored),
         cmocka_unit_test(test_publishing_a_delivered_event_drops_the_stamps),
         cmocka_unit_test(test_an_event_without_a_type_is_not_published),
         cmocka_unit_test(test_an_event_may_be_changed_for_ever),
