@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connectors/crm/outgoing.h"
 #include "connectors/crm/store.h"
 #include "connectors/crm/warehouse.h"
 #include "connectors/kit/kit.h"
@@ -21,15 +22,17 @@ struct crm_conf {
 struct crm {
     struct kit *kit;
     struct store *store;         // or
-    struct warehouse *warehouse; // one of the two
+    struct warehouse *warehouse; // one of the two,
+    struct outgoing *outgoing;   // with what comes back from it
     struct store_event events[KIT_DELIVER_EVENTS_MAX];
     struct store_result results[KIT_DELIVER_EVENTS_MAX];
 };
 
 #define PASSWORD_VARIABLE "TOUCHBUS_CRM_PASSWORD"
 
-enum crm_counter { CRM_APPLIED, CRM_REPEATED, CRM_ERASED };
-static const char *const counters[] = {"applied", "repeated", "erased", NULL};
+enum crm_counter { CRM_APPLIED, CRM_REPEATED, CRM_ERASED, CRM_OUTGOING };
+static const char *const counters[] = {
+    "applied", "repeated", "erased", "outgoing_accepted", "outgoing_not_accepted", NULL};
 
 static void beat(void *user) {
     const struct crm *crm = user;
@@ -51,13 +54,15 @@ static int open_warehouse(struct crm *crm, const struct crm_conf *conf) {
                                            .application = "touchbus-crm",
                                            .beat = beat,
                                            .user = crm};
-    return warehouse_open(&postgres, &crm->warehouse);
+    int r = warehouse_open(&postgres, &crm->warehouse);
+    return r < 0 ? r : outgoing_new(crm->kit, &postgres, CRM_OUTGOING, &crm->outgoing);
 }
 
 static void crm_close(void *state) {
     struct crm *crm = state;
     store_close(crm->store);
     warehouse_close(crm->warehouse);
+    outgoing_free(crm->outgoing);
     free(crm);
 }
 
@@ -201,6 +206,23 @@ static void crm_deliver(void *state, touchbus_event *const *events, size_t n_eve
     sweep(crm, events, n_events, results);
 }
 
+// ---- what comes back; a SQLite file has no such table
+
+static int crm_collect(void *state) {
+    struct crm *crm = state;
+    if (crm->outgoing != NULL) {
+        outgoing_collect(crm->outgoing);
+    }
+    return 0;
+}
+
+static void crm_settled(void *state, void *item, const struct kit_ack *ack) {
+    struct crm *crm = state;
+    outgoing_settled(crm->outgoing, item, ack);
+}
+
+// ---- the descriptor
+
 static const struct option_row options[] = {
     {.name = "database",
      .type = OPTION_STRING,
@@ -246,8 +268,11 @@ static const struct kit_connector connector = {
     .n_options = sizeof(options) / sizeof(options[0]),
     .conf_size = sizeof(struct crm_conf),
     .counters = counters,
+    .collect_every_ms = OUTGOING_POLL_MS,
     .check = crm_check,
     .open = crm_open,
+    .collect = crm_collect,
+    .settled = crm_settled,
     .deliver = crm_deliver,
     .close = crm_close,
 };

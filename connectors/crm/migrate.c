@@ -7,10 +7,10 @@
 
 #include "schemas/base/logging.h"
 
-extern const char crm_warehouse_1[];
+extern const char crm_warehouse_1[], crm_warehouse_2[];
 
 // The number of a migration is its place here, from 1.
-static const char *const migrations[] = {crm_warehouse_1};
+static const char *const migrations[] = {crm_warehouse_1, crm_warehouse_2};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
 static const char make_table[] =

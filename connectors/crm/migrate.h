@@ -13,7 +13,7 @@ enum {
 
 #define MIGRATE_SET_UP                                                                             \
     "SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS touchbus; "                    \
-    "SET search_path = touchbus; SET lock_timeout = '5s'; "                                        \
+    "SET search_path = touchbus; SET touchbus.sink = 'on'; SET lock_timeout = '5s'; "              \
     "SET idle_in_transaction_session_timeout = '60s'; SET timezone = 'UTC'"
 
 // On a fresh connection. DONE; AWAY and why. *ret_newer: made by a newer program.

@@ -16,9 +16,11 @@
 enum { SOURCE_BYTES = NAME_BYTES_MAX + 2 };
 
 // Whoever goes away without a word (a machine that lost its power) loses the lock within a minute.
-static const char listen[] = "; SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; "
-                             "SET tcp_keepalives_count = 3; SET statement_timeout = 5000; "
-                             "LISTEN touchbus_outgoing";
+static const char set_up[] =
+    "SET client_min_messages = warning; SET search_path = touchbus; SET timezone = 'UTC'; SET "
+    "lock_timeout = '3s'; SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; "
+    "SET tcp_keepalives_count = 3; SET statement_timeout = 5000; "
+    "LISTEN touchbus_outgoing";
 static const char lock[] =
     "SELECT pg_try_advisory_lock((1953461603::bigint << 32) + 'outgoing'::regclass::oid::bigint)";
 struct outgoing {
@@ -40,14 +42,10 @@ int outgoing_new(struct kit *kit, const struct postgres_conf *conf, size_t first
     if (outgoing == NULL) {
         return -ENOMEM;
     }
-    char set_up[512];
-    int size =
-        snprintf(set_up, sizeof(set_up), "%s%s", conf->set_up != NULL ? conf->set_up : "", listen);
     struct postgres_conf own = *conf;
     own.application = "touchbus-crm-outgoing";
     own.set_up = set_up;
-    int r = size < 0 || (size_t)size >= sizeof(set_up) ? -E2BIG
-                                                       : postgres_new(&own, &outgoing->postgres);
+    int r = postgres_new(&own, &outgoing->postgres);
     if (r < 0) {
         outgoing_free(outgoing);
         return r;

@@ -58,16 +58,21 @@ static json_t *refusal_text(const struct kit_ack *ack) {
     return json_string(text);
 }
 
+static json_t *number(uint64_t value) {
+    return value != 0 ? json_integer((json_int_t)value) : json_null();
+}
+
 json_t *outgoing_answer(const struct kit_ack *ack) {
     bool taken = ack->code == REASON_OK || ack->code == REASON_DUPLICATE;
     const char *outcome = taken                             ? "accepted"
                           : ack->code == REASON_QUARANTINED ? "quarantined"
                                                             : "refused";
-    json_t *answer = json_pack(
-        "{s:s, s:o, s:o, s:o}", "outcome", outcome, "sequence",
-        ack->sequence != 0 ? json_integer((json_int_t)ack->sequence) : json_null(), "attached",
-        ack->customer != 0 ? json_integer((json_int_t)ack->customer) : json_null(), "reason",
-        taken ? json_null() : refusal_text(ack));
+    json_t *reason = !taken               ? refusal_text(ack)
+                     : ack->customer == 0 ? json_string("nobody: it leads to no customer")
+                                          : json_null();
+    json_t *answer =
+        json_pack("{s:s, s:o, s:o, s:o}", "outcome", outcome, "sequence", number(ack->sequence),
+                  "attached", number(ack->customer), "reason", reason);
     if (answer != NULL && taken && add_verdict(answer, ack->verdict) != 0) {
         json_decref(answer);
         return NULL;

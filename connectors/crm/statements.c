@@ -151,21 +151,23 @@ const struct statement statements[N_STATEMENTS] = {
                "WHERE t.sequence < excluded.sequence"),
     [STATEMENT_ERASURE] = ROW(3, "INSERT INTO erasures (customer, sequence, received, swept) "
                                  "VALUES ($1, $2, $3, false) ON CONFLICT (customer) DO NOTHING"),
+    // What people wrote for the person, by keys and interactions, which go behind it.
+    [STATEMENT_ERASE_FIRST] = ROW(1, "SELECT touchbus.outgoing_erase($1)"),
     // Lines before the rows that say whose they are.
-    [STATEMENT_ERASE_FIRST] = ROW(1, "DELETE FROM order_lines WHERE order_id IN "
-                                     "(SELECT order_id FROM orders WHERE customer = $1)"),
-    [STATEMENT_ERASE_FIRST + 1] = ROW(1, "DELETE FROM orders WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 2] = ROW(1, "DELETE FROM quote_lines WHERE quote_id IN "
+    [STATEMENT_ERASE_FIRST + 1] = ROW(1, "DELETE FROM order_lines WHERE order_id IN "
+                                         "(SELECT order_id FROM orders WHERE customer = $1)"),
+    [STATEMENT_ERASE_FIRST + 2] = ROW(1, "DELETE FROM orders WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 3] = ROW(1, "DELETE FROM quote_lines WHERE quote_id IN "
                                          "(SELECT quote_id FROM quotes WHERE customer = $1)"),
-    [STATEMENT_ERASE_FIRST + 3] = ROW(1, "DELETE FROM quotes WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 4] = ROW(1, "DELETE FROM consents WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 5] = ROW(1, "DELETE FROM attributes WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 6] = ROW(1, "DELETE FROM keys WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 7] = ROW(1, "DELETE FROM interactions WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 8] = ROW(1, "DELETE FROM merges WHERE leaf = $1"),
-    [STATEMENT_ERASE_FIRST + 9] = ROW(1, "DELETE FROM contacts WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 10] = ROW(1, "DELETE FROM cases WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 11] = ROW(1, "DELETE FROM standings WHERE customer = $1"),
-    [STATEMENT_ERASE_FIRST + 12] = ROW(1, "DELETE FROM merge_history WHERE leaf = $1"),
+    [STATEMENT_ERASE_FIRST + 4] = ROW(1, "DELETE FROM quotes WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 5] = ROW(1, "DELETE FROM consents WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 6] = ROW(1, "DELETE FROM attributes WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 7] = ROW(1, "DELETE FROM keys WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 8] = ROW(1, "DELETE FROM interactions WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 9] = ROW(1, "DELETE FROM merges WHERE leaf = $1"),
+    [STATEMENT_ERASE_FIRST + 10] = ROW(1, "DELETE FROM contacts WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 11] = ROW(1, "DELETE FROM cases WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 12] = ROW(1, "DELETE FROM standings WHERE customer = $1"),
+    [STATEMENT_ERASE_FIRST + 13] = ROW(1, "DELETE FROM merge_history WHERE leaf = $1"),
     [STATEMENT_ERASE_LAST] = ROW(1, "DELETE FROM customers WHERE customer = $1"),
 };

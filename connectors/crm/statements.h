@@ -13,7 +13,7 @@ enum {
     STATEMENT_FENCES,      // the lanes that moved, in order: of the others the events are repeats
     STATEMENT_ERASURE,
     STATEMENT_ERASE_FIRST,
-    STATEMENT_ERASE_LAST = STATEMENT_ERASE_FIRST + 13, // one a table that knows of the person
+    STATEMENT_ERASE_LAST = STATEMENT_ERASE_FIRST + 14, // one a table that knows of the person
     N_STATEMENTS,
 };
 

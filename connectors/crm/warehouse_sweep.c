@@ -135,6 +135,10 @@ enum postgres_class warehouse_sweep_all(struct postgres *postgres, const struct 
         return class;
     }
     class = vacuum(postgres, "touchbus", why);
+    if (class == POSTGRES_DONE) {
+        class = postgres_script(postgres, "VACUUM (INDEX_CLEANUP ON) touchbus.outgoing",
+                                WAREHOUSE_ERASE_MS_MAX, why);
+    }
     class = class == POSTGRES_DONE ? sweep_copies(postgres, sweep, why) : class;
     class =
         class == POSTGRES_DONE

@@ -238,6 +238,13 @@ static void test_the_verdict_stands_in_the_row(void **state) {
                   "{\"attached\":42,\"outcome\":\"accepted\",\"reason\":null,\"sequence\":17}");
 }
 
+static void test_what_is_nobodys_says_so(void **state) {
+    (void)state;
+    struct kit_ack ack = {.code = REASON_OK, .reason = "ok", .detail = "", .sequence = 17};
+    assert_answer(&ack, "{\"attached\":null,\"outcome\":\"accepted\",\"sequence\":17,"
+                        "\"reason\":\"nobody: it leads to no customer\"}");
+}
+
 static void test_a_refusal_says_why(void **state) {
     (void)state;
     struct kit_ack ack = {.code = REASON_MERGE_REFUSED,
@@ -267,6 +274,7 @@ int main(void) {
         cmocka_unit_test(test_a_bad_row_is_told_why),
         cmocka_unit_test(test_who_is_named),
         cmocka_unit_test(test_the_verdict_stands_in_the_row),
+        cmocka_unit_test(test_what_is_nobodys_says_so),
         cmocka_unit_test(test_a_refusal_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
