@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "connectors/dialect/mail_private.h"
+#include "schemas/base/guards.h"
 
 // ---- who wrote it
 
@@ -52,7 +53,7 @@ static const char *automatic_of(struct mail_parsing *parsing) {
     }
     for (size_t i = 0; i < sizeof(MARKS) / sizeof(MARKS[0]); i++) {
         const char *value = mail_header(parsing, MARKS[i].header);
-        if (value != NULL && is_marked(&MARKS[i], value)) {
+        if (GUARD(mail_automatic) && value != NULL && is_marked(&MARKS[i], value)) {
             return MARKS[i].why;
         }
     }

@@ -112,6 +112,9 @@ void mail_text_unflow(GString *text, bool delsp) {
         last_depth = depth;
         at += size + 1;
     }
+    if (text->len > 0 && text->str[text->len - 1] == '\n') {
+        g_string_append_c(out, '\n');
+    }
     g_string_truncate(text, 0);
     g_string_append_len(text, out->str, (gssize)out->len);
 }

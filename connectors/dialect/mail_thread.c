@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "connectors/dialect/mail_private.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 
 enum { ID_SEARCHED_BYTES = MAIL_ID_BYTES_MAX + 64 }; // with blanks and folds around it
@@ -70,7 +71,7 @@ int mail_contact_id(const struct mail_conf *conf, const char *message_id,
     const char *at = message_id == NULL ? NULL : strrchr(message_id, '@');
     size_t n = 0;
     if (at == NULL || at == message_id || !domain_ok(conf->domain) ||
-        strcasecmp(at + 1, conf->domain) != 0) {
+        (GUARD(mail_own_ids) && strcasecmp(at + 1, conf->domain) != 0)) {
         return 1;
     }
     for (const char *c = message_id; c < at; n++) {
