@@ -12,6 +12,7 @@
 #include "connectors/kit/secret.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
 
 struct postgres {
     char *connection, *password_file, *password_variable, *application, *set_up;
@@ -225,6 +226,9 @@ static enum postgres_class failed(struct postgres *postgres, char *why) {
                                                                  : doubled;
     postgres->not_before_us = clock_monotonic_us() + postgres->back_off_ms * CLOCK_US_PER_MS;
     postgres_drop(postgres);
+    if (strcmp(postgres->why, why) != 0) { // a reason is logged once, another one again
+        logging_warning("connection=%s away detail=\"%s\"", postgres->application, why);
+    }
     snprintf(postgres->why, sizeof(postgres->why), "%s", why);
     return POSTGRES_AWAY;
 }
@@ -305,6 +309,7 @@ enum postgres_class postgres_connect(struct postgres *postgres, char *why) {
         return failed(postgres, why);
     }
     postgres->back_off_ms = 0;
+    postgres->why[0] = '\0';
     postgres->generation++;
     return POSTGRES_DONE;
 }
