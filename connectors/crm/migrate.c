@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 extern const char crm_warehouse_1[], crm_warehouse_2[];
@@ -50,7 +51,7 @@ static enum postgres_class run(struct postgres *postgres, bool *ret_newer, char 
     int number = 0;
     enum postgres_class class = postgres_exec(postgres, make_table, 0, NULL, NULL, why);
     class = class == POSTGRES_DONE ? read_number(postgres, &number, why) : class;
-    if (class == POSTGRES_DONE && number > N_MIGRATIONS) {
+    if (class == POSTGRES_DONE && number > N_MIGRATIONS && GUARD(warehouse_newer)) {
         snprintf(why, POSTGRES_WHY_BYTES,
                  "the warehouse is of a newer program: migration %d, this one knows %d", number,
                  N_MIGRATIONS);

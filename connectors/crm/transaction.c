@@ -9,6 +9,7 @@
 
 #include "connectors/crm/statements.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 enum { NAME_BYTES = 16 };
 
@@ -115,7 +116,8 @@ static enum postgres_class mark_moved(const PGresult *result, struct transaction
         lanes[i] = strtoll(PQgetvalue(result, (int)i, 0), NULL, 10);
     }
     for (size_t i = 0; i < n_fences; i++) {
-        fences[i].moved = bsearch(&fences[i].lane, lanes, n, sizeof(*lanes), compare_lanes) != NULL;
+        bool moved = bsearch(&fences[i].lane, lanes, n, sizeof(*lanes), compare_lanes) != NULL;
+        fences[i].moved = moved || !GUARD(warehouse_fence);
     }
     return POSTGRES_DONE;
 }

@@ -14,6 +14,7 @@
 #include "connectors/crm/transaction.h"
 #include "connectors/crm/warehouse_sweep.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 enum { INCARNATION_TEXT_BYTES = 2 * STORE_INCARNATION_BYTES + 1 };
@@ -222,7 +223,7 @@ static int64_t patience(const struct store_event *events, size_t n_events) {
 static enum postgres_class write_part(struct warehouse *warehouse, const struct store_event *events,
                                       size_t *n_events, struct store_result *results, char *why) {
     size_t n_fences;
-    bool is_other_log = false;
+    bool is_other_log = false, trusts_months = warehouse->partitions.n_known > 0;
     enum postgres_class class = note_part(warehouse, events, n_events, results, &n_fences, why);
     if (class != POSTGRES_DONE || n_fences == 0) {
         return class;
@@ -245,6 +246,10 @@ static enum postgres_class write_part(struct warehouse *warehouse, const struct 
     if (class != POSTGRES_DONE) {
         postgres_roll_back(warehouse->postgres);
         partitions_forget(&warehouse->partitions);
+        // A month that an administrator took away is made anew before anybody is blamed.
+        class = class == POSTGRES_REFUSED && trusts_months && GUARD(warehouse_months)
+                    ? POSTGRES_AGAIN
+                    : class;
     }
     return class;
 }

@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the warehouse promises, each in small: once each though two connectors take everything at the same time and everything is delivered
+again; an event it refuses is found in its batch and alone is parked; migrations run once, and never over a newer one; another log's events
+do not mix with these."""
+import json
+import shutil
+
+from warehouse import House, Postgres, agrees, cloud, connect, drained, log_of, mix, publish, start, wait_for
+
+RETRY = ("--retry-attempts", "2", "--retry-min", "50ms", "--retry-max", "100ms")
+
+
+def page(name, who):
+    return cloud(name, "page.viewed", {"url": "/"}, f"user_id={who}")
+
+
+def drained_whole(house, name):
+    """Drained, and nothing parked on the way."""
+    def done():
+        shown = house.ask("subscription", "show", name)
+        assert shown["parked"] == 0, shown
+        return shown["lag"] == 0
+    wait_for(f"{name} takes everything", done)
+
+
+def once(house, server):
+    """A second connector, under another name, takes the same events into the same warehouse; then all are delivered again."""
+    publish(house, mix(1, 4000))
+    processes = [connect(house, server), start(house, "crm", "--name", "second", "--postgres", server.uri, "--password-file", server.password_file)]
+    for name in ("crm", "second"):
+        drained_whole(house, name)
+    assert processes[0].stop() == 0, processes[0].tail()
+    house.touchbus("subscription", "reset", "crm", "--to", "beginning", "--yes")
+    processes[0] = connect(house, server)
+    drained_whole(house, "crm")
+    print("once:", agrees(house, server), "rows")
+    for process in processes:
+        assert process.stop() == 0, process.tail()
+
+
+def poison(house, server):
+    """Three of a few hundred are refused, by a constraint and by a trigger of the administrator's; the others of the batch are in."""
+    server.run("ALTER TABLE interactions ADD CONSTRAINT poison CHECK (id NOT LIKE 'poison%')")
+    server.run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.value = 'u-poison-9' THEN RAISE EXCEPTION 'not %', "
+               "new.value; END IF; RETURN new; END $$; CREATE TRIGGER refuse BEFORE INSERT ON keys FOR EACH ROW EXECUTE FUNCTION refuse()")
+    lines = [page(f"fine-{number}", f"u-fine-{number}") for number in range(300)]
+    lines[7], lines[150], lines[299] = page("poison-1", "u-poison-1"), page("poison-2", "u-poison-2"), page("by-trigger", "u-poison-9")
+    publish(house, lines)
+    process = connect(house, server)
+    drained(house, "crm", parked=3)
+    assert server.one("SELECT count(*) FROM interactions WHERE id LIKE 'fine-%'") == 297
+    details = {json.loads(line)["detail"] for line in house.touchbus("-j", "parked", "ls", "crm").stdout.splitlines()}
+    assert any("constraint poison" in detail for detail in details) and any("P0001" in detail for detail in details), details
+    assert "u-poison" not in " ".join(details), "a detail quotes a row"
+    server.run("ALTER TABLE interactions DROP CONSTRAINT poison; DROP TRIGGER refuse ON keys")
+    house.touchbus("parked", "retry", "crm", "--yes")
+    drained(house, "crm")
+    print("poison:", agrees(house, server), "rows")
+    assert process.stop() == 0, process.tail()
+
+
+def partition(house, server):
+    """The administrator takes a month away; rows that come make it anew."""
+    name = server.one("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'interactions'::regclass")
+    rows = server.one(f"SELECT count(*) FROM {name}")
+    process = connect(house, server)
+    publish(house, [page("before", "u-1")])
+    drained(house, "crm")
+    server.run(f"ALTER TABLE interactions DETACH PARTITION {name}; ALTER TABLE {name} RENAME TO archived")
+    publish(house, [page("after", "u-2")])
+    drained_whole(house, "crm")
+    assert server.one("SELECT count(*) FROM interactions") == 1
+    assert server.one("SELECT count(*) FROM archived") == rows + 1
+    assert process.stop() == 0, process.tail()
+
+
+def migrations(house, server):
+    """Each is noted with its time and not run again; a warehouse of a newer program is refused."""
+    before = server.rows("SELECT * FROM migrations ORDER BY number")
+    process = connect(house, server)
+    drained(house, "crm")
+    assert process.stop() == 0, process.tail()
+    assert server.rows("SELECT * FROM migrations ORDER BY number") == before
+    server.run("INSERT INTO migrations (number) VALUES (9999)")
+    process = house.start("touchbus-crm", "--broker", house.address, "--state", house.state, "--postgres", server.uri, "--password-file",
+                          server.password_file)
+    assert process.wait() == 1 and "newer program: migration 9999" in process.tail(), process.tail()
+    server.run("DELETE FROM migrations WHERE number = 9999")
+
+
+def other_log(house, server):
+    """The broker's log is made anew: what there was is kept in a schema of its own, and its sequences count for nothing."""
+    before = server.one("SELECT count(*) FROM interactions")
+    house.broker.stop()
+    shutil.rmtree(house.state)
+    house.start_broker(*RETRY)
+    publish(house, mix(1, 200))
+    process = connect(house, server)
+    drained_whole(house, "crm")
+    print("other log:", agrees(house, server), "rows")
+    aside = server.one("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'touchbus\\_%'")
+    assert server.one(f"SELECT count(*) FROM {aside}.interactions") == before
+    assert process.stop() == 0, process.tail()
+
+
+def main():
+    with House() as house, Postgres() as server:
+        house.start_broker(*RETRY)
+        once(house, server)
+        poison(house, server)
+        migrations(house, server)
+        partition(house, server)
+        other_log(house, server)
+        assert len(log_of(house)[0]) > 200
+
+
+main()
