@@ -24,12 +24,13 @@ static const char is_open[] = "SELECT 1 FROM touchbus.erasures WHERE NOT swept L
 static const char list_copies[] = "SELECT nspname FROM pg_namespace WHERE nspname ~ "
                                   "'^touchbus_[0-9a-f]{32}_[0-9]+$' ORDER BY nspname";
 
-// Index entries as well: those of keys are addresses.
+// Index entries as well: those of keys are addresses. And what the planner learned of values: it is
+// readable in pg_stats.
 static enum postgres_class vacuum(struct postgres *postgres, const char *schema, char *why) {
     enum postgres_class class = POSTGRES_DONE;
     for (size_t i = 0; i < N_TABLES && class == POSTGRES_DONE; i++) {
         char statement[STATEMENT_BYTES];
-        snprintf(statement, sizeof(statement), "VACUUM (INDEX_CLEANUP ON) %s.%s", schema,
+        snprintf(statement, sizeof(statement), "VACUUM (INDEX_CLEANUP ON, ANALYZE) %s.%s", schema,
                  tables[i]);
         class = postgres_script(postgres, statement, WAREHOUSE_ERASE_MS_MAX, why);
     }
@@ -136,7 +137,7 @@ enum postgres_class warehouse_sweep_all(struct postgres *postgres, const struct 
     }
     class = vacuum(postgres, "touchbus", why);
     if (class == POSTGRES_DONE) {
-        class = postgres_script(postgres, "VACUUM (INDEX_CLEANUP ON) touchbus.outgoing",
+        class = postgres_script(postgres, "VACUUM (INDEX_CLEANUP ON, ANALYZE) touchbus.outgoing",
                                 WAREHOUSE_ERASE_MS_MAX, why);
     }
     class = class == POSTGRES_DONE ? sweep_copies(postgres, sweep, why) : class;

@@ -27,6 +27,9 @@ CREATE INDEX outgoing_contact ON outgoing ((coalesce(data ->> 'contact_id', even
 CREATE INDEX outgoing_customer ON outgoing (customer) WHERE customer IS NOT NULL;
 CREATE INDEX outgoing_attached ON outgoing (attached) WHERE attached IS NOT NULL;
 CREATE INDEX outgoing_sequence ON outgoing (sequence) WHERE sequence IS NOT NULL;
+-- What stands in these is no statistic: it would be read in pg_stats after its row is gone.
+ALTER TABLE outgoing ALTER data SET STATISTICS 0, ALTER key_value SET STATISTICS 0, ALTER actor SET STATISTICS 0;
+ALTER INDEX outgoing_contact ALTER COLUMN 1 SET STATISTICS 0;
 
 -- Told at the commit, once a transaction: the connector looks at the table then, and once a second anyway.
 CREATE FUNCTION outgoing_tell() RETURNS trigger LANGUAGE plpgsql AS $$
