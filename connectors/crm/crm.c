@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "connectors/crm/outgoing.h"
+#include "connectors/crm/quarantined.h"
 #include "connectors/crm/store.h"
 #include "connectors/crm/warehouse.h"
 #include "connectors/kit/kit.h"
@@ -24,6 +25,7 @@ struct crm {
     struct store *store;         // or
     struct warehouse *warehouse; // one of the two,
     struct outgoing *outgoing;   // with what comes back from it
+    struct quarantined *quarantined;
     struct store_event events[KIT_DELIVER_EVENTS_MAX];
     struct store_result results[KIT_DELIVER_EVENTS_MAX];
 };
@@ -55,13 +57,15 @@ static int open_warehouse(struct crm *crm, const struct crm_conf *conf) {
                                            .beat = beat,
                                            .user = crm};
     int r = warehouse_open(&postgres, &crm->warehouse);
-    return r < 0 ? r : outgoing_new(crm->kit, &postgres, CRM_OUTGOING, &crm->outgoing);
+    r = r < 0 ? r : outgoing_new(crm->kit, &postgres, CRM_OUTGOING, &crm->outgoing);
+    return r < 0 ? r : quarantined_new(crm->kit, &crm->quarantined);
 }
 
 static void crm_close(void *state) {
     struct crm *crm = state;
     store_close(crm->store);
     warehouse_close(crm->warehouse);
+    quarantined_free(crm->quarantined);
     outgoing_free(crm->outgoing);
     free(crm);
 }
@@ -206,10 +210,16 @@ static void crm_deliver(void *state, touchbus_event *const *events, size_t n_eve
     sweep(crm, events, n_events, results);
 }
 
-// ---- what comes back; a SQLite file has no such table
+// ---- what comes back, and what is asked for; a SQLite file has no such tables
 
 static int crm_collect(void *state) {
     struct crm *crm = state;
+    struct postgres *postgres = crm->quarantined != NULL && quarantined_due(crm->quarantined)
+                                    ? warehouse_postgres(crm->warehouse)
+                                    : NULL;
+    if (postgres != NULL) {
+        quarantined_tend(crm->quarantined, postgres);
+    }
     if (crm->outgoing != NULL) {
         outgoing_collect(crm->outgoing);
     }

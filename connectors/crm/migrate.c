@@ -8,10 +8,10 @@
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
-extern const char crm_warehouse_1[], crm_warehouse_2[];
+extern const char crm_warehouse_1[], crm_warehouse_2[], crm_warehouse_3[];
 
 // The number of a migration is its place here, from 1.
-static const char *const migrations[] = {crm_warehouse_1, crm_warehouse_2};
+static const char *const migrations[] = {crm_warehouse_1, crm_warehouse_2, crm_warehouse_3};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
 static const char make_table[] =

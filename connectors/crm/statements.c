@@ -149,6 +149,11 @@ const struct statement statements[N_STATEMENTS] = {
                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (customer, what) DO UPDATE SET "
                "value = excluded.value, since = excluded.since, sequence = excluded.sequence "
                "WHERE t.sequence < excluded.sequence"),
+    [STATEMENT_QUARANTINED] =
+        BULK(6, "INSERT INTO quarantined (id, type, source, producer, detail, received) "
+                "SELECT a, b, c, d, e, f FROM unnest($1::text[], $2::text[], $3::text[], "
+                "$4::text[], $5::text[], $6::timestamptz[]) AS r (a, b, c, d, e, f) "
+                "ON CONFLICT (id) DO UPDATE SET detail = excluded.detail"),
     [STATEMENT_ERASURE] = ROW(3, "INSERT INTO erasures (customer, sequence, received, swept) "
                                  "VALUES ($1, $2, $3, false) ON CONFLICT (customer) DO NOTHING"),
     // What people wrote for the person, by keys and interactions, which go behind it.

@@ -11,6 +11,7 @@
 enum {
     STATEMENT_LOG = N_SQL, // a row where the log is $1, held against another one that begins
     STATEMENT_FENCES,      // the lanes that moved, in order: of the others the events are repeats
+    STATEMENT_QUARANTINED,
     STATEMENT_ERASURE,
     STATEMENT_ERASE_FIRST,
     STATEMENT_ERASE_LAST = STATEMENT_ERASE_FIRST + 14, // one a table that knows of the person

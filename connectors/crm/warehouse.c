@@ -121,6 +121,12 @@ struct warehouse *warehouse_close(struct warehouse *warehouse) {
     return NULL;
 }
 
+struct postgres *warehouse_postgres(struct warehouse *warehouse) {
+    char why[POSTGRES_WHY_BYTES];
+    bool is_newer;
+    return set_up(warehouse, &is_newer, why) == POSTGRES_DONE ? warehouse->postgres : NULL;
+}
+
 // ---- noting what a batch writes
 
 static int note_erasure(struct sql *sql, const struct store_event *event) {

@@ -25,6 +25,8 @@ struct warehouse;
 // another negative errno. A server that is away is no error: it is waited for.
 int warehouse_open(const struct postgres_conf *conf, struct warehouse **ret);
 struct warehouse *warehouse_close(struct warehouse *warehouse); // takes NULL; returns NULL
+// Its connection, made where there is none; NULL: the server is away. For between batches.
+struct postgres *warehouse_postgres(struct warehouse *warehouse);
 // As store_deliver of the file.
 int warehouse_deliver(struct warehouse *warehouse,
                       const uint8_t incarnation[static STORE_INCARNATION_BYTES],

@@ -60,6 +60,20 @@ def poison(house, server):
     assert process.stop() == 0, process.tail()
 
 
+def quarantined(house, server):
+    """What the broker has put aside is a table, and goes from it when it is mended or given up."""
+    house.ask("pub", "--from", "-", text=cloud("bad", "order.placed", {"order_id": 7}, "user_id=u-bad") + "\n", check=False)
+    waiting = json.loads(house.touchbus("-j", "quarantine", "ls").stdout.splitlines()[0])
+    process = connect(house, server)
+    rows = wait_for("the row", lambda: server.rows("SELECT id, type, source, detail FROM quarantined"))
+    assert rows == [[waiting[name] for name in ("id", "type", "source", "detail")]], (rows, waiting)
+    assert process.stop() == 0, process.tail()
+    house.touchbus("quarantine", "drop", waiting["id"], "--yes")
+    process = connect(house, server)
+    wait_for("no row", lambda: server.one("SELECT count(*) FROM quarantined") == 0)
+    assert process.stop() == 0, process.tail()
+
+
 def partition(house, server):
     """The administrator takes a month away; rows that come make it anew."""
     name = server.one("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'interactions'::regclass")
@@ -110,6 +124,7 @@ def main():
         once(house, server)
         poison(house, server)
         migrations(house, server)
+        quarantined(house, server)
         partition(house, server)
         other_log(house, server)
         assert len(log_of(house)[0]) > 200
