@@ -117,6 +117,19 @@ const char *batch_value(const struct batch *batch, const struct batch_row *row, 
     return place == BATCH_NULL ? NULL : batch->text + place;
 }
 
+char *batch_without_nul(const char *json) {
+    char *copied = strdup(json);
+    for (char *place = copied; place != NULL && *place != '\0'; place++) {
+        if (place[0] == '\\' && place[1] != '\0') {
+            if (strncmp(place, "\\u0000", 6) == 0) {
+                memcpy(place, "\\ufffd", 6);
+            }
+            place++; // what is escaped begins no escape
+        }
+    }
+    return copied;
+}
+
 // ---- arrays
 
 struct array {

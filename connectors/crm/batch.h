@@ -49,3 +49,6 @@ const char *batch_value(const struct batch *batch, const struct batch_row *row, 
 // events in skip. The caller frees *ret; *ret_n rows. 0 or a negative errno.
 int batch_array(const struct batch *batch, int statement, int value, const bool *skip, char **ret,
                 size_t *ret_n);
+// PostgreSQL's texts cannot hold a NUL, nor its JSON the escape of one: a copy of the JSON text
+// with U+FFFD in its place, which the caller frees. NULL where memory is short.
+char *batch_without_nul(const char *json);

@@ -139,20 +139,6 @@ static int note_erasure(struct sql *sql, const struct store_event *event) {
                      : code;
 }
 
-// PostgreSQL's texts cannot hold a NUL, nor its JSON the escape of one: U+FFFD stands for it.
-static char *without_nul(const char *data) {
-    char *copied = strdup(data);
-    for (char *place = copied; place != NULL && *place != '\0'; place++) {
-        if (place[0] == '\\' && place[1] != '\0') {
-            if (strncmp(place, "\\u0000", 6) == 0) {
-                memcpy(place, "\\ufffd", 6);
-            }
-            place++; // what is escaped begins no escape
-        }
-    }
-    return copied;
-}
-
 static int note(struct batch *batch, const struct store_event *event, char *why) {
     if (event->erases) {
         return note_erasure(&batch->sql, event);
@@ -163,7 +149,7 @@ static int note(struct batch *batch, const struct store_event *event, char *why)
     struct store_event clean = *event;
     _cleanup_free_ char *data = NULL;
     if (event->data != NULL && strstr(event->data, "\\u0000") != NULL) {
-        clean.data = data = without_nul(event->data);
+        clean.data = data = batch_without_nul(event->data);
     }
     if (event->time != NULL && strncmp(event->time, "0000", 4) == 0) {
         clean.time = "0001-01-01T00:00:00Z"; // it knows no year nought
