@@ -3,6 +3,7 @@
 // broker counts attempts and parks lanes; the kit only tells poison from an outage: when events of
 // many lanes fail one after another and none is delivered, it holds them and tries again by itself,
 // so that no attempt is counted for a system that is away.
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@ struct delivering {
     touchbus_subscriber *subscriber; // NULL while refused
     int64_t resubscribe_us;
     struct kit_refusal refusal; // reason "": it was not
-    uint64_t lost_last;         // what was told of already
+    size_t n_batch_max;
+    uint64_t lost_last; // what was told of already
 
     touchbus_event *batch[KIT_DELIVER_EVENTS_MAX]; // held over an outage, else empty between rounds
     struct kit_result results[KIT_DELIVER_EVENTS_MAX];
@@ -71,6 +73,7 @@ static int subscribe(struct delivering *delivering) {
         .broker_key = conf->broker_key,
         .name = kit_name(kit),
         .types = choose_types(kit, patterns),
+        .credit = kit->connector->deliver_max != NULL ? (uint32_t)delivering->n_batch_max : 0,
         .start = strcmp(conf->from, "end") == 0 ? TOUCHBUS_START_END : TOUCHBUS_START_BEGINNING,
     };
     return touchbus_subscriber_new(&options, &delivering->subscriber);
@@ -100,7 +103,7 @@ static void watch_losses(struct delivering *delivering) {
 // ---- a batch
 
 static void fill(struct delivering *delivering, int64_t now_us) {
-    while (delivering->n_batch < KIT_DELIVER_EVENTS_MAX) {
+    while (delivering->n_batch < delivering->n_batch_max) {
         touchbus_event *event;
         int r = touchbus_subscriber_next(delivering->subscriber, 0, &event);
         if (r == 1) {
@@ -254,6 +257,12 @@ int delivering_new(struct kit *kit, struct delivering **ret) {
         return -ENOMEM;
     }
     delivering->kit = kit;
+    delivering->n_batch_max = KIT_DELIVER_EVENTS_MAX;
+    if (kit->connector->deliver_max != NULL) {
+        size_t n_max = kit->connector->deliver_max(kit->settings.connector);
+        assert(n_max > 0 && n_max <= KIT_DELIVER_EVENTS_MAX);
+        delivering->n_batch_max = n_max;
+    }
     int r = subscribe(delivering);
     if (r != 0) {
         delivering_free(delivering);

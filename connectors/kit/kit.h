@@ -166,6 +166,9 @@ struct kit_connector {
 
     const char *const *types;    // sinks: NULL-terminated globs, unless --type is given; NULL: all
     const char *const *counters; // NULL-terminated names of its own counters, may be NULL
+    // How many events deliver gets at a time, and the broker hands out at all: for slow systems, so
+    // that the others wait where another member can take them. NULL: KIT_DELIVER_EVENTS_MAX.
+    size_t (*deliver_max)(const void *conf);
     bool spools;          // the other side cannot repeat: the kit's spool takes what the broker
                           // cannot; gives --spool-bytes
     int collect_every_ms; // at least this often; 0: 1000
