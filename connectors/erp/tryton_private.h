@@ -38,7 +38,8 @@ struct tryton {
 
     uint64_t refused_hash; // of the password that was refused; 0: none
     int64_t refused_us;
-    char refused_words[TRYTON_WORDS_BYTES];
+    int64_t failed_us; // the last login that failed; 0: none
+    char failed_words[TRYTON_WORDS_BYTES];
 };
 
 // ---- tryton_rpc.c

@@ -164,7 +164,7 @@ static void send_off(struct tryton *tryton, struct tryton_transfer *transfer, ch
 void tryton_start(struct tryton *tryton, const char *method, json_t *params, json_t *context,
                   struct tryton_reply *reply, void *user) {
     struct tryton_transfer *transfer = free_slot(tryton);
-    *reply = (struct tryton_reply){.class = TRYTON_AWAY};
+    tryton_reply_fail(reply, TRYTON_AWAY, "memory is short");
     transfer->reply = reply;
     transfer->user = user;
     tryton->n_under_way++;
@@ -250,6 +250,10 @@ void tryton_call(struct tryton *tryton, const char *method, json_t *params, json
 
 size_t tryton_under_way(const struct tryton *tryton) {
     return tryton->n_under_way;
+}
+
+json_int_t tryton_company(const struct tryton *tryton) {
+    return json_integer_value(json_object_get(tryton->context, "company"));
 }
 
 bool tryton_is_up(const struct tryton *tryton) {

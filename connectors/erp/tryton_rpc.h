@@ -19,6 +19,7 @@
 enum {
     TRYTON_CALLS_MAX = 8,     // under way at once
     TRYTON_CONNECT_MS = 5000, // until the connection stands
+    TRYTON_FAILED_MS = 200,   // a login that failed is not tried again before
     TRYTON_LOGIN_WAIT_S = 60, // a refused password is not tried again before, unless it changed:
                               // Tryton locks a user out after 5 attempts within 5 minutes
 };
@@ -63,6 +64,8 @@ size_t tryton_under_way(const struct tryton *tryton);
 
 // ---- around
 
+// The user's company there; 0 before the first session.
+json_int_t tryton_company(const struct tryton *tryton);
 // Whether the last thing that was tried reached Tryton and was answered.
 bool tryton_is_up(const struct tryton *tryton);
 // Releases reply->result.

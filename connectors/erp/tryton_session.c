@@ -50,12 +50,21 @@ void session_forget(struct tryton *tryton) {
     tryton->authorization[0] = '\0';
 }
 
+// Whatever it was: nobody can do anything there.
 static bool fail(struct tryton *tryton, struct tryton_reply *reply) {
     session_forget(tryton);
     json_decref(reply->result);
     reply->result = NULL;
-    reply->class = TRYTON_AWAY; // whatever it was: nobody can do anything there
+    reply->class = TRYTON_AWAY;
+    tryton->failed_us = clock_monotonic_us();
+    memcpy(tryton->failed_words, reply->words, sizeof(tryton->failed_words));
     return false;
+}
+
+// A moment ago: calls that start together wait once, not one after another.
+static bool has_failed(const struct tryton *tryton) {
+    return tryton->failed_us != 0 &&
+           clock_monotonic_us() - tryton->failed_us < TRYTON_FAILED_MS * CLOCK_US_PER_MS;
 }
 
 // The user's company and language, sent with each call from now on.
@@ -103,7 +112,7 @@ static bool login(struct tryton *tryton, const struct kit_secret *password,
     uint64_t hash = XXH3_64bits(password->text, password->size);
     if (was_refused(tryton, hash)) {
         tryton_reply_fail(reply, TRYTON_AWAY, "the ERP refused the user or the password");
-        return false;
+        return fail(tryton, reply);
     }
     ask(tryton,
         dump(json_pack("{s:s, s:[s, {s:s}]}", "method", "common.db.login", "params",
@@ -128,6 +137,10 @@ static bool login(struct tryton *tryton, const struct kit_secret *password,
 bool session_open(struct tryton *tryton, struct tryton_reply *reply) {
     if (tryton->authorization[0] != '\0') {
         return true;
+    }
+    if (has_failed(tryton)) {
+        tryton_reply_fail(reply, TRYTON_AWAY, "%s", tryton->failed_words);
+        return false;
     }
     _cleanup_(kit_secret_clear) struct kit_secret password = {0};
     char why[KIT_SECRET_WHY_BYTES];
