@@ -89,9 +89,10 @@ class Tryton:
         self.postgres.__exit__(None, None, None)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def write_files(self):
+    def write_files(self, worker=False):
+        """With a worker, trytond leaves a confirmed sale to a process that is not started here: it stays confirmed."""
         with open(self.conf, "w", encoding="ascii") as file:
-            file.write(f"[database]\nuri = postgresql://crm:{PASSWORD}@127.0.0.1:{self.postgres.port}/\n"
+            file.write(f"[queue]\nworker = {worker}\n[database]\nuri = postgresql://crm:{PASSWORD}@127.0.0.1:{self.postgres.port}/\n"
                        f"[web]\nlisten = 127.0.0.1:{self.port}\n[session]\nmax_attempt = 100000\nmax_attempt_ip_network = 100000\n")
         with open(self.password_file, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(house.PASSWORD + "\n")
@@ -152,8 +153,9 @@ class Tryton:
         if self.process and self.process.alive():
             self.process.kill()
 
-    def restart(self):
+    def restart(self, worker=False):
         self.stop()
+        self.write_files(worker)
         return self.start()
 
     # ---- as a program of the administrator's

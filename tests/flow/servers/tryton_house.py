@@ -16,3 +16,4 @@ PRODUCTS = {
     "CHAIR-1": ("Chair", "89.00", 0),  # none in stock: the order point asks for a purchase
 }
 ORDER_POINT = "CHAIR-1"
+TAXED, TAX_RATE = {"DESK-1"}, ".21"  # list prices are without

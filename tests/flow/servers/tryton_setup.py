@@ -81,9 +81,12 @@ def fill(name, conf):
     category = Model.get("product.category")(name="Goods", accounting=True)
     category.account_expense, category.account_revenue = accounts["expense"], accounts["revenue"]
     category.save()
+    taxed, = category.duplicate({"name": "Taxed goods"})
+    taxed.customer_taxes.append(tax_of(company))
+    taxed.save()
     supplier = Party(name=house.SUPPLIER)
     supplier.save()
-    products = products_of(category, supplier)
+    products = products_of(category, taxed, supplier)
 
     Location = Model.get("stock.location")
     storage, = Location.find([("code", "=", "STO")])
@@ -112,14 +115,21 @@ def fill(name, conf):
     user.save()
 
 
-def products_of(category, supplier):
+def tax_of(company):
+    from trytond.modules.account.tests.tools import create_tax
+    tax = create_tax(Decimal(house.TAX_RATE), company)
+    tax.save()
+    return tax
+
+
+def products_of(category, taxed, supplier):
     from proteus import Model
     unit, = Model.get("product.uom").find([("name", "=", "Unit")])
     Template, Supplier = Model.get("product.template"), Model.get("purchase.product_supplier")
     products = {}
     for code, (name, price, _) in house.PRODUCTS.items():
         template = Template(name=name, default_uom=unit, type="goods", salable=True, purchasable=True, list_price=Decimal(price))
-        template.account_category = category
+        template.account_category = taxed if code in house.TAXED else category
         product, = template.products
         product.suffix_code = code
         product.cost_price = Decimal(price) / 2
