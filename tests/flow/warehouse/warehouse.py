@@ -44,7 +44,7 @@ def log_of(house):
             event = json.loads(line)
             name = event["type"].removeprefix("org.touchbus.").removesuffix(".v1")
             log[int(event["sequence"])] = (event["id"], name, event.get("customer") or "")
-            if name == "order.placed":
+            if name == "order.placed" and "data" in event:
                 orders.add(event["data"]["order_id"])
     assert replay.returncode == 0, replay.returncode
     return log, orders
