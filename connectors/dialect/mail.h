@@ -31,22 +31,23 @@
 #include "connectors/client/touchbus.h"
 
 enum {
-    MAIL_BYTES_MAX = 64 << 20,            // one message
-    MAIL_DASH_LINES_MAX = 100000,         // lines that could begin a part
-    MAIL_COLON_LINES_MAX = 200000,        // lines that could be a header
-    MAIL_HEADER_BYTES_MAX = 512 << 10,    // all address, subject and type headers in it together
-    MAIL_DEPTH_MAX = 16,                  // multiparts in multiparts
-    MAIL_PARTS_MAX = 256,                 // all parts, multiparts included
-    MAIL_ADDRESSES_MAX = 64,              // of one kind; the rest is counted
-    MAIL_REFERENCES_MAX = 64,             // of more the first and the last ones
-    MAIL_REPORTS_MAX = 16,                // recipients that one bounce tells of; no more are read
-    MAIL_SUBJECT_BYTES_MAX = 1000,        // longer ones are cut
-    MAIL_NAME_BYTES_MAX = 255,            // of a person, a file, a media type: the same
-    MAIL_ADDRESS_BYTES_MAX = 254,         // RFC 5321, 4.5.3.1.3; a longer one is none
-    MAIL_ID_BYTES_MAX = 256,              // a longer Message-ID is taken for none
-    MAIL_TAG_BYTES_MAX = 64,              // and so are longer tags
-    MAIL_TEXT_BYTES_MAX = 4 << 20,        // of all text parts; more is cut, see text_cut
-    MAIL_HTML_DEPTH_MAX = 512,            // elements in elements; what is below is cut
+    MAIL_BYTES_MAX = 64 << 20,         // one message
+    MAIL_DASH_LINES_MAX = 100000,      // lines that could begin a part
+    MAIL_COLON_LINES_MAX = 200000,     // lines that could be a header
+    MAIL_HEADER_BYTES_MAX = 256 << 10, // all address, subject and type headers in it together
+    MAIL_ADDRESS_MARKS_MAX = 4096, // commas, colons and semicolons in all address headers together
+    MAIL_DEPTH_MAX = 16,           // multiparts in multiparts
+    MAIL_PARTS_MAX = 256,          // all parts, multiparts included
+    MAIL_ADDRESSES_MAX = 64,       // of one kind; the rest is counted
+    MAIL_REFERENCES_MAX = 64,      // of more the first and the last ones
+    MAIL_REPORTS_MAX = 16,         // recipients that one bounce tells of; no more are read
+    MAIL_SUBJECT_BYTES_MAX = 1000, // longer ones are cut
+    MAIL_NAME_BYTES_MAX = 255,     // of a person, a file, a media type: the same
+    MAIL_ADDRESS_BYTES_MAX = 254,  // RFC 5321, 4.5.3.1.3; a longer one is none
+    MAIL_ID_BYTES_MAX = 256,       // a longer Message-ID is taken for none
+    MAIL_TAG_BYTES_MAX = 64,       // and so are longer tags
+    MAIL_TEXT_BYTES_MAX = 4 << 20, // of all text parts; more is cut, see text_cut
+    MAIL_HTML_DEPTH_MAX = 512,     // elements in elements; what is below is cut
     MAIL_EVENT_TEXT_BYTES_MAX = 64 << 10, // more text than this is kept in a folder, by its hash
     MAIL_KEY_BYTES = 32,
     MAIL_TOKEN_BYTES_MAX = 640, // with its end

@@ -46,13 +46,13 @@ static const char *status_kept(struct mail_parsing *parsing, const char *text) {
     return status == NULL ? "" : memcpy(status, text, n);
 }
 
-// "rfc822; user@example.com" -> the address.
+// "rfc822; user@example.com" -> the address; the first one of several.
 static const char *recipient_kept(struct mail_parsing *parsing, const char *value) {
-    const char *text = value == NULL ? NULL : strchr(value, ';');
     struct mail_addresses addresses = {0};
-    int r = value == NULL || strlen(value) > MAIL_HEADER_BYTES_MAX
-                ? 0
-                : mail_addresses_add(parsing, text == NULL ? value : text + 1, &addresses);
+    const char *text = value == NULL ? "" : value;
+    const char *type = strchr(text, ';');
+    _cleanup_gfree_ char *kept = g_strndup(type == NULL ? text : type + 1, MAIL_VALUE_BYTES_MAX);
+    int r = mail_addresses_add(parsing, kept, &addresses);
     return r == 0 && addresses.n > 0 ? addresses.list[0].address : "";
 }
 

@@ -11,6 +11,7 @@
 
 enum {
     MAIL_WORDS_MAX = 4096,             // beginnings of encoded words in a header that are none
+    MAIL_VALUE_BYTES_MAX = 2048,       // of a field in a returned message, or of its status
     MAIL_STATUS_BYTES_MAX = 256 << 10, // of a delivery status, or of a returned message's headers
     MAIL_ARENA_BYTES_MAX = 64 << 20,   // everything but texts and attachments' bytes
 };

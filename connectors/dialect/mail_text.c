@@ -18,7 +18,7 @@ void mail_text_clean(GString *text) {
             at++;
             continue;
         }
-        const char *next = g_utf8_next_char(at);
+        const char *next = at + g_utf8_skip[(unsigned char)*at];
         if (c == '\r') {
             if (next == end || *next != '\n') {
                 g_string_append_c(clean, '\n');

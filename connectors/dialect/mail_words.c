@@ -10,6 +10,7 @@
 
 enum {
     CHARSET_BYTES_MAX = 40,
+    HEAD_BYTES_MAX = 80,    // with a language (RFC 2231, 5)
     WORD_SOURCE_BYTES = 45, // of UTF-8 in one word: it has 72 of 75 characters then
     WORD_BARE_MAX = 70,     // a longer one is encoded, so that it can be folded
 };
@@ -28,7 +29,7 @@ struct word {
 static bool read_word(const char *at, struct word *ret) {
     size_t n = strcspn(at + 2, "?*");
     const char *mark = strchr(at + 2 + n, '?');
-    if (n == 0 || n > CHARSET_BYTES_MAX || mark == NULL || mark - at > 2 * CHARSET_BYTES_MAX ||
+    if (n == 0 || n > CHARSET_BYTES_MAX || mark == NULL || mark - at > HEAD_BYTES_MAX ||
         mark[1] == '\0' || mark[2] != '?') {
         return false;
     }

@@ -104,8 +104,7 @@ static void test_what_is_composed_reads_back(void **state) {
         "Your order",
         "Ihre Bestellung: 3 × Käse für 4,20 €",
         "件名は日本語です、とても長いので折り返されます、とても長いので折り返されます",
-        "a very long subject that has to be folded since it is longer than one line of a header "
-        "may be, which is 78",
+        "a subject that has to be folded as it is longer than a header line of 78 characters",
         "=?utf-8?Q?already=20encoded?= or not",
         "😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀",
         "x"};
