@@ -170,16 +170,15 @@ static const struct kit_connector connector = {
         "as its reference; the customer becomes a party, or is found as one. A change cancels or "
         "amends the sale as long as Tryton allows it. What Tryton refuses is rejected with its own "
         "words and parks the customer's lane; a Tryton that is away is waited for.",
-    .after =
-        "FILES\n"
-        "  STATE/erp/outbox   order documents; the ERP may take them away\n"
-        "  STATE/erp/inbox    reports; write aside (.NAME or NAME.tmp), then rename\n"
-        "  STATE/erp/done     reports that are with the broker\n"
-        "  STATE/erp/failed   reports that are not, each with NAME.reason\n"
-        "  STATE/erp/sent     what was handed over last, an order a file: not for others\n"
-        "\nENVIRONMENT\n"
-        "  TOUCHBUS_TRYTON_PASSWORD   the password of --tryton-user, where --password-file is\n"
-        "                             not given\n",
+    .after = "FILES\n"
+             "  STATE/erp/outbox   order documents; the ERP may take them away\n"
+             "  STATE/erp/inbox    reports; write aside (.NAME or NAME.tmp), then rename\n"
+             "  STATE/erp/done     reports that are with the broker\n"
+             "  STATE/erp/failed   reports that are not, each with NAME.reason\n"
+             "  STATE/erp/sent     what was handed over last, an order a file: not for others\n"
+             "\nENVIRONMENT\n"
+             "  TOUCHBUS_TRYTON_PASSWORD   the password of --tryton-user, where no\n"
+             "                             --password-file is given\n",
     .options = erp_options,
     .n_options = ERP_OPTIONS,
     .conf_size = sizeof(struct erp_conf),
