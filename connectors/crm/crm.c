@@ -116,6 +116,7 @@ static void translate(const touchbus_event *event, const char *data, struct stor
         .actor = touchbus_event_get(event, "actor"),
         .cause = touchbus_event_get(event, "cause"),
         .cost = touchbus_event_get(event, "cost"),
+        .scores = touchbus_event_get(event, "scores"),
         .erases = touchbus_event_erases(event),
         .redacted = touchbus_event_redacted(event),
     };

@@ -350,6 +350,10 @@ static int write_rows(struct sql *sql, const struct store_event *event) {
     return code;
 }
 
+int effects_score(struct sql *sql, const struct store_event *event) {
+    return event->scores == NULL ? 0 : sql->run(sql, SQL_SCORE, "s", event->scores);
+}
+
 int effects_apply(struct sql *sql, const struct store_event *event, char *why) {
     int written = write_rows(sql, event);
     if (written != 0) {

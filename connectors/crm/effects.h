@@ -12,5 +12,8 @@ enum {
     EFFECTS_NO_MEMORY = -2,
 };
 
+// What the broker counted for the event: nothing personal, also of events that are redacted. 0 or a
+// code of the back end.
+int effects_score(struct sql *sql, const struct store_event *event);
 // 0, one of these, or a code of the back end. why has STORE_WHY_BYTES.
 int effects_apply(struct sql *sql, const struct store_event *event, char *why);

@@ -8,10 +8,12 @@
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
-extern const char crm_warehouse_1[], crm_warehouse_2[], crm_warehouse_3[];
+extern const char crm_warehouse_1[], crm_warehouse_2[], crm_warehouse_3[], crm_warehouse_4[],
+    crm_warehouse_5[];
 
 // The number of a migration is its place here, from 1.
-static const char *const migrations[] = {crm_warehouse_1, crm_warehouse_2, crm_warehouse_3};
+static const char *const migrations[] = {crm_warehouse_1, crm_warehouse_2, crm_warehouse_3,
+                                         crm_warehouse_4, crm_warehouse_5};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
 static const char make_table[] =

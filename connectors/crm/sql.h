@@ -33,6 +33,7 @@ enum {
     SQL_MERGED,
     SQL_MERGE_HISTORY,
     SQL_STANDING,
+    SQL_SCORE,
     N_SQL, // back ends have more of their own behind it
 };
 

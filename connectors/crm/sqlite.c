@@ -14,11 +14,12 @@
 // Longer than another member's transaction, shorter than what the broker takes for silence.
 enum { BUSY_MS = 1000 };
 
-extern const char crm_migration_1[], crm_migration_2[], crm_migration_3[], crm_migration_4[];
+extern const char crm_migration_1[], crm_migration_2[], crm_migration_3[], crm_migration_4[],
+    crm_migration_5[];
 
 // The version of a file is the number of migrations in it (PRAGMA user_version).
 static const char *const migrations[] = {crm_migration_1, crm_migration_2, crm_migration_3,
-                                         crm_migration_4};
+                                         crm_migration_4, crm_migration_5};
 enum { N_MIGRATIONS = sizeof(migrations) / sizeof(migrations[0]) };
 
 static const char *const texts[N_SQLITE] = {
@@ -134,6 +135,40 @@ static const char *const texts[N_SQLITE] = {
                      "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (customer, what) DO UPDATE SET "
                      "value = excluded.value, since = excluded.since, "
                      "sequence = excluded.sequence WHERE standings.sequence < excluded.sequence",
+    // Amounts in millionths: SQLite has no exact decimals.
+    [SQL_SCORE] =
+        "INSERT INTO scorecard (day, channel, tier, contacts, handled, abandoned, resolved, "
+        "reopened, suppressed, orders, unconverted, ratings, satisfaction_micro, cost_micro, "
+        "revenue_micro, margin_micro, waiting_number, waiting_us, handling_number, "
+        "handling_us, response_number, response_us) SELECT substr(json_extract(value, "
+        "'$.hour'), 1, 10), json_extract(value, '$.channel'), json_extract(value, '$.tier'), "
+        "ifnull(json_extract(value, '$.contacts'), 0), ifnull(json_extract(value, "
+        "'$.handled'), 0), ifnull(json_extract(value, '$.abandoned'), 0), "
+        "ifnull(json_extract(value, '$.resolved'), 0), ifnull(json_extract(value, "
+        "'$.reopened'), 0), json_type(value, '$.reasons') IS NOT NULL, "
+        "ifnull(json_extract(value, '$.orders'), 0), ifnull(json_extract(value, "
+        "'$.unconverted'), 0), json_type(value, '$.satisfaction') IS NOT NULL, "
+        "CAST(round(ifnull(json_extract(value, '$.satisfaction'), 0) * 1000000) AS INTEGER), "
+        "CAST(round(ifnull(json_extract(value, '$.cost'), 0) * 1000000) AS INTEGER), "
+        "CAST(round(ifnull(json_extract(value, '$.revenue'), 0) * 1000000) AS INTEGER), "
+        "CAST(round(ifnull(json_extract(value, '$.margin'), 0) * 1000000) AS INTEGER), "
+        "json_type(value, '$.waiting_us') IS NOT NULL, ifnull(json_extract(value, "
+        "'$.waiting_us'), 0), json_type(value, '$.handling_us') IS NOT NULL, "
+        "ifnull(json_extract(value, '$.handling_us'), 0), json_type(value, '$.response_us') IS "
+        "NOT NULL, ifnull(json_extract(value, '$.response_us'), 0) FROM json_each(?1) WHERE "
+        "true ON CONFLICT (day, channel, tier) DO UPDATE SET contacts = contacts + "
+        "excluded.contacts, handled = handled + excluded.handled, abandoned = abandoned + "
+        "excluded.abandoned, resolved = resolved + excluded.resolved, reopened = reopened + "
+        "excluded.reopened, suppressed = suppressed + excluded.suppressed, orders = orders + "
+        "excluded.orders, unconverted = unconverted + excluded.unconverted, ratings = ratings "
+        "+ excluded.ratings, satisfaction_micro = satisfaction_micro + "
+        "excluded.satisfaction_micro, cost_micro = cost_micro + excluded.cost_micro, "
+        "revenue_micro = revenue_micro + excluded.revenue_micro, margin_micro = margin_micro + "
+        "excluded.margin_micro, waiting_number = waiting_number + excluded.waiting_number, "
+        "waiting_us = waiting_us + excluded.waiting_us, handling_number = handling_number + "
+        "excluded.handling_number, handling_us = handling_us + excluded.handling_us, "
+        "response_number = response_number + excluded.response_number, response_us = "
+        "response_us + excluded.response_us",
     // The pointer that the latest event left.
     [SQL_MERGE] = "INSERT INTO merges (leaf, into_customer, customer, sequence) "
                   "VALUES (?1, nullif(?2, 0), ?1, ?3) ON CONFLICT (leaf) DO UPDATE SET "

@@ -151,6 +151,10 @@ static int write_event(struct store *store, const struct store_event *event, boo
         *ret_repeat = true;
         return code;
     }
+    code = effects_score(&file->sql, event);
+    if (code != SQLITE_OK) {
+        return code;
+    }
     if (event->erases) {
         return erasure_apply(file, event);
     }

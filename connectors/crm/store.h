@@ -33,6 +33,7 @@ struct store_event {
     int64_t time_us, received_us; // time_us is received_us where the event has no time
     const char *data;             // JSON text
     const char *actor, *cause, *cost;
+    const char *scores; // what the broker counted for it: a JSON list
     struct store_key keys[STORE_KEYS_MAX];
     size_t n_keys;
     bool erases;   // the customer's rows go; a store_sweep has to follow

@@ -140,11 +140,12 @@ static int note_erasure(struct sql *sql, const struct store_event *event) {
 }
 
 static int note(struct batch *batch, const struct store_event *event, char *why) {
-    if (event->erases) {
+    int code = effects_score(&batch->sql, event);
+    if (event->erases && code == 0) {
         return note_erasure(&batch->sql, event);
     }
-    if (event->redacted) {
-        return 0;
+    if (event->redacted || code != 0) {
+        return code;
     }
     struct store_event clean = *event;
     _cleanup_free_ char *data = NULL;

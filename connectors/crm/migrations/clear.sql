@@ -16,4 +16,5 @@ DELETE FROM merges;
 DELETE FROM contacts;
 DELETE FROM cases;
 DELETE FROM standings;
+DELETE FROM scorecard;
 DELETE FROM merge_history;

@@ -111,6 +111,27 @@ static void test_event_is_there_once_however_often_it_comes(void **state) {
     assert_string_equal(ask(fixture, "SELECT interactions FROM customers"), "1");
 }
 
+static void test_what_the_broker_counted_is_summed_by_day(void **state) {
+    struct fixture *fixture = *state;
+    struct store_event event = event_of(5, 1, "call.ended", "{}");
+    event.scores = "[{\"hour\":\"2026-03-01T10:00:00Z\",\"channel\":\"phone\",\"tier\":\"guest\","
+                   "\"contacts\":1,\"cost\":\"4.50\",\"handling_us\":60000000},"
+                   "{\"hour\":\"2026-03-01T11:00:00Z\",\"channel\":\"phone\",\"tier\":\"guest\","
+                   "\"revenue\":\"0.000001\",\"satisfaction\":\"0.50\",\"reasons\":[\"cap-day\"]}]";
+    apply_one(fixture->store, event, STORE_APPLIED);
+    apply_one(fixture->store, event, STORE_REPEAT);
+    event.sequence = 6;
+    event.redacted = true; // of somebody who was erased: the figures stay
+    apply_one(fixture->store, event, STORE_APPLIED);
+    assert_string_equal(ask(fixture,
+                            "SELECT count(*) || ' ' || day || ' ' || sum(contacts) || ' ' || "
+                            "sum(cost_micro) || ' ' || sum(revenue_micro) || ' ' || "
+                            "sum(handling_number) || ' ' || sum(handling_us) || ' ' || "
+                            "sum(ratings) || ' ' || sum(satisfaction_micro) || ' ' || "
+                            "sum(suppressed) || ' ' || sum(waiting_number) FROM scorecard"),
+                        "1 2026-03-01 2 9000000 2 2 120000000 2 1000000 2 0");
+}
+
 static void test_late_lane_is_not_taken_for_old(void **state) {
     struct fixture *fixture = *state;
     apply_one(fixture->store, event_of(100, 1, "page.viewed", "{}"), STORE_APPLIED);
@@ -398,6 +419,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_event_is_there_once_however_often_it_comes),
+        TEST(test_what_the_broker_counted_is_summed_by_day),
         TEST(test_late_lane_is_not_taken_for_old),
         TEST(test_lane_with_the_high_bit_has_a_fence_too),
         TEST(test_nothing_of_an_uncommitted_batch_is_there),
