@@ -175,7 +175,7 @@ def main():
         publish(house, [cloud("a", "page.viewed", {"url": "/"}, "user_id=ana&email=ana%40klant.example"), cloud("b", "page.viewed", {"url": "/"}, "account=ben")])
         ana, ben = number(house, "user_id=ana"), number(house, "account=ben")
         process = connect(house, server)
-        wait_for("the table is there", lambda: server.one("SELECT to_regclass('touchbus.outgoing')"))
+        wait_for("the table is there", lambda: server.one("SELECT count(*) FROM pg_class WHERE relname = 'outgoing'"))
         desk = Desk(server)
         test_a_change_becomes_an_event(house, desk, ana)
         test_a_flag_makes_a_most_valuable_customer(house, desk, ana)

@@ -158,7 +158,7 @@ def main():
     with House() as house, Postgres(fsync="off") as server:
         house.start_broker()
         process = connect(house, server)
-        wait_for("the tables are there", lambda: server.one("SELECT to_regclass('touchbus.outgoing')"))
+        wait_for("the tables are there", lambda: server.one("SELECT count(*) FROM pg_class WHERE relname = 'outgoing'"))
         desk = Desk(server)
         publish(house, history("ana", f"{ANA}&email={MAIL.replace('@', '%40')}&phone=%2B31612345678", CANARY) + history("ben", BEN, "Bens") +
                 history("cleo", CLEO, CANARY) + history("dora", DORA, "Doras"))
