@@ -71,8 +71,9 @@ static void collect(struct loop *loop, int64_t now_us) {
 }
 
 static void show_state(struct kit *kit, bool stopping) {
-    bool connected = kit->publishing != NULL ? publishing_connected(kit->publishing)
-                                             : delivering_connected(kit->delivering);
+    // Either: while a sink works long only its subscriber is heard of (kit_beat).
+    bool connected = (kit->publishing != NULL && publishing_connected(kit->publishing)) ||
+                     (kit->delivering != NULL && delivering_connected(kit->delivering));
     bool outage = kit->delivering != NULL && delivering_outage(kit->delivering);
     enum kit_state state = stopping             ? STATE_STOPPING
                            : refusal_watch(kit) ? STATE_REFUSED
