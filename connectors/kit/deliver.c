@@ -181,10 +181,19 @@ static void free_batch(struct delivering *delivering) {
     delivering->n_batch = 0;
 }
 
+// What the first of them says that failed.
+static const char *why_held(const struct delivering *delivering) {
+    size_t i = 0;
+    while (i + 1 < delivering->n_batch && delivering->results[i].outcome == KIT_DELIVERED) {
+        i++;
+    }
+    return delivering->results[i].detail;
+}
+
 static void hold(struct delivering *delivering, int64_t now_us) {
     if (delivering->outage_ms == 0) {
         logging_warning("sink=away holding=%zu detail=\"%s\"", delivering->n_batch,
-                        delivering->results[0].detail);
+                        why_held(delivering));
         delivering->outage_ms = OUTAGE_MS_MIN;
     } else {
         int64_t doubled = 2 * delivering->outage_ms;
