@@ -10,6 +10,7 @@
 
 #include "connectors/erp/tryton_private.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 
 enum { POLL_MS = 500 }; // between two beats
 
@@ -182,7 +183,8 @@ static bool repeat(struct tryton *tryton, struct tryton_transfer *transfer) {
     if (transfer->session == tryton->session) {
         session_forget(tryton);
     }
-    if (transfer->is_repeated || !session_open(tryton, transfer->reply)) {
+    if (!GUARD(tryton_login_again) || transfer->is_repeated ||
+        !session_open(tryton, transfer->reply)) {
         transfer->reply->class = TRYTON_AWAY;
         return false;
     }

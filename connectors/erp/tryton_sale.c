@@ -140,7 +140,8 @@ enum job_step sale_take(struct job *job) {
     }
     const struct state *state = state_of(job->sale);
     enum job_step next = next_of(job, state);
-    bool is_settled = state->rank == RANK_CONFIRMED && job->has_done[STEP_CONFIRM];
+    bool is_settled = state->rank == RANK_CONFIRMED &&
+                      (!GUARD(tryton_confirmed_anew) || job->has_done[STEP_CONFIRM]);
     if (next == STEP_END || is_settled) { // the ERP works on it when it wants to
         return finish(job);
     }

@@ -12,6 +12,7 @@
 #include "schemas/base/base64.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 static const char *const context_members[] = {"company", "language", "employee"};
@@ -94,7 +95,7 @@ static bool learn(struct tryton *tryton, struct tryton_reply *reply) {
 
 // Whether this password was refused a moment ago.
 static bool was_refused(const struct tryton *tryton, uint64_t hash) {
-    return tryton->refused_hash == hash &&
+    return GUARD(tryton_refused_password) && tryton->refused_hash == hash &&
            clock_monotonic_us() - tryton->refused_us < TRYTON_LOGIN_WAIT_S * CLOCK_US_PER_S;
 }
 

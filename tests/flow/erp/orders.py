@@ -72,14 +72,23 @@ def changed(server, house):
 def doubted(server, house):
     """What a connector that was killed left behind: drafts and a quotation of the same order. One goes on, the others are cancelled."""
     lines = sale(server, "o-12")
-    copies = server.call("model.sale.sale.copy", [lines["id"]], {"reference": "o-20"}) + server.call(
-        "model.sale.sale.copy", [lines["id"]], {"reference": "o-20"})
+    copies = [server.call("model.sale.sale.copy", [lines["id"]], {"reference": "o-20"})[0] for _ in range(2)]
     server.call("model.sale.sale.quote", [copies[1]])
     publish(house, [order("o-20", [LAMP], "user_id=ana")])
     drained(house, "erp")
     states = {row["id"]: row["state"] for row in sales(server, "o-20")}
     assert states == {copies[0]: "cancelled", copies[1]: "confirmed"}, states
     counted(house, "tryton_sales_stray", 1)
+
+
+def forgotten(server, house):
+    """A sale that was confirmed and nobody works on, since trytond was killed right then: it is confirmed anew. The session ends in between."""
+    server.restart()
+    server.postgres.run("DELETE FROM ir_session", "erp")
+    publish(house, [order("o-20", [LAMP], "user_id=ana", event_id="o-20-again")])
+    drained(house, "erp")
+    states = sorted(row["state"] for row in sales(server, "o-20"))
+    assert states == ["cancelled", "processing"], states
 
 
 def erased(server, house, found):
@@ -101,6 +110,7 @@ def main():
         found = placed(server, house)
         changed(server, house)
         doubted(server, house)
+        forgotten(server, house)
         refused(server, house)
         erased(server, house, found)
         assert process.stop() == 0, process.tail()
