@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What an administrator finds beside programs and libraries: units, users, folders, sample configurations, manual pages, and
 # what another language needs to speak the wire. Programs and libraries are installed where they are built.
-set(touchbus_programs touchbusd touchbus touchbus-web touchbus-crm touchbus-erp touchbus-scm)
+set(touchbus_programs touchbusd touchbus touchbus-web touchbus-email touchbus-crm touchbus-erp touchbus-scm)
 
 # Units name programs by their whole path, which is known at installing only (--prefix).
 foreach(unit broker/touchbusd.service connectors/touchbus-connector@.service)
@@ -24,7 +24,7 @@ foreach(folder broker connectors tools schemas)
   install(FILES ${CMAKE_SOURCE_DIR}/${folder}/README.md DESTINATION ${documents} RENAME ${folder}.md)
 endforeach()
 install(FILES ${CMAKE_SOURCE_DIR}/broker/sample.conf DESTINATION ${documents}/examples RENAME touchbusd.conf)
-foreach(name web crm erp scm)
+foreach(name web email crm erp scm)
   install(FILES ${CMAKE_SOURCE_DIR}/connectors/${name}/sample.conf DESTINATION ${documents}/examples RENAME ${name}.conf)
 endforeach()
 install(FILES ${CMAKE_SOURCE_DIR}/schemas/touchbus.proto ${CMAKE_SOURCE_DIR}/schemas/catalogue.txt

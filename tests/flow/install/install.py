@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 BUILD = os.environ["TOUCHBUS_BUILD"]
-PROGRAMS = ("touchbusd", "touchbus", "touchbus-web", "touchbus-crm", "touchbus-erp", "touchbus-scm")
+PROGRAMS = ("touchbusd", "touchbus", "touchbus-web", "touchbus-email", "touchbus-crm", "touchbus-erp", "touchbus-scm")
 WANTED = [f"bin/{p}" for p in PROGRAMS] + [f"share/man/man1/{p}.1" for p in PROGRAMS] + [
     "include/touchbus.h", "include/touchbus-kit/connectors/kit/kit.h", "LIB/libtouchbus.so.0", "LIB/libtouchbus.a",
     "LIB/libtouchbus-kit.a", "LIB/pkgconfig/touchbus.pc", "LIB/pkgconfig/touchbus-kit.pc",
@@ -18,7 +18,7 @@ WANTED = [f"bin/{p}" for p in PROGRAMS] + [f"share/man/man1/{p}.1" for p in PROG
     "lib/sysusers.d/touchbus.conf", "lib/sysusers.d/touchbus-connectors.conf", "lib/tmpfiles.d/touchbus.conf",
     "share/touchbus/touchbus.proto", "share/touchbus/catalogue.txt", "share/touchbus/reasons.def",
     "share/doc/touchbus/README.md", "share/doc/touchbus/LICENSE", "share/doc/touchbus/NOTICE",
-    *(f"share/doc/touchbus/examples/{name}.conf" for name in ("touchbusd", "web", "crm", "erp", "scm"))]
+    *(f"share/doc/touchbus/examples/{name}.conf" for name in ("touchbusd", "web", "email", "crm", "erp", "scm"))]
 
 
 def run(*arguments, environment=None):

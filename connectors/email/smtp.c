@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connectors/email/smtp.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "connectors/kit/secret.h"
+#include "schemas/base/cleanup.h"
+
+enum step { STEP_CONNECT, STEP_LOGIN, STEP_FROM, STEP_TO, STEP_DATA, STEP_END, N_STEPS };
+static const char *const step_names[] = {"connect", "login", "mail-from", "rcpt-to", "data", "end"};
+
+struct smtp {
+    const struct smtp_conf *conf;
+    CURL *curl;
+    // Of the mail on its way.
+    const struct smtp_watch *watch;
+    const char *bytes;
+    size_t size, done;
+    enum step step;
+    int code; // of the last reply but that to QUIT
+    bool quitting;
+    char status[16]; // its enhanced status
+};
+
+int smtp_new(const struct smtp_conf *conf, struct smtp **ret) {
+    struct smtp *smtp = calloc(1, sizeof(*smtp));
+    if (smtp == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(smtp);
+        return -ENOMEM;
+    }
+    smtp->conf = conf;
+    smtp->curl = curl_easy_init();
+    if (smtp->curl == NULL) {
+        smtp_free(smtp);
+        return -ENOMEM;
+    }
+    *ret = smtp;
+    return 0;
+}
+
+struct smtp *smtp_free(struct smtp *smtp) {
+    if (smtp != NULL) {
+        curl_easy_cleanup(smtp->curl);
+        free(smtp);
+    }
+    return NULL;
+}
+
+// ---- what libcurl tells
+
+static size_t give(char *buffer, size_t size, size_t n, void *user) {
+    struct smtp *smtp = user;
+    size_t room = size * n, left = smtp->size - smtp->done;
+    size_t given = left < room ? left : room;
+    if (given == 0) { // its end is what goes next
+        if (smtp->step != STEP_END && smtp->watch->end(smtp->watch->user) != 0) {
+            return CURL_READFUNC_ABORT;
+        }
+        smtp->step = STEP_END;
+        return 0;
+    }
+    memcpy(buffer, smtp->bytes + smtp->done, given);
+    smtp->done += given;
+    return given;
+}
+
+static int beat(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
+    const struct smtp *smtp = user;
+    (void)a, (void)b, (void)c, (void)d;
+    smtp->watch->beat(smtp->watch->user);
+    return 0;
+}
+
+static void note_command(struct smtp *smtp, const char *line, size_t size) {
+    static const char quit[] = "QUIT";
+    static const struct {
+        const char *verb;
+        enum step step;
+    } verbs[] = {{"AUTH", STEP_LOGIN}, {"MAIL", STEP_FROM}, {"RCPT", STEP_TO}, {"DATA", STEP_DATA}};
+    smtp->quitting = size >= 4 && strncasecmp(line, quit, 4) == 0;
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (size >= 4 && strncasecmp(line, verbs[i].verb, 4) == 0) {
+            smtp->step = verbs[i].step;
+            smtp->code = 0;
+            smtp->status[0] = '\0';
+        }
+    }
+}
+
+static bool are_digits(const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isdigit((unsigned char)text[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// "550 5.1.1 <...> no such user": the numbers alone, the rest may name somebody.
+static void note_reply(struct smtp *smtp, const char *line, size_t size) {
+    if (smtp->quitting || size < 4 || !are_digits(line, 3)) {
+        return;
+    }
+    smtp->code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + line[2] - '0';
+    smtp->status[0] = '\0';
+    size_t n = 4;
+    while (n < size && n - 4 < sizeof(smtp->status) - 1 &&
+           (isdigit((unsigned char)line[n]) || line[n] == '.')) {
+        n++;
+    }
+    if (n - 4 >= 5 && line[5] == '.' && line[4] == line[0]) {
+        snprintf(smtp->status, sizeof(smtp->status), "%.*s", (int)(n - 4), line + 4);
+    }
+}
+
+// Sees passwords, too, and keeps nothing but what the two above take.
+static int listen_in(CURL *curl, curl_infotype type, char *data, size_t size, void *user) {
+    (void)curl;
+    if (type == CURLINFO_HEADER_OUT) {
+        note_command(user, data, size);
+    } else if (type == CURLINFO_HEADER_IN) {
+        note_reply(user, data, size);
+    }
+    return 0;
+}
+
+// ---- what became of it
+
+static const struct {
+    CURLcode code;
+    const char *text;
+} troubles[] = {
+    {CURLE_COULDNT_RESOLVE_HOST, "the host is unknown"},
+    {CURLE_COULDNT_CONNECT, "no connection"},
+    {CURLE_OPERATION_TIMEDOUT, "the server does not answer in time"},
+    {CURLE_SSL_CONNECT_ERROR, "TLS fails"},
+    {CURLE_PEER_FAILED_VERIFICATION, "the certificate is not trusted or not this host's"},
+    {CURLE_SSL_CACERT_BADFILE, "the ca-file cannot be read"},
+    {CURLE_USE_SSL_FAILED, "the server does not offer STARTTLS"},
+    {CURLE_LOGIN_DENIED, "the server does not take this user and password"},
+    {CURLE_REMOTE_ACCESS_DENIED, "the server refuses us"},
+    {CURLE_WEIRD_SERVER_REPLY, "the server's answer is no SMTP, or a refusal"},
+    {CURLE_SEND_ERROR, "the connection broke, or a refusal"},
+    {CURLE_RECV_ERROR, "the connection broke, or a refusal"},
+    {CURLE_GOT_NOTHING, "the connection broke"},
+};
+
+static const char *trouble_text(CURLcode code) {
+    for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++) {
+        if (troubles[i].code == code) {
+            return troubles[i].text;
+        }
+    }
+    return "failed";
+}
+
+// By step and class of the reply. What is not here is AWAY: nothing is said of this mail.
+static const struct {
+    enum step step;
+    int class;
+    enum smtp_outcome outcome;
+} classes[] = {
+    {STEP_FROM, 4, SMTP_RETRY}, {STEP_FROM, 5, SMTP_REJECTED}, {STEP_TO, 4, SMTP_RETRY},
+    {STEP_TO, 5, SMTP_FAILED},  {STEP_DATA, 4, SMTP_RETRY},    {STEP_DATA, 5, SMTP_REJECTED},
+    {STEP_END, 4, SMTP_RETRY},  {STEP_END, 5, SMTP_REJECTED},
+};
+// Codes that mean the same wherever they come (RFC 5321, 4.2.2; RFC 4954, 6).
+static const struct {
+    int code;
+    enum smtp_outcome outcome;
+} codes[] = {
+    {421, SMTP_AWAY},  // closing
+    {452, SMTP_RETRY}, // full
+    {530, SMTP_AWAY},  // log in first
+    {534, SMTP_AWAY},  {535, SMTP_AWAY},
+    {538, SMTP_AWAY},  {552, SMTP_RETRY}, // full: it can be emptied
+};
+
+static enum smtp_outcome judge(const struct smtp *smtp) {
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        if (codes[i].code == smtp->code) {
+            return codes[i].outcome;
+        }
+    }
+    if (strlen(smtp->status) == 5 && strcmp(smtp->status + 1, ".2.2") == 0) {
+        return SMTP_RETRY; // the mailbox is full (RFC 3463, 3.3)
+    }
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (classes[i].step == smtp->step && classes[i].class == smtp->code / 100) {
+            return classes[i].outcome;
+        }
+    }
+    return SMTP_AWAY;
+}
+
+static void tell(const struct smtp *smtp, CURLcode code, struct smtp_result *ret) {
+    if (code == CURLE_OK) {
+        ret->outcome = SMTP_SENT;
+        return;
+    }
+    bool refused = smtp->code >= 400 && code != CURLE_OPERATION_TIMEDOUT;
+    ret->outcome = refused ? judge(smtp) : SMTP_AWAY;
+    ret->uncertain = smtp->step == STEP_END && !refused;
+    snprintf(ret->status, sizeof(ret->status), "%s", smtp->status);
+    const char *also = smtp->step == STEP_LOGIN ? trouble_text(CURLE_LOGIN_DENIED) : "";
+    if (refused) {
+        snprintf(ret->why, sizeof(ret->why), "smtp %s: %d%s%s%s%s", step_names[smtp->step],
+                 smtp->code, smtp->status[0] != '\0' ? " " : "", smtp->status,
+                 also[0] != '\0' ? ": " : "", also);
+    } else {
+        snprintf(ret->why, sizeof(ret->why), "smtp %s: %s (curl %d)", step_names[smtp->step],
+                 trouble_text(code), (int)code);
+    }
+}
+
+// ---- sending
+
+static void set_transport(struct smtp *smtp) {
+    const struct smtp_conf *conf = smtp->conf;
+    CURL *curl = smtp->curl;
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)SMTP_CONNECT_MS_MAX);
+    curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, ((long)conf->answer_ms + 999) / 1000);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS_MAX);
+    curl_easy_setopt(curl, CURLOPT_USE_SSL,
+                     (long)(conf->plaintext ? CURLUSESSL_NONE : CURLUSESSL_ALL));
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, conf->trust.no_verify ? 0L : 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, conf->trust.no_verify ? 0L : 2L);
+    if (conf->trust.ca_file != NULL) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, conf->trust.ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    }
+}
+
+static void set_callbacks(struct smtp *smtp) {
+    CURL *curl = smtp->curl;
+    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(curl, CURLOPT_READFUNCTION, give);
+    curl_easy_setopt(curl, CURLOPT_READDATA, smtp);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, beat);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, smtp);
+    curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L);
+    curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, listen_in);
+    curl_easy_setopt(curl, CURLOPT_DEBUGDATA, smtp);
+}
+
+static int set_url(struct smtp *smtp) {
+    const struct endpoint *endpoint = &smtp->conf->endpoint;
+    char url[2 * ENDPOINT_TEXT_BYTES + 32];
+    bool v6 = strchr(endpoint->host, ':') != NULL;
+    snprintf(url, sizeof(url), "%s://%s%s%s:%s/%s", endpoint->tls ? "smtps" : "smtp", v6 ? "[" : "",
+             endpoint->host, v6 ? "]" : "", endpoint->port, smtp->conf->hello);
+    return curl_easy_setopt(smtp->curl, CURLOPT_URL, url) == CURLE_OK ? 0 : -ENOMEM;
+}
+
+// 0, or after why was set. Read for each mail, so that a password that was put right needs no
+// restart; what libcurl copied of it goes with its next reset.
+static int set_login(struct smtp *smtp, struct smtp_result *ret) {
+    _cleanup_(kit_secret_clear) struct kit_secret password;
+    char why[KIT_SECRET_WHY_BYTES];
+    if (smtp->conf->endpoint.user[0] == '\0') {
+        return 0;
+    }
+    int r = kit_secret_read(smtp->conf->password_file, SMTP_PASSWORD_VARIABLE, &password, why);
+    if (r != 0) {
+        ret->outcome = SMTP_AWAY;
+        snprintf(ret->why, sizeof(ret->why), "smtp login: %.150s",
+                 r == KIT_NO_SECRET ? "there is no password: smtp-password-file" : why);
+        return -EACCES;
+    }
+    curl_easy_setopt(smtp->curl, CURLOPT_USERNAME, smtp->conf->endpoint.user);
+    curl_easy_setopt(smtp->curl, CURLOPT_PASSWORD, password.text);
+    return 0;
+}
+
+static CURLcode perform(struct smtp *smtp, const char *from, const char *to) {
+    char sender[ENDPOINT_TEXT_BYTES + 8], recipient[ENDPOINT_TEXT_BYTES + 8];
+    snprintf(sender, sizeof(sender), "<%s>", from);
+    snprintf(recipient, sizeof(recipient), "<%s>", to);
+    struct curl_slist *recipients = curl_slist_append(NULL, recipient);
+    curl_easy_setopt(smtp->curl, CURLOPT_MAIL_FROM, sender);
+    curl_easy_setopt(smtp->curl, CURLOPT_MAIL_RCPT, recipients);
+    CURLcode code = recipients == NULL ? CURLE_OUT_OF_MEMORY : curl_easy_perform(smtp->curl);
+    curl_easy_setopt(smtp->curl, CURLOPT_MAIL_RCPT, NULL);
+    curl_slist_free_all(recipients);
+    return code;
+}
+
+void smtp_send(struct smtp *smtp, const char *from, const char *to, const char *bytes, size_t size,
+               const struct smtp_watch *watch, struct smtp_result *ret) {
+    *ret = (struct smtp_result){.outcome = SMTP_AWAY};
+    smtp->watch = watch;
+    smtp->bytes = bytes;
+    smtp->size = size;
+    smtp->done = 0;
+    smtp->step = STEP_CONNECT;
+    smtp->code = 0;
+    smtp->quitting = false;
+    smtp->status[0] = '\0';
+    curl_easy_reset(smtp->curl); // the connection stays
+    set_transport(smtp);
+    set_callbacks(smtp);
+    if (set_url(smtp) != 0) {
+        snprintf(ret->why, sizeof(ret->why), "smtp: out of memory");
+    } else if (set_login(smtp, ret) == 0) {
+        tell(smtp, perform(smtp, from, to), ret);
+        curl_easy_reset(smtp->curl); // and with it its copy of the password
+    }
+}
