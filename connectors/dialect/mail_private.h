@@ -105,3 +105,8 @@ const char *mail_id(struct mail_parsing *parsing, const char *text);
 // Whether the text, up to a comment, parameter or blank, is one of the words (NULL-terminated).
 bool mail_word_is(const char *text, const char *const *words);
 void mail_sha256(const void *bytes, size_t size, char ret[static 65]);
+
+// ---- what we send
+
+// Why it cannot be composed, static text; NULL: it can.
+const char *mail_check(const struct mail_conf *conf, const struct mail_out *out);
