@@ -11,7 +11,7 @@
 enum { TRYTON_ORDERS_MAX = TRYTON_CALLS_MAX }; // worked on at once
 
 enum tryton_counter {
-    TRYTON_SALES,          // confirmed
+    TRYTON_SALES_MADE,     // confirmed
     TRYTON_SALES_REPEATED, // found confirmed
     TRYTON_SALES_STRAY,    // drafts of a doubt, cancelled
     TRYTON_PRICES_DIFFER,  // lines whose price is not the ERP's
@@ -30,7 +30,7 @@ enum tryton_counter {
 struct tryton_orders {
     struct kit *kit;
     struct tryton *tryton;
-    size_t first_counter; // index of TRYTON_SALES in the descriptor's counters
+    size_t first_counter; // index of TRYTON_SALES_MADE in the descriptor's counters
     const char *source;   // of this connector's own events
 };
 

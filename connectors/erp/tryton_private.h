@@ -30,7 +30,6 @@ struct tryton {
     CURLM *multi;
     struct tryton_transfer transfers[TRYTON_CALLS_MAX];
     size_t n_under_way;
-    bool is_up;
 
     uint64_t session;                        // counts up with each login; 0: never
     char authorization[TRYTON_HEADER_BYTES]; // header line; "": no session

@@ -112,11 +112,9 @@ void transfer_read(const struct tryton_transfer *transfer, CURLcode code,
                    struct tryton_reply *reply) {
     long status = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    transfer->tryton->is_up = code == CURLE_OK;
     if (code == CURLE_OK) {
         const char *answer = transfer->answer != NULL ? transfer->answer : "";
         tryton_reply_read(status, answer, transfer->answer_size, reply);
-        transfer->tryton->is_up = reply->class != TRYTON_AWAY;
     } else {
         tryton_reply_fail(reply, TRYTON_AWAY, "%s",
                           transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code));
@@ -256,10 +254,6 @@ size_t tryton_under_way(const struct tryton *tryton) {
 
 json_int_t tryton_company(const struct tryton *tryton) {
     return json_integer_value(json_object_get(tryton->context, "company"));
-}
-
-bool tryton_is_up(const struct tryton *tryton) {
-    return tryton->is_up;
 }
 
 // ---- life

@@ -66,7 +66,5 @@ size_t tryton_under_way(const struct tryton *tryton);
 
 // The user's company there; 0 before the first session.
 json_int_t tryton_company(const struct tryton *tryton);
-// Whether the last thing that was tried reached Tryton and was answered.
-bool tryton_is_up(const struct tryton *tryton);
 // Releases reply->result.
 void tryton_reply_clear(struct tryton_reply *reply);

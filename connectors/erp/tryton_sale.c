@@ -100,7 +100,7 @@ static bool is_amended(const struct job *job) {
 static enum job_step finish(struct job *job) {
     if (job->intent == INTENT_PLACE) {
         bool is_ours = job->has_done[STEP_CONFIRM];
-        job_count(job, is_ours ? TRYTON_SALES : TRYTON_SALES_REPEATED, 1);
+        job_count(job, is_ours ? TRYTON_SALES_MADE : TRYTON_SALES_REPEATED, 1);
     } else {
         bool is_ours = job->has_done[STEP_CANCEL] || job->has_done[STEP_SALE_AMEND];
         job_count(job, TRYTON_CHANGES, is_ours);
@@ -194,15 +194,30 @@ json_t *sale_note_ask(struct job *job) {
     return json_pack("[[I], {s:o}]", job_integer(job->sale, "id"), "comment", text);
 }
 
-// The order as it stands in the ERP, in a revision above the one that was refused: whoever asks for
-// the order sees that it goes on.
+// Above the change that is refused and what was reported of this sale so far: reports of it are
+// numbered by its time stamp in microseconds.
+static json_int_t revision_of(const struct job *job) {
+    enum { PLACES = 6 };
+    const char *stamp = json_string_value(json_object_get(job->sale, "_timestamp"));
+    struct decimal time = {0};
+    int64_t revision = job->change->revision;
+    if (stamp != NULL && decimal_parse(stamp, &time) == 0 && time.places <= PLACES) {
+        for (; time.places < PLACES; time.places++) {
+            time.units *= 10;
+        }
+        revision = time.units > revision ? (int64_t)time.units : revision;
+    }
+    return revision < INT64_MAX ? revision + 1 : revision;
+}
+
+// The order as it stands in the ERP: whoever asks for the order sees that it goes on.
 enum job_step sale_note_take(struct job *job) {
     char id[JOB_NAME_BYTES + ORDER_ID_BYTES_MAX];
     snprintf(id, sizeof(id), "refused.%s.%lld", job->order_id, (long long)job->change->revision);
-    json_t *data = json_pack("{s:s, s:O, s:I, s:s, s:s}", "order_id", job->order_id, "status",
-                             json_object_get(job->sale, "state"), "revision",
-                             (json_int_t)job->change->revision + 1, "refused", job->change->status,
-                             "reason", "the ERP is at work on it already");
+    json_t *data =
+        json_pack("{s:s, s:O, s:I, s:s, s:s}", "order_id", job->order_id, "status",
+                  json_object_get(job->sale, "state"), "revision", revision_of(job), "refused",
+                  job->change->status, "reason", "the ERP is at work on it already");
     char *text = json_dumps(data, JSON_COMPACT);
     touchbus_event *event = touchbus_event_new("order.changed", job->orders->source, id);
     bool is_whole = event != NULL && text != NULL &&
