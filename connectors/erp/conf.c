@@ -107,4 +107,13 @@ const struct option_row erp_options[ERP_OPTIONS] = {
      .argument = "N",
      .help = "Orders of different customers that are worked on at once, and taken from the broker "
              "at all."},
+    {.name = "tryton-every",
+     .type = OPTION_DURATION,
+     .offset = offsetof(struct erp_conf, tryton_every_us),
+     .default_text = "10s",
+     .min = CLOCK_US_PER_S,
+     .max = 86400 * CLOCK_US_PER_S,
+     .argument = "TIME",
+     .help = "How long after a look at what changed there until the next one. A look is four calls "
+             "where nothing did."},
 };

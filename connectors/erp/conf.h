@@ -11,10 +11,10 @@ struct erp_conf {
     char *inbox, *outbox;
     int64_t keep_us;
     char *tryton, *tryton_user, *password_file, *tryton_ca;
-    int64_t tryton_timeout_us, tryton_parallel;
+    int64_t tryton_timeout_us, tryton_parallel, tryton_every_us;
 };
 
-enum { ERP_OPTIONS = 9 };
+enum { ERP_OPTIONS = 10 };
 extern const struct option_row erp_options[ERP_OPTIONS];
 
 // The descriptor's check.

@@ -11,6 +11,7 @@
 #include "connectors/dialect/order_document.h"
 #include "connectors/erp/conf.h"
 #include "connectors/erp/folder.h"
+#include "connectors/erp/tryton_changes.h"
 #include "connectors/erp/tryton_orders.h"
 #include "connectors/kit/exchange.h"
 
@@ -27,20 +28,24 @@ struct erp {
     struct tryton_options tryton_options;
     struct tryton *tryton; // NULL: orders go to the folder
     struct tryton_orders orders;
+    struct tryton_changes *changes; // NULL: without a Tryton
 };
 
 enum erp_counter {
     ERP_FOLDER,
     ERP_TRYTON = ERP_FOLDER + FOLDER_COUNTERS,
-    ERP_COUNTERS = ERP_TRYTON + TRYTON_COUNTERS,
+    ERP_CHANGES = ERP_TRYTON + TRYTON_COUNTERS,
+    ERP_COUNTERS = ERP_CHANGES + CHANGES_COUNTERS,
 };
-static const char *const counters[] = {FOLDER_COUNTER_NAMES, TRYTON_COUNTER_NAMES, NULL};
+static const char *const counters[] = {FOLDER_COUNTER_NAMES, TRYTON_COUNTER_NAMES,
+                                       CHANGES_COUNTER_NAMES, NULL};
 _Static_assert(sizeof(counters) / sizeof(counters[0]) == ERP_COUNTERS + 1, "a name each");
 
 // ---- life
 
 static void erp_close(void *state) {
     struct erp *erp = state;
+    tryton_changes_close(erp->changes);
     tryton_free(erp->tryton);
     inbox_close(erp->inbox);
     outbox_close(erp->outbox);
@@ -89,7 +94,11 @@ static int open_tryton(struct erp *erp) {
     int r = tryton_new(&erp->tryton_options, &erp->tryton);
     erp->orders = (struct tryton_orders){
         .kit = erp->kit, .tryton = erp->tryton, .first_counter = ERP_TRYTON, .source = erp->source};
-    return r;
+    const struct tryton_changes_options options = {.kit = erp->kit,
+                                                   .tryton = erp->tryton,
+                                                   .every_us = conf->tryton_every_us,
+                                                   .first_counter = ERP_CHANGES};
+    return r == 0 ? tryton_changes_open(&options, &erp->changes) : r;
 }
 
 static int erp_open(struct kit *kit, const void *conf, void **ret_state) {
@@ -144,12 +153,15 @@ static void erp_deliver(void *state, touchbus_event *const *events, size_t n_eve
 static int erp_collect(void *state) {
     struct erp *erp = state;
     exchange_tend(erp->outbox, erp->inbox, erp->conf->keep_us, &erp->tend_us);
-    return inbox_collect(erp->inbox);
+    int r = inbox_collect(erp->inbox);
+    return r == 0 && erp->changes != NULL ? tryton_changes_collect(erp->changes) : r;
 }
 
 static void erp_settled(void *state, void *item, const struct kit_ack *ack) {
     struct erp *erp = state;
-    inbox_settled(erp->inbox, item, ack);
+    if (erp->changes == NULL || !tryton_changes_settled(erp->changes, item, ack)) {
+        inbox_settled(erp->inbox, item, ack);
+    }
 }
 
 // ---- the descriptor
@@ -169,13 +181,17 @@ static const struct kit_connector connector = {
         "With --tryton an order becomes one sale there, quoted and confirmed, with the order's id "
         "as its reference; the customer becomes a party, or is found as one. A change cancels or "
         "amends the sale as long as Tryton allows it. What Tryton refuses is rejected with its own "
-        "words and parks the customer's lane; a Tryton that is away is waited for.",
+        "words and parks the customer's lane; a Tryton that is away is waited for.\n\n"
+        "What changes there comes back: sales and shipments as order.changed, invoices as "
+        "payment.changed, list prices as price.changed, purchases as supply.changed.",
     .after = "FILES\n"
              "  STATE/erp/outbox   order documents; the ERP may take them away\n"
              "  STATE/erp/inbox    reports; write aside (.NAME or NAME.tmp), then rename\n"
              "  STATE/erp/done     reports that are with the broker\n"
              "  STATE/erp/failed   reports that are not, each with NAME.reason\n"
              "  STATE/erp/sent     what was handed over last, an order a file: not for others\n"
+             "  STATE/erp/tryton.sqlite\n"
+             "                     how far Tryton's changes were read, what was said last\n"
              "\nENVIRONMENT\n"
              "  TOUCHBUS_TRYTON_PASSWORD   the password of --tryton-user, where no\n"
              "                             --password-file is given\n",
