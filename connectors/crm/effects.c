@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connectors/crm/effects.h"
-#include "connectors/dialect/order_document.h"
+#include "connectors/crm/effects_private.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
 
@@ -17,20 +16,17 @@ enum {
     CLAMP_US = 300 * 1000 * 1000, // an event's time counts as at most this long after its receipt
 };
 
-struct context {
-    struct sql *sql;
-    const struct store_event *event;
-    const json_t *data;
-    char *why;
-};
-
-static int mismatch(const struct context *context, const char *what) {
+int effects_mismatch(const struct effects_context *context, const char *what) {
     snprintf(context->why, STORE_WHY_BYTES, "%s", what);
     return EFFECTS_MISMATCH;
 }
 
-static const char *text(const struct context *context, const char *name) {
+const char *effects_text(const struct effects_context *context, const char *name) {
     return json_string_value(json_object_get(context->data, name));
+}
+
+const char *effects_when(const struct store_event *event) {
+    return event->time != NULL ? event->time : event->received;
 }
 
 static int64_t clamped_time(const struct store_event *event) {
@@ -41,7 +37,8 @@ static int64_t clamped_time(const struct store_event *event) {
 // ---- attributes
 
 // Scalars as they are, lists and maps as JSON text; null says that the attribute was deleted.
-static int write_attribute(const struct context *context, const char *name, const json_t *value) {
+static int write_attribute(const struct effects_context *context, const char *name,
+                           const json_t *value) {
     const struct store_event *event = context->event;
     char format[] = "isiissin";
     char *value_format = &format[sizeof(format) - 2];
@@ -68,13 +65,13 @@ static int write_attribute(const struct context *context, const char *name, cons
                              event->id, event->source, sequence, number);
 }
 
-static int set_attributes(const struct context *context, const char *member) {
+static int set_attributes(const struct effects_context *context, const char *member) {
     json_t *attributes = json_object_get(context->data, member);
     if (context->event->customer == 0) {
         return 0;
     }
     if (!json_is_object(attributes) || json_object_size(attributes) > ATTRIBUTES_MAX) {
-        return mismatch(context, "the attributes are no map, or too many");
+        return effects_mismatch(context, "the attributes are no map, or too many");
     }
     const char *name;
     json_t *value;
@@ -85,120 +82,30 @@ static int set_attributes(const struct context *context, const char *member) {
     return code;
 }
 
-static int set_traits(const struct context *context) {
+static int set_traits(const struct effects_context *context) {
     return set_attributes(context, "traits");
 }
 
-static int set_fields(const struct context *context) {
+static int set_fields(const struct effects_context *context) {
     return set_attributes(context, "fields");
-}
-
-// ---- orders and quotes
-
-// Where the row of the order or quote is this event's: one that came too late changes nothing.
-static int write_lines(const struct context *context, int clear, int insert, const char *id,
-                       const struct order_lines *lines) {
-    int64_t sequence = (int64_t)context->event->sequence;
-    int code = context->sql->run(context->sql, clear, "si", id, sequence);
-    for (size_t i = 0; i < lines->n_lines && code == 0; i++) {
-        const struct order_line *line = &lines->lines[i];
-        code = context->sql->run(context->sql, insert, "sisssssi", id, (int64_t)i + 1, line->sku,
-                                 line->name, line->quantity, line->price, line->amount, sequence);
-    }
-    return code;
-}
-
-static const char *when(const struct store_event *event) {
-    return event->time != NULL ? event->time : event->received;
-}
-
-static int place_order(const struct context *context) {
-    const struct store_event *event = context->event;
-    _cleanup_(cleanup_order) struct order *order = NULL;
-    int r = order_parse(event->data, strlen(event->data), &order, context->why);
-    if (r != 0) {
-        return r < 0 ? EFFECTS_NO_MEMORY : EFFECTS_MISMATCH;
-    }
-    int code = context->sql->run(context->sql, SQL_ORDER_PLACED, "sissssi", order->order_id,
-                                 (int64_t)event->customer, order->currency, order->lines.total,
-                                 order->quote_id, when(event), (int64_t)event->sequence);
-    return code != 0 ? code
-                     : write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, order->order_id,
-                                   &order->lines);
-}
-
-static int change_order(const struct context *context) {
-    const struct store_event *event = context->event;
-    _cleanup_(cleanup_order_change) struct order_change *change = NULL;
-    int r = order_change_parse(event->data, strlen(event->data), &change, context->why);
-    if (r != 0) {
-        return r < 0 ? EFFECTS_NO_MEMORY : EFFECTS_MISMATCH;
-    }
-    int code =
-        context->sql->run(context->sql, SQL_ORDER_CHANGED, "sisisis", change->order_id,
-                          (int64_t)event->customer, change->status, change->revision, when(event),
-                          (int64_t)event->sequence, change->has_lines ? change->lines.total : NULL);
-    return code != 0 || !change->has_lines
-               ? code
-               : write_lines(context, SQL_ORDER_LINES_CLEAR, SQL_ORDER_LINE, change->order_id,
-                             &change->lines);
-}
-
-static int change_supply(const struct context *context) {
-    const char *order_id = text(context, "order_id"), *eta = text(context, "eta");
-    return order_id == NULL || eta == NULL
-               ? 0
-               : context->sql->run(context->sql, SQL_ORDER_ETA, "ssi", order_id, eta,
-                                   (int64_t)context->event->sequence);
-}
-
-static int issue_quote(const struct context *context) {
-    const struct store_event *event = context->event;
-    const char *quote_id = text(context, "quote_id");
-    const json_t *revision = json_object_get(context->data, "revision");
-    if (quote_id == NULL || !json_is_integer(revision)) {
-        return mismatch(context, "quote_id or revision is missing");
-    }
-    struct order_lines lines;
-    int r = order_lines_parse(json_object_get(context->data, "lines"), &lines, context->why);
-    if (r != 0) {
-        return r < 0 ? EFFECTS_NO_MEMORY : EFFECTS_MISMATCH;
-    }
-    int code = context->sql->run(context->sql, SQL_QUOTE_ISSUED, "siisssi", quote_id,
-                                 (int64_t)event->customer, (int64_t)json_integer_value(revision),
-                                 text(context, "currency"), lines.total,
-                                 text(context, "valid_until"), (int64_t)event->sequence);
-    if (code == 0) {
-        code = write_lines(context, SQL_QUOTE_LINES_CLEAR, SQL_QUOTE_LINE, quote_id, &lines);
-    }
-    order_lines_clear(&lines);
-    return code;
-}
-
-static int close_quote(const struct context *context) {
-    const char *quote_id = text(context, "quote_id");
-    return quote_id == NULL
-               ? mismatch(context, "quote_id is missing")
-               : context->sql->run(context->sql, SQL_QUOTE_CLOSED, "sisi", quote_id,
-                                   (int64_t)context->event->customer, text(context, "outcome"),
-                                   (int64_t)context->event->sequence);
 }
 
 // ---- consents
 
-static int change_consent(const struct context *context) {
+static int change_consent(const struct effects_context *context) {
     const struct store_event *event = context->event;
-    const char *purpose = text(context, "purpose"), *address = text(context, "address");
-    const char *state = text(context, "state"), *channel = text(context, "channel");
+    const char *purpose = effects_text(context, "purpose"),
+               *address = effects_text(context, "address");
+    const char *state = effects_text(context, "state"), *channel = effects_text(context, "channel");
     if (event->customer == 0) {
         return 0;
     }
     if (purpose == NULL || address == NULL || state == NULL) {
-        return mismatch(context, "purpose, address or state is missing");
+        return effects_mismatch(context, "purpose, address or state is missing");
     }
     return context->sql->run(context->sql, SQL_CONSENT, "isssssii", (int64_t)event->customer,
                              purpose, channel != NULL ? channel : "", address, state,
-                             text(context, "text_version"), clamped_time(event),
+                             effects_text(context, "text_version"), clamped_time(event),
                              (int64_t)event->sequence);
 }
 
@@ -218,8 +125,8 @@ static int64_t customer_number(const json_t *value) {
 
 // Merged points a leaf at the customer it became a part of, split takes that back; refused and
 // shared change nothing here.
-static int change_identity(const struct context *context) {
-    const char *kind = text(context, "kind");
+static int change_identity(const struct effects_context *context) {
+    const char *kind = effects_text(context, "kind");
     bool is_merge = kind != NULL && strcmp(kind, "merged") == 0;
     if (!is_merge && (kind == NULL || strcmp(kind, "split") != 0)) {
         return 0;
@@ -227,58 +134,61 @@ static int change_identity(const struct context *context) {
     int64_t leaf = customer_number(json_array_get(json_object_get(context->data, "from"), 0));
     int64_t into = customer_number(json_object_get(context->data, "to"));
     if (leaf == 0 || into == 0 || leaf == into) {
-        return mismatch(context, "from or to is no customer");
+        return effects_mismatch(context, "from or to is no customer");
     }
     int64_t sequence = (int64_t)context->event->sequence;
-    int code =
-        context->sql->run(context->sql, SQL_MERGE_HISTORY, "iisiiss", sequence, leaf, kind,
-                          is_merge ? into : 0, into, text(context, "reason"), when(context->event));
+    int code = context->sql->run(context->sql, SQL_MERGE_HISTORY, "iisiiss", sequence, leaf, kind,
+                                 is_merge ? into : 0, into, effects_text(context, "reason"),
+                                 effects_when(context->event));
     code = code == 0 ? context->sql->run(context->sql, SQL_MERGE, "iii", leaf, is_merge ? into : 0,
                                          sequence)
                      : code;
     return code == 0 ? context->sql->run(context->sql, SQL_MERGED, "i", leaf) : code;
 }
 
-static int change_standing(const struct context *context) {
+static int change_standing(const struct effects_context *context) {
     const struct store_event *event = context->event;
-    const char *what = text(context, "what"), *new = text(context, "new");
+    const char *what = effects_text(context, "what"), *new = effects_text(context, "new");
     if (event->customer == 0) {
         return 0;
     }
     return what == NULL || new == NULL
-               ? mismatch(context, "what or new is missing")
+               ? effects_mismatch(context, "what or new is missing")
                : context->sql->run(context->sql, SQL_STANDING, "isssi", (int64_t)event->customer,
-                                   what, new, when(event), (int64_t)event->sequence);
+                                   what, new, effects_when(event), (int64_t)event->sequence);
 }
 
 // ---- contacts and cases
 
-static int request_contact(const struct context *context) {
+static int request_contact(const struct effects_context *context) {
     const struct store_event *event = context->event;
-    const char *contact_id = text(context, "contact_id");
+    const char *contact_id = effects_text(context, "contact_id");
     return contact_id == NULL
-               ? mismatch(context, "contact_id is missing")
+               ? effects_mismatch(context, "contact_id is missing")
                : context->sql->run(context->sql, SQL_CONTACT, "sisssi", contact_id,
-                                   (int64_t)event->customer, text(context, "content_id"),
-                                   text(context, "purpose"), when(event), (int64_t)event->sequence);
+                                   (int64_t)event->customer, effects_text(context, "content_id"),
+                                   effects_text(context, "purpose"), effects_when(event),
+                                   (int64_t)event->sequence);
 }
 
-static int decide_contact(const struct context *context) {
+static int decide_contact(const struct effects_context *context) {
     const struct store_event *event = context->event;
-    const char *contact_id = text(context, "contact_id");
+    const char *contact_id = effects_text(context, "contact_id");
     _cleanup_free_ char *reasons =
         json_dumps(json_object_get(context->data, "reasons"), JSON_COMPACT | JSON_ENCODE_ANY);
     return contact_id == NULL
-               ? mismatch(context, "contact_id is missing")
+               ? effects_mismatch(context, "contact_id is missing")
                : context->sql->run(context->sql, SQL_CONTACT_DECIDED, "sisssssi", contact_id,
-                                   (int64_t)event->customer, text(context, "content_id"),
-                                   text(context, "verdict"), text(context, "channel"), reasons,
-                                   when(event), (int64_t)event->sequence);
+                                   (int64_t)event->customer, effects_text(context, "content_id"),
+                                   effects_text(context, "verdict"),
+                                   effects_text(context, "channel"), reasons, effects_when(event),
+                                   (int64_t)event->sequence);
 }
 
 // What became of a contact; of what was sent without being one nothing is kept but its own row.
-static int end_contact(const struct context *context) {
-    const char *contact_id = text(context, "contact_id"), *outcome = text(context, "outcome");
+static int end_contact(const struct effects_context *context) {
+    const char *contact_id = effects_text(context, "contact_id"),
+               *outcome = effects_text(context, "outcome");
     bool is_sent = strcmp(context->event->type, "message.sent") == 0;
     return contact_id == NULL
                ? 0
@@ -286,41 +196,42 @@ static int end_contact(const struct context *context) {
                                    is_sent ? "sent" : outcome, (int64_t)context->event->sequence);
 }
 
-static int open_case(const struct context *context) {
+static int open_case(const struct effects_context *context) {
     const struct store_event *event = context->event;
-    const char *case_id = text(context, "case_id");
+    const char *case_id = effects_text(context, "case_id");
     const json_t *severity = json_object_get(context->data, "severity");
     _cleanup_free_ char *dumped = json_dumps(severity, JSON_COMPACT | JSON_ENCODE_ANY);
     return case_id == NULL
-               ? mismatch(context, "case_id is missing")
+               ? effects_mismatch(context, "case_id is missing")
                : context->sql->run(context->sql, SQL_CASE_OPENED, "sisssi", case_id,
-                                   (int64_t)event->customer, text(context, "kind"),
+                                   (int64_t)event->customer, effects_text(context, "kind"),
                                    json_is_string(severity) ? json_string_value(severity) : dumped,
-                                   when(event), (int64_t)event->sequence);
+                                   effects_when(event), (int64_t)event->sequence);
 }
 
-static int resolve_case(const struct context *context) {
+static int resolve_case(const struct effects_context *context) {
     const struct store_event *event = context->event;
-    const char *case_id = text(context, "case_id");
-    return case_id == NULL ? mismatch(context, "case_id is missing")
-                           : context->sql->run(context->sql, SQL_CASE_RESOLVED, "sissi", case_id,
-                                               (int64_t)event->customer, text(context, "outcome"),
-                                               when(event), (int64_t)event->sequence);
+    const char *case_id = effects_text(context, "case_id");
+    return case_id == NULL
+               ? effects_mismatch(context, "case_id is missing")
+               : context->sql->run(context->sql, SQL_CASE_RESOLVED, "sissi", case_id,
+                                   (int64_t)event->customer, effects_text(context, "outcome"),
+                                   effects_when(event), (int64_t)event->sequence);
 }
 
 // ---- the table
 
 static const struct effect {
     const char *type;
-    int (*apply)(const struct context *context);
+    int (*apply)(const struct effects_context *context);
 } effects[] = {
     {"customer.identified", set_traits},
     {"customer.changed", set_fields},
-    {"order.placed", place_order},
-    {"order.changed", change_order},
-    {"supply.changed", change_supply},
-    {"quote.issued", issue_quote},
-    {"quote.closed", close_quote},
+    {"order.placed", effects_place_order},
+    {"order.changed", effects_change_order},
+    {"supply.changed", effects_change_supply},
+    {"quote.issued", effects_issue_quote},
+    {"quote.closed", effects_close_quote},
     {"consent.changed", change_consent},
     {"identity.changed", change_identity},
     {"standing.changed", change_standing},
@@ -342,7 +253,7 @@ static int write_rows(struct sql *sql, const struct store_event *event) {
     if (code != 0 || customer == 0) {
         return code;
     }
-    code = sql->run(sql, SQL_CUSTOMER, "iis", customer, sequence, when(event));
+    code = sql->run(sql, SQL_CUSTOMER, "iis", customer, sequence, effects_when(event));
     for (size_t i = 0; i < event->n_keys && code == 0; i++) {
         code = sql->run(sql, SQL_KEY, "ssii", event->keys[i].kind, event->keys[i].value, customer,
                         sequence);
@@ -366,11 +277,11 @@ int effects_apply(struct sql *sql, const struct store_event *event, char *why) {
     if (effect == NULL) {
         return 0;
     }
-    struct context context = {.sql = sql, .event = event, .why = why};
+    struct effects_context context = {.sql = sql, .event = event, .why = why};
     json_t *data = event->data != NULL ? json_loads(event->data, JSON_ALLOW_NUL, NULL) : NULL;
     context.data = data;
     int code = json_is_object(data) ? effect->apply(&context)
-                                    : mismatch(&context, "data is no JSON object");
+                                    : effects_mismatch(&context, "data is no JSON object");
     json_decref(data);
     return code;
 }

@@ -24,60 +24,6 @@ struct postgres {
     char why[POSTGRES_WHY_BYTES];       // of the last one that did not
 };
 
-// ---- options
-
-static void copy_line(const char *text, char *error, size_t error_size) {
-    char line[POSTGRES_WHY_BYTES];
-    postgres_line(text, line);
-    snprintf(error, error_size, "%s", line);
-}
-
-// What the string itself says; NULL: nothing.
-static const char *find(const PQconninfoOption *parsed, const char *keyword) {
-    for (const PQconninfoOption *row = parsed; row != NULL && row->keyword != NULL; row++) {
-        if (strcmp(row->keyword, keyword) == 0) {
-            return row->val;
-        }
-    }
-    return NULL;
-}
-
-int postgres_check(const char *connection, char *error, size_t error_size) {
-    char *complaint = NULL;
-    PQconninfoOption *parsed = PQconninfoParse(connection, &complaint);
-    int r = 0;
-    if (parsed == NULL) {
-        // libpq's own words may quote what stands where a password was meant.
-        snprintf(error, error_size, "%s",
-                 "the connection to PostgreSQL is no URI and no list of keywords");
-        r = -EINVAL;
-    } else if (find(parsed, "password") != NULL || find(parsed, "sslpassword") != NULL) {
-        copy_line("the connection to PostgreSQL has a password in it, where others can read it: "
-                  "give it in a file",
-                  error, error_size);
-        r = -EINVAL;
-    }
-    PQconninfoFree(parsed);
-    PQfreemem(complaint);
-    return r;
-}
-
-static bool is_local(const char *host) {
-    return host == NULL || host[0] == '\0' || host[0] == '/' || host[0] == '@' ||
-           strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           strncmp(host, "127.", 4) == 0;
-}
-
-// Over a network a server's certificate is checked unless the operator says otherwise; libpq alone
-// would take any, or none.
-static bool checks_certificate(const char *connection) {
-    PQconninfoOption *parsed = PQconninfoParse(connection, NULL);
-    const char *host = find(parsed, "host"), *address = find(parsed, "hostaddr");
-    bool remote = !is_local(host != NULL ? host : address) && getenv("PGSSLMODE") == NULL;
-    PQconninfoFree(parsed);
-    return remote;
-}
-
 // ---- life
 
 static char *copy(const char *text, bool *ret_fails) {
@@ -153,7 +99,7 @@ static bool wait_socket(const struct postgres *postgres, short events, int64_t l
     return true;
 }
 
-static enum postgres_class lost(struct postgres *postgres, char *why) {
+enum postgres_class postgres_lost(struct postgres *postgres, char *why) {
     char line[POSTGRES_WHY_BYTES];
     postgres_line(PQerrorMessage(postgres->handle), line);
     snprintf(why, POSTGRES_WHY_BYTES, "postgres: %.240s",
@@ -176,7 +122,7 @@ enum postgres_class postgres_wait(struct postgres *postgres, int64_t timeout_ms,
     for (int waiting = 1; waiting != 0;) {
         int unsent = PQflush(handle);
         if (unsent < 0 || PQconsumeInput(handle) == 0) {
-            return lost(postgres, why);
+            return postgres_lost(postgres, why);
         }
         waiting = PQisBusy(handle);
         if (waiting != 0 &&
@@ -195,26 +141,6 @@ enum postgres_class postgres_wait(struct postgres *postgres, int64_t timeout_ms,
         postgres_drop(postgres);
     }
     return class;
-}
-
-enum postgres_class postgres_copy(struct postgres *postgres, const char *bytes, size_t size,
-                                  char *why) {
-    enum { PIECE = 1 << 16 };
-    int64_t limit_us = clock_monotonic_us() + POSTGRES_ANSWER_MS_MAX * CLOCK_US_PER_MS;
-    while (size > 0) {
-        int piece = size < PIECE ? (int)size : PIECE;
-        int r = PQputCopyData(postgres->handle, bytes, piece);
-        if (r < 0) {
-            return lost(postgres, why);
-        }
-        if (r > 0) {
-            bytes += piece;
-            size -= (size_t)piece;
-        } else if (!wait_socket(postgres, POLLOUT, limit_us)) {
-            return silent(postgres, POSTGRES_ANSWER_MS_MAX, why);
-        }
-    }
-    return POSTGRES_DONE;
 }
 
 // ---- connecting
@@ -247,7 +173,7 @@ static enum postgres_class start(struct postgres *postgres, char *why) {
         return POSTGRES_AWAY;
     }
     // The first two may be overridden by the string, what follows it may not.
-    bool checks = checks_certificate(postgres->connection);
+    bool checks = postgres_checks_certificate(postgres->connection);
     const char *const names[] = {"sslmode",
                                  "sslrootcert",
                                  "dbname",
@@ -264,7 +190,7 @@ static enum postgres_class start(struct postgres *postgres, char *why) {
                                   NULL};
     postgres->handle = PQconnectStartParams(names, values, 1);
     if (postgres->handle == NULL || PQstatus(postgres->handle) == CONNECTION_BAD) {
-        return lost(postgres, why);
+        return postgres_lost(postgres, why);
     }
     return POSTGRES_DONE;
 }
@@ -277,7 +203,7 @@ static enum postgres_class dial(struct postgres *postgres, char *why) {
     }
     while (state != PGRES_POLLING_OK) {
         if (state == PGRES_POLLING_FAILED) {
-            return lost(postgres, why);
+            return postgres_lost(postgres, why);
         }
         if (!wait_socket(postgres, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, limit_us)) {
             return silent(postgres, POSTGRES_CONNECT_MS_MAX, why);
@@ -289,7 +215,8 @@ static enum postgres_class dial(struct postgres *postgres, char *why) {
         }
     }
     PQsetNoticeReceiver(postgres->handle, ignore_notice, NULL);
-    return PQsetnonblocking(postgres->handle, 1) == 0 ? POSTGRES_DONE : lost(postgres, why);
+    return PQsetnonblocking(postgres->handle, 1) == 0 ? POSTGRES_DONE
+                                                      : postgres_lost(postgres, why);
 }
 
 enum postgres_class postgres_connect(struct postgres *postgres, char *why) {
@@ -312,75 +239,4 @@ enum postgres_class postgres_connect(struct postgres *postgres, char *why) {
     postgres->why[0] = '\0';
     postgres->generation++;
     return POSTGRES_DONE;
-}
-
-// ---- statements
-
-// The results of what was sent, to their end; the first error counts.
-static enum postgres_class finish(struct postgres *postgres, int64_t timeout_ms, PGresult **ret,
-                                  char *why) {
-    enum postgres_class class = POSTGRES_DONE;
-    PGresult *last = NULL;
-    while (postgres->handle != NULL) {
-        PGresult *result;
-        char other[POSTGRES_WHY_BYTES];
-        bool first = class == POSTGRES_DONE;
-        enum postgres_class now = postgres_wait(postgres, timeout_ms, &result, first ? why : other);
-        if (now == POSTGRES_DONE && result == NULL) {
-            break;
-        }
-        class = first ? now : class;
-        PQclear(last);
-        last = result;
-    }
-    if (ret != NULL && class == POSTGRES_DONE) {
-        *ret = last;
-    } else {
-        PQclear(last);
-    }
-    return class;
-}
-
-enum postgres_class postgres_exec(struct postgres *postgres, const char *statement, int n_values,
-                                  const char *const *values, PGresult **ret, char *why) {
-    if (postgres->handle == NULL) {
-        snprintf(why, POSTGRES_WHY_BYTES, "postgres: not connected");
-        return POSTGRES_AWAY;
-    }
-    if (PQsendQueryParams(postgres->handle, statement, n_values, NULL, values, NULL, NULL, 0) ==
-        0) {
-        return lost(postgres, why);
-    }
-    return finish(postgres, POSTGRES_ANSWER_MS_MAX, ret, why);
-}
-
-enum postgres_class postgres_exec_long(struct postgres *postgres, const char *statement,
-                                       int64_t timeout_ms, PGresult **ret, char *why) {
-    if (postgres->handle == NULL) {
-        snprintf(why, POSTGRES_WHY_BYTES, "postgres: not connected");
-        return POSTGRES_AWAY;
-    }
-    if (PQsendQuery(postgres->handle, statement) == 0) {
-        return lost(postgres, why);
-    }
-    return finish(postgres, timeout_ms, ret, why);
-}
-
-enum postgres_class postgres_script(struct postgres *postgres, const char *script,
-                                    int64_t timeout_ms, char *why) {
-    return postgres_exec_long(postgres, script, timeout_ms, NULL, why);
-}
-
-void postgres_roll_back(struct postgres *postgres) {
-    char why[POSTGRES_WHY_BYTES];
-    PGTransactionStatusType status =
-        postgres->handle != NULL ? PQtransactionStatus(postgres->handle) : PQTRANS_IDLE;
-    if (status == PQTRANS_IDLE) {
-        return;
-    }
-    // In the middle of a COPY or of answers nobody waits for: what is begun ends with the session.
-    if (status == PQTRANS_ACTIVE ||
-        postgres_script(postgres, "ROLLBACK", POSTGRES_ANSWER_MS_MAX, why) != POSTGRES_DONE) {
-        postgres_drop(postgres);
-    }
 }

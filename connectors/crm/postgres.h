@@ -44,6 +44,9 @@ struct postgres;
 
 // Whether connection is one, and has no password in it. 0; -EINVAL and one line.
 int postgres_check(const char *connection, char *error, size_t error_size);
+// Whether the server's certificate is checked though the string does not ask for it: over a
+// network.
+bool postgres_checks_certificate(const char *connection);
 // All of conf is copied but user. Does not connect. 0 or a negative errno.
 int postgres_new(const struct postgres_conf *conf, struct postgres **ret);
 struct postgres *postgres_free(struct postgres *postgres); // takes NULL; returns NULL
@@ -53,7 +56,7 @@ struct postgres *postgres_free(struct postgres *postgres); // takes NULL; return
 enum postgres_class postgres_connect(struct postgres *postgres, char *why);
 // Ends the connection at once; the next postgres_connect makes another.
 void postgres_drop(struct postgres *postgres);
-// The connection, NULL where there is none. For PQsend..., PQgetCopyData and PQnotifies; it is in
+// The connection, NULL where there is none. For PQsend... and PQnotifies; it is in
 // non-blocking mode. Waiting is postgres_wait's.
 PGconn *postgres_handle(struct postgres *postgres);
 // Its socket for poll, -1 where there is none.
@@ -76,9 +79,8 @@ enum postgres_class postgres_script(struct postgres *postgres, const char *scrip
 // is cleared. The connection is dropped where no answer comes within timeout_ms.
 enum postgres_class postgres_wait(struct postgres *postgres, int64_t timeout_ms, PGresult **ret,
                                   char *why);
-// Gives bytes to a running COPY FROM STDIN. DONE or AWAY.
-enum postgres_class postgres_copy(struct postgres *postgres, const char *bytes, size_t size,
-                                  char *why);
+// libpq could not send or receive: why in its words, and the connection is dropped. AWAY.
+enum postgres_class postgres_lost(struct postgres *postgres, char *why);
 // Ends a transaction that failed; does nothing where there is none. A connection that does not
 // answer to it is dropped.
 void postgres_roll_back(struct postgres *postgres);

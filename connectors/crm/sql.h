@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an event writes, as statements with parameters: one enum row a statement, its text in each
-// back end's own dialect (sqlite.c, statements.c). The effects (effects.c) know no more than this,
-// so SQLite file and PostgreSQL warehouse follow the same rules.
+// back end's own dialect (sqlite_statements.c, statements.c). The effects (effects.c) know no more
+// than this, so SQLite file and PostgreSQL warehouse follow the same rules.
 //
 // No statement answers. What depends on another one's success asks in its own text: the lines of an
 // order are written where the order's row has this event's sequence.

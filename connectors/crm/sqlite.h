@@ -38,6 +38,8 @@ struct sql_file {
     sqlite3_stmt *statements[N_SQLITE];
 };
 
+extern const char *const sqlite_statements[N_SQLITE]; // their texts
+
 // Opens or creates path (owner only), brings it to the newest schema, prepares. 0; a negative errno
 // after one logged line. The caller closes it either way.
 int sql_open(const char *path, struct sql_file *ret);

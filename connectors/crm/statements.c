@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules are those of sqlite.c, statement by statement; see there for what they mean.
+// The rules are those of sqlite_statements.c, statement by statement; see there for what they mean.
 #include "connectors/crm/statements.h"
 
 #define BULK(n, ...)                                                                               \

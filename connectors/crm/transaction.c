@@ -13,15 +13,6 @@
 
 enum { NAME_BYTES = 16 };
 
-// libpq could not take what was to be sent: the connection is gone, or memory short.
-static enum postgres_class not_sent(struct postgres *postgres, char *why) {
-    char line[POSTGRES_WHY_BYTES];
-    postgres_line(PQerrorMessage(postgres_handle(postgres)), line);
-    snprintf(why, POSTGRES_WHY_BYTES, "postgres: cannot send: %.200s", line);
-    postgres_drop(postgres);
-    return POSTGRES_AWAY;
-}
-
 static char *name_of(int statement, char ret[static NAME_BYTES]) {
     snprintf(ret, NAME_BYTES, "s%d", statement);
     return ret;
@@ -45,7 +36,7 @@ static enum postgres_class finish(struct postgres *postgres, int64_t timeout_ms,
     bool at_end = false;
     size_t n = 0;
     if (PQpipelineSync(postgres_handle(postgres)) == 0) {
-        return not_sent(postgres, why);
+        return postgres_lost(postgres, why);
     }
     while (!at_end) {
         PGresult *result = NULL;
@@ -64,7 +55,7 @@ static enum postgres_class finish(struct postgres *postgres, int64_t timeout_ms,
         }
     }
     if (PQexitPipelineMode(postgres_handle(postgres)) == 0) {
-        return not_sent(postgres, why);
+        return postgres_lost(postgres, why);
     }
     return class;
 }
@@ -80,7 +71,8 @@ enum postgres_class transaction_prepare(struct postgres *postgres, char *why) {
         sent = PQsendPrepare(postgres_handle(postgres), name_of(i, name), statements[i].text, 0,
                              NULL) != 0;
     }
-    return sent ? finish(postgres, POSTGRES_ANSWER_MS_MAX, NULL, 0, why) : not_sent(postgres, why);
+    return sent ? finish(postgres, POSTGRES_ANSWER_MS_MAX, NULL, 0, why)
+                : postgres_lost(postgres, why);
 }
 
 // ---- fences
@@ -132,7 +124,7 @@ enum postgres_class transaction_begin(struct postgres *postgres, const char *inc
     if (lanes == NULL || sequences == NULL || !enter(postgres) || !send_plain(postgres, "BEGIN") ||
         !send_prepared(postgres, STATEMENT_LOG, log_values) ||
         !send_prepared(postgres, STATEMENT_FENCES, values)) {
-        return not_sent(postgres, why);
+        return postgres_lost(postgres, why);
     }
     PGresult *kept[3] = {NULL, NULL, NULL};
     enum postgres_class class = finish(postgres, timeout_ms, kept, 3, why);
@@ -190,7 +182,7 @@ enum postgres_class transaction_commit(struct postgres *postgres, const struct b
             statements[row->statement].bulk || skip[row->event] || send_row(postgres, batch, row);
     }
     if (!sent || !send_plain(postgres, "COMMIT")) {
-        return not_sent(postgres, why);
+        return postgres_lost(postgres, why);
     }
     enum postgres_class class = finish(postgres, timeout_ms, NULL, 0, why);
     PGconn *handle = postgres_handle(postgres);
