@@ -264,17 +264,21 @@ static const struct kit_connector connector = {
         "Every event becomes one row of the table interactions, exactly once: the last sequence of "
         "each lane is written in the same transaction. An event that the database refuses (a "
         "constraint, a trigger, malformed data) is rejected and parks its lane; a database "
-        "that is away, busy, full or broken is waited for.",
+        "that is away, busy, full or broken is waited for. In PostgreSQL rows that a CRM inserts "
+        "into the table outgoing become events (changes of a customer, consents, contacts to be "
+        "decided, merges), and what the broker answered is written into the row.",
     .after = "FILES\n"
              "  STATE/crm/crm.sqlite   the database: tables interactions, customers, keys,\n"
              "                         attributes, orders, order_lines, quotes, quote_lines,\n"
              "                         consents, contacts, cases, standings, merges,\n"
-             "                         merge_history, erasures;\n"
+             "                         merge_history, scorecard, erasures;\n"
              "                         views leaves, profiles\n"
              "  crm.sqlite.ID-TIME     a copy of what there was when the broker's log became\n"
              "                         another one\n"
-             "  schema touchbus        the same in PostgreSQL; touchbus_ID_TIME is what there\n"
-             "                         was of another log\n",
+             "  schema touchbus        the same in PostgreSQL, with outgoing, quarantined, and\n"
+             "                         views for analysts: customer_360, funnel_by_phase,\n"
+             "                         channel_roi, channel_roi_monthly, contact_history;\n"
+             "                         touchbus_ID_TIME is what there was of another log\n",
     .options = options,
     .n_options = sizeof(options) / sizeof(options[0]),
     .conf_size = sizeof(struct crm_conf),

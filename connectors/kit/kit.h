@@ -142,7 +142,8 @@ const char *kit_broker_key(const struct kit *kit);
 const uint8_t *kit_incarnation(const struct kit *kit);
 // Whether the broker has answered within the last seconds. Thread-safe.
 bool kit_connected(const struct kit *kit);
-// Calls collect as soon as fd is readable, beside collect_every_ms. -1: none any more. From open.
+// Calls collect as soon as fd is readable, beside collect_every_ms. -1: none any more. One at a
+// time, on the loop thread; one that is closed is not to be watched when the call ends.
 void kit_watch(struct kit *kit, int fd);
 // Adds to the connector's counter of that index in descriptor.counters. Thread-safe.
 void kit_count(struct kit *kit, size_t index, uint64_t n);
