@@ -136,10 +136,12 @@ static const char *quoted_status(struct mail_parsing *parsing) {
     return "";
 }
 
-static bool is_daemon(const struct mail *mail) {
-    static const char *const names[] = {"mailer-daemon", "postmaster", "mail-daemon", NULL};
+// Postmasters are persons, too, so that only what is returned makes theirs a bounce.
+bool mail_is_daemon(const struct mail *mail, bool postmaster) {
+    static const char *const names[] = {"mailer-daemon", "mail-daemon", "postmaster"};
+    size_t n = sizeof(names) / sizeof(names[0]) - !postmaster;
     const char *at = strrchr(mail->from.address, '@');
-    for (size_t i = 0; at != NULL && names[i] != NULL; i++) {
+    for (size_t i = 0; at != NULL && i < n; i++) {
         if (strlen(names[i]) == (size_t)(at - mail->from.address) &&
             strncasecmp(names[i], mail->from.address, strlen(names[i])) == 0) {
             return true;
@@ -154,7 +156,7 @@ static bool is_from_nobody(struct mail_parsing *parsing) {
     bool is_null = path != NULL && strstr(path, "<>") != NULL;
     bool is_reply =
         submitted != NULL && mail_word_is(submitted, (const char *const[]){"auto-replied", NULL});
-    return is_daemon(parsing->mail) || (is_null && !is_reply);
+    return mail_is_daemon(parsing->mail, true) || (is_null && !is_reply);
 }
 
 static bool is_delay(const char *subject, const char *status) {

@@ -57,6 +57,9 @@ static const char *automatic_of(struct mail_parsing *parsing) {
             return MARKS[i].why;
         }
     }
+    if (mail_is_daemon(parsing->mail, false)) {
+        return "null-sender";
+    }
     return parsing->mail->kind == MAIL_BOUNCE ? "report" : NULL;
 }
 

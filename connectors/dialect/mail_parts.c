@@ -172,13 +172,16 @@ static int add_attachment(struct mail_parsing *parsing, GMimeObject *object) {
 // ---- what a report is made of
 
 static void keep_report(struct mail_parsing *parsing, GMimeObject *object) {
-    if (parsing->status == NULL && is_type(object, "message", "delivery-status")) {
+    bool is_status = is_type(object, "message", "delivery-status") ||
+                     is_type(object, "message", "global-delivery-status"); // RFC 6533
+    if (parsing->status == NULL && is_status) {
         GByteArray *bytes = part_bytes(object);
         parsing->status = g_string_new_len((const char *)bytes->data, bytes->len);
         g_byte_array_free(bytes, TRUE);
         mail_text_cut(parsing->status, MAIL_STATUS_BYTES_MAX);
     }
-    bool is_returned = GMIME_IS_MESSAGE_PART(object) || is_type(object, "text", "rfc822-headers");
+    bool is_returned = GMIME_IS_MESSAGE_PART(object) || is_type(object, "text", "rfc822-headers") ||
+                       is_type(object, "message", "global-headers");
     if (parsing->returned == NULL && is_returned) {
         GByteArray *bytes = part_bytes(object);
         size_t n = bytes->len < MAIL_STATUS_BYTES_MAX ? bytes->len : MAIL_STATUS_BYTES_MAX;

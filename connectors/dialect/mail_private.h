@@ -66,6 +66,8 @@ int mail_read_parts(struct mail_parsing *parsing);
 int mail_read_kind(struct mail_parsing *parsing);
 // Whether it is a bounce: fills in reports and original then. 0, not only where it is.
 int mail_read_bounce(struct mail_parsing *parsing);
+// Whether a mail server writes: MAILER-DAEMON, and postmaster where that counts.
+bool mail_is_daemon(const struct mail *mail, bool postmaster);
 int mail_read_thread(struct mail_parsing *parsing);
 
 // ---- text
