@@ -19,11 +19,12 @@ def connect(house, server, *arguments):
 
 
 def mix(first, count):
-    """Events of several types, one in twenty for a few busy customers; the same arguments give the same events."""
+    """Events of several types: a thousand customers who tell and buy, many who look, a few busy ones; the same arguments give the same events."""
     draw = random.Random(first)
     for number in range(first, first + count):
-        who = draw.randrange(40) if draw.randrange(20) == 0 else 100 + draw.randrange(20000)
-        keys, kind = f"user_id=u-{who}", draw.randrange(50)
+        kind = draw.randrange(50)
+        who = draw.randrange(40) if draw.randrange(50) == 0 else 100 + draw.randrange(1000 if kind < 12 else 50000)
+        keys = f"user_id=u-{who}"
         if kind < 8:
             yield cloud(number, "customer.identified", {"traits": {"name": f"Name {who}", "visits": number}}, keys)
         elif kind < 11:
