@@ -12,16 +12,20 @@
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
+#include "schemas/limits.h"
 
 enum { NAMES_MAX = OUTGOING_ROWS_MAX * OUTGOING_NAMES_MAX };
 _Static_assert((int)NAMES_MAX <= (int)KIT_TOMBSTONED_MAX,
                "a batch's names are asked about at once");
 
+// A customer's number means somebody else in another log: such rows wait until the warehouse's log
+// is known to be the broker's (or are refused when it is not: outgoing_other_log).
 static const char fetch[] =
     "SELECT id, event, kind, customer, key_kind, key_value, "
     "CASE WHEN octet_length(data::text) <= $2::int THEN data::text END, actor, "
     "to_char(created AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
-    "FROM outgoing WHERE settled IS NULL ORDER BY id LIMIT $1::int";
+    "FROM outgoing WHERE settled IS NULL AND (customer IS NULL AND NOT jsonb_exists(data, "
+    "'customers') OR EXISTS (SELECT FROM log WHERE incarnation = $3)) ORDER BY id LIMIT $1::int";
 // The verdict of a later decision may stand there already (the trigger of contacts); of somebody
 // who was erased nothing stays but that there was something.
 static const char settle[] =
@@ -90,11 +94,15 @@ static int publish(struct outgoing_batch *batch, size_t index) {
 }
 
 enum postgres_class outgoing_batch_read(struct outgoing_batch *batch, char *why) {
-    char limit[16], bytes[16];
-    const char *const values[] = {limit, bytes};
+    char limit[16], bytes[16], log[2 * INCARNATION_BYTES + 1];
+    const char *const values[] = {limit, bytes, log};
+    const uint8_t *incarnation = kit_incarnation(batch->kit);
+    for (size_t i = 0; i < INCARNATION_BYTES; i++) {
+        snprintf(log + 2 * i, 3, "%02x", incarnation[i]);
+    }
     snprintf(limit, sizeof(limit), "%d", OUTGOING_ROWS_MAX);
     snprintf(bytes, sizeof(bytes), "%d", OUTGOING_DATA_BYTES_MAX);
-    enum postgres_class class = postgres_exec(batch->postgres, fetch, 2, values, &batch->rows, why);
+    enum postgres_class class = postgres_exec(batch->postgres, fetch, 3, values, &batch->rows, why);
     size_t n = class == POSTGRES_DONE ? (size_t)PQntuples(batch->rows) : 0;
     while (batch->n_rows < n && publish(batch, batch->n_rows) == 0) {
         batch->n_rows++;

@@ -4,6 +4,7 @@
 was taken, what was decided about a contact and why, what was refused and why. What the sink writes does not come back."""
 import json
 import os
+import shutil
 
 from desk import Desk, events_of
 from warehouse import House, Postgres, cloud, connect, drained, publish, wait_for
@@ -162,6 +163,23 @@ def test_two_instances_never_read_at_once(house, server, desk, process, ana):
     assert other.stop() == 0, other.tail()
 
 
+def test_in_another_log_a_number_is_somebody_else(house, server, desk):
+    """The broker's log is made anew while rows wait: those that name a customer by number are refused, those with a key go to the new log."""
+    house.broker.stop()
+    ids = desk.write(("customer.changed", 1, {"fields": {"meant": "the old log's"}}), ("merge.requested", None, {"customers": ["c1", "c2"], "reason": "x"}),
+                     ("customer.changed", ("account", "ben"), {"fields": {"meant": "ben"}}))
+    shutil.rmtree(house.state)
+    house.start_broker()
+    publish(house, [cloud(f"n-{n}", "page.viewed", {"url": "/"}, f"account=new-{n}") for n in range(3)])
+    process = connect(house, server)
+    rows = desk.answered(*ids)
+    assert [row["outcome"] for row in rows] == ["refused", "refused", "accepted"], rows
+    assert rows[0]["reason"].startswith("the log is another one"), rows
+    assert [e["data"]["fields"] for e in own(house).values()] == [{"meant": "ben"}], own(house)
+    assert desk.ask("customer.changed", 1, {"fields": {"meant": "the new log's"}})["outcome"] == "accepted"
+    assert process.stop() == 0, process.tail()
+
+
 def write_policy(path, quiet_from, quiet_until):
     with open(path, "w", encoding="utf-8") as file:
         file.write(POLICY % (quiet_from, quiet_until))
@@ -188,6 +206,7 @@ def main():
         test_without_notices_the_table_is_looked_at(server, desk, ana)
         process = test_each_row_is_one_event_whoever_is_killed(house, server, desk, process, ana)
         test_two_instances_never_read_at_once(house, server, desk, process, ana)
+        test_in_another_log_a_number_is_somebody_else(house, server, desk)
         print(server.one("SELECT count(*) FROM outgoing"), "rows, each answered once")
 
 
