@@ -33,7 +33,8 @@ struct tryton {
 
     uint64_t session;                        // counts up with each login; 0: never
     char authorization[TRYTON_HEADER_BYTES]; // header line; "": no session
-    json_t *context;                         // the user's own
+    json_int_t uid;
+    json_t *context; // the user's own
 
     uint64_t refused_hash; // of the password that was refused; 0: none
     int64_t refused_us;

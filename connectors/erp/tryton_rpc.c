@@ -256,6 +256,10 @@ json_int_t tryton_company(const struct tryton *tryton) {
     return json_integer_value(json_object_get(tryton->context, "company"));
 }
 
+json_int_t tryton_user(const struct tryton *tryton) {
+    return tryton->uid;
+}
+
 // ---- life
 
 int tryton_new(const struct tryton_options *options, struct tryton **ret) {

@@ -66,5 +66,7 @@ size_t tryton_under_way(const struct tryton *tryton);
 
 // The user's company there; 0 before the first session.
 json_int_t tryton_company(const struct tryton *tryton);
+// Who we are there, as create_uid has it; likewise.
+json_int_t tryton_user(const struct tryton *tryton);
 // Releases reply->result.
 void tryton_reply_clear(struct tryton_reply *reply);

@@ -2,7 +2,7 @@
 // The sale of an order, found by its id as reference: from the state it is found in follows what is
 // to be done. A process that died may have left its create or confirm running in the ERP: so the
 // search is made after everything that was done, the sale that is furthest (then the oldest) is the
-// order's, and further drafts of it are cancelled.
+// order's, and further drafts of ours are cancelled; a person's own copies are left alone.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +42,8 @@ static const struct state *state_of(const json_t *sale) {
 // ---- finding it
 
 json_t *sale_ask(struct job *job) {
-    static const char *const fields[] = {"state",    "comment",    "party",
-                                         "currency", "_timestamp", NULL};
+    static const char *const fields[] = {"state",      "comment",    "party", "currency",
+                                         "create_uid", "_timestamp", NULL};
     return job_search(json_pack("[[s, s, s]]", "reference", "=", job->order_id), fields);
 }
 
@@ -60,6 +60,7 @@ static int choose_sale(struct job *job) {
     json_array_foreach(job->reply.result, i, sale) {
         const struct state *state = state_of(sale);
         if (state == NULL) {
+            job->sale = NULL; // borrowed until the end
             return 1;
         }
         n_confirmed += state->rank >= RANK_CONFIRMED;
@@ -70,7 +71,8 @@ static int choose_sale(struct job *job) {
     }
     json_array_foreach(job->reply.result, i, sale) {
         int rank = state_of(sale)->rank;
-        if (sale != job->sale && rank > RANK_CANCELLED && rank <= RANK_QUOTATION) {
+        bool is_ours = job_integer(sale, "create_uid") == tryton_user(job->orders->tryton);
+        if (sale != job->sale && is_ours && rank > RANK_CANCELLED && rank <= RANK_QUOTATION) {
             json_array_append(job->stray, json_object_get(sale, "id"));
         }
     }

@@ -124,6 +124,7 @@ static bool login(struct tryton *tryton, const struct kit_secret *password,
     if (reply->class == TRYTON_DONE && key != NULL) {
         authorize(tryton, uid, key);
         tryton->refused_hash = 0;
+        tryton->uid = uid;
         tryton->session++;
     } else if (reply->class == TRYTON_LOGIN) {
         refuse(tryton, hash, reply);
