@@ -33,7 +33,7 @@ static const struct feed {
                       tryton_read_sale,
                       {{"", NULL, NULL, NULL},
                        {"lines.moves.shipment.", "stock.shipment.out", "shipments.", NULL}},
-                      {"reference", "number", "state", "shipment_state", "_timestamp",
+                      {"reference", "number", "state", "shipment_state", "comment", "_timestamp",
                        "shipments.number", "shipments.state", "shipments.planned_date",
                        "shipments._timestamp"}},
     [TRYTON_INVOICES] = {"account.invoice",

@@ -107,6 +107,25 @@ static bool has_other(const struct tryton_row *row, const char *order_id) {
     return has;
 }
 
+// What the sink writes into a sale whose change came too late: a line of its comment each. How many
+// there are, and the last.
+static size_t read_refusals(const struct tryton_row *row, const char **ret, size_t *ret_size) {
+    static const char begin[] = "touchbus: revision ", end[] = ", which came too late";
+    size_t n = 0;
+    for (const char *line = tryton_text(row->json, "comment"); line != NULL;) {
+        const char *next = strchr(line, '\n');
+        size_t size = next != NULL ? (size_t)(next - line) : strlen(line);
+        if (size >= strlen(begin) + strlen(end) && strncmp(line, begin, strlen(begin)) == 0 &&
+            strncmp(line + size - strlen(end), end, strlen(end)) == 0) {
+            n++;
+            *ret = line;
+            *ret_size = size;
+        }
+        line = next != NULL ? next + 1 : NULL;
+    }
+    return n;
+}
+
 static void report_sale(const struct tryton_row *row, const char *order_id, const char *status,
                         const struct goods *goods) {
     json_t *data = json_pack("{s:s, s:s, s:I}", "order_id", order_id, "status", status, "revision",
@@ -118,7 +137,15 @@ static void report_sale(const struct tryton_row *row, const char *order_id, cons
     if (json_array_size(goods->numbers) > 0) {
         json_object_set(data, "shipments", goods->numbers);
     }
-    tryton_report(row, "status", "order.changed", status, data);
+    const char *refusal;
+    size_t size, n_refusals = read_refusals(row, &refusal, &size);
+    char value[VALUE_BYTES];
+    snprintf(value, sizeof(value), "%s", status);
+    if (n_refusals > 0) { // the status once more: somebody thinks that it is another one
+        json_object_set_new(data, "refused", json_stringn(refusal, size));
+        snprintf(value, sizeof(value), "%s+%zu", status, n_refusals);
+    }
+    tryton_report(row, "status", "order.changed", value, data);
     if (goods->eta[0] != '\0' && strcmp(status, "cancelled") != 0) {
         tryton_report(row, "eta", "supply.changed", goods->eta,
                       json_pack("{s:s, s:s}", "order_id", order_id, "eta", goods->eta));

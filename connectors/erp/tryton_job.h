@@ -12,7 +12,7 @@ enum {
     JOB_STEPS_MAX = 64,       // besides one a line: more is a circle
     JOB_STALE_MAX = 3,        // records changed under our hands, then later again
     JOB_KEYS_MAX = 16,        // phones and e-mail addresses of a customer
-    JOB_PARTIES_MAX = 16,     // of one identifier
+    JOB_PARTIES_MAX = 16,     // of one identifier, or of one person's keys
     JOB_NAME_BYTES = 128,     // touchbus-0123456789ab-c42, and what to call a nameless party
     JOB_COMMENT_BYTES = 8192, // our lines of a sale's comment
 };
@@ -84,7 +84,7 @@ struct job {
     json_t *stray; // ids of further drafts of the same order
     bool has_done[N_STEPS];
 
-    json_int_t parties[JOB_PARTIES_MAX]; // to be anonymised
+    json_int_t parties[JOB_PARTIES_MAX]; // candidates; or to be anonymised
     size_t n_parties, party_index;
     json_t *party_found;
 };

@@ -67,43 +67,76 @@ json_t *keys_ask(struct job *job) {
                       fields);
 }
 
-// The one party that all mechanisms of a kind lead to; 0: none, -1: several.
-static json_int_t party_by(const struct job *job, bool is_email) {
+static void add_candidate(struct job *job, json_int_t party) {
+    size_t i = 0;
+    while (i < job->n_parties && job->parties[i] != party) {
+        i++;
+    }
+    if (i == job->n_parties && i < JOB_PARTIES_MAX) {
+        job->parties[job->n_parties++] = party;
+    }
+}
+
+// The parties that mechanisms of a kind lead to.
+static void find_candidates(struct job *job, bool is_email) {
     size_t i;
     json_t *mechanism;
-    json_int_t party = 0;
     json_array_foreach(job->reply.result, i, mechanism) {
         const char *type = json_string_value(json_object_get(mechanism, "type"));
         if (type != NULL && (strcmp(type, "email") == 0) == is_email) {
-            json_int_t one = job_integer(mechanism, "party");
-            party = party == 0 || party == one ? one : -1;
+            add_candidate(job, job_integer(mechanism, "party"));
         }
     }
-    return party;
 }
 
 enum job_step keys_take(struct job *job) {
-    json_int_t party = party_by(job, false);
-    party = party == 0 ? party_by(job, true) : party;
-    job->party = party;
-    return party > 0 ? STEP_CLAIMED : STEP_PARTY_MAKE;
+    job->n_parties = 0;
+    find_candidates(job, false);
+    if (job->n_parties == 0) {
+        find_candidates(job, true);
+    }
+    return job->n_parties > 0 ? STEP_CLAIMED : STEP_PARTY_MAKE;
 }
 
 json_t *claimed_ask(struct job *job) {
-    static const char *const fields[] = {"code", NULL};
+    static const char *const fields[] = {"party", NULL};
     char pattern[JOB_NAME_BYTES + 1];
+    json_t *parties = json_array();
     prefix_of(job, pattern);
     size_t n = strlen(pattern);
     pattern[n] = '%';
     pattern[n + 1] = '\0';
+    for (size_t i = 0; i < job->n_parties; i++) {
+        json_array_append_new(parties, json_integer(job->parties[i]));
+    }
     return job_search(
-        json_pack("[[s, s, I], [s, s, s]]", "party", "=", job->party, "code", "like", pattern),
+        json_pack("[[s, s, o], [s, s, s]]", "party", "in", parties, "code", "like", pattern),
         fields);
 }
 
+static bool is_claimed(const struct job *job, json_int_t party) {
+    size_t i;
+    json_t *identifier;
+    json_array_foreach(job->reply.result, i, identifier) {
+        if (job_integer(identifier, "party") == party) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Another customer's party may have an address that is theirs: who gave it was not asked to prove
+// it. Of what is left it must be one.
 enum job_step claimed_take(struct job *job) {
-    if (json_array_size(job->reply.result) > 0) {
-        return STEP_PARTY_MAKE; // another customer's
+    size_t n = 0;
+    for (size_t i = 0; i < job->n_parties; i++) {
+        if (!is_claimed(job, job->parties[i])) {
+            job->party = job->parties[i];
+            n++;
+        }
+    }
+    if (n != 1) {
+        return STEP_PARTY_MAKE;
     }
     job->is_claimed_by_key = true;
     return STEP_MECHANISMS;

@@ -178,11 +178,10 @@ void tryton_start(struct tryton *tryton, const char *method, json_t *params, jso
 
 // The session was over: the same call with a new one. False: there is none, reply says why.
 static bool repeat(struct tryton *tryton, struct tryton_transfer *transfer) {
-    if (transfer->session == tryton->session) {
+    if (GUARD(tryton_login_again) && transfer->session == tryton->session) {
         session_forget(tryton);
     }
-    if (!GUARD(tryton_login_again) || transfer->is_repeated ||
-        !session_open(tryton, transfer->reply)) {
+    if (transfer->is_repeated || !session_open(tryton, transfer->reply)) {
         transfer->reply->class = TRYTON_AWAY;
         return false;
     }

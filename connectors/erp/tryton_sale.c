@@ -4,7 +4,6 @@
 // search is made after everything that was done, the sale that is furthest (then the oldest) is the
 // order's, and further drafts of ours are cancelled; a person's own copies are left alone.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "connectors/erp/tryton_job.h"
@@ -196,42 +195,8 @@ json_t *sale_note_ask(struct job *job) {
     return json_pack("[[I], {s:o}]", job_integer(job->sale, "id"), "comment", text);
 }
 
-// Above the change that is refused and what was reported of this sale so far: reports of it are
-// numbered by its time stamp in microseconds.
-static json_int_t revision_of(const struct job *job) {
-    enum { PLACES = 6 };
-    const char *stamp = json_string_value(json_object_get(job->sale, "_timestamp"));
-    struct decimal time = {0};
-    int64_t revision = job->change->revision;
-    if (stamp != NULL && decimal_parse(stamp, &time) == 0 && time.places <= PLACES) {
-        for (; time.places < PLACES; time.places++) {
-            time.units *= 10;
-        }
-        revision = time.units > revision ? (int64_t)time.units : revision;
-    }
-    return revision < INT64_MAX ? revision + 1 : revision;
-}
-
-// The order as it stands in the ERP: whoever asks for the order sees that it goes on.
+// What comes back of the sale (tryton_changes.c) then says it, with the status as it is.
 enum job_step sale_note_take(struct job *job) {
-    char id[JOB_NAME_BYTES + ORDER_ID_BYTES_MAX];
-    snprintf(id, sizeof(id), "refused.%s.%lld", job->order_id, (long long)job->change->revision);
-    json_t *data =
-        json_pack("{s:s, s:O, s:I, s:s, s:s}", "order_id", job->order_id, "status",
-                  json_object_get(job->sale, "state"), "revision", revision_of(job), "refused",
-                  job->change->status, "reason", "the ERP is at work on it already");
-    char *text = json_dumps(data, JSON_COMPACT);
-    touchbus_event *event = touchbus_event_new("order.changed", job->orders->source, id);
-    bool is_whole = event != NULL && text != NULL &&
-                    touchbus_event_set_data_json(event, text, strlen(text)) == 0 &&
-                    touchbus_event_set(event, "channel", "erp") == 0 &&
-                    touchbus_event_set(event, "direction", "decided") == 0;
-    json_decref(data);
-    free(text);
-    if (!is_whole || kit_publish(job->orders->kit, event, NULL) != 0) {
-        touchbus_event_free(event);
-        return job_end(job, KIT_RETRY, "note: cannot publish the refusal now");
-    }
     job_count(job, TRYTON_CHANGES_REFUSED, 1);
     return job_end(job, KIT_DELIVERED, "%s", "");
 }

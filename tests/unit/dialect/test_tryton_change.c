@@ -91,6 +91,32 @@ static void test_cancelled_sale_ends_the_order_unless_there_is_another(void **ig
     assert_said(TRYTON_SALES, SALE("cancelled", "none", ""), NULL, ""); // not known
 }
 
+static void test_status_is_told_again_for_each_change_that_came_too_late(void **ignored) {
+#define REFUSED(comment)                                                                           \
+    "[{\"id\":17,\"reference\":\"o-1\",\"state\":\"processing\",\"comment\":\"" comment            \
+    "\"," STAMP "}]"
+#define TOO_LATE(number) "touchbus: revision " number " asked to cancel, which came too late"
+    static const struct {
+        const char *rows, *value, *refused;
+    } rows[] = {{REFUSED("touchbus: DESK-1 ordered at 2.00"), "confirmed", NULL},
+                {REFUSED(TOO_LATE("3")), "confirmed+1", TOO_LATE("3")},
+                {REFUSED("mine\\n" TOO_LATE("3") "\\n" TOO_LATE("4") "\\nyours"), "confirmed+2",
+                 TOO_LATE("4")}};
+    (void)ignored;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *reports = reports_of(TRYTON_SALES, rows[i].rows, NULL);
+        const json_t *report = json_array_get(reports, 0);
+        const json_t *data = json_object_get(json_object_get(report, "event"), "data");
+        const char *refused = json_string_value(json_object_get(data, "refused"));
+        assert_string_equal(json_string_value(json_object_get(report, "value")), rows[i].value);
+        assert_string_equal(json_string_value(json_object_get(data, "status")), "confirmed");
+        assert_true(refused == NULL
+                        ? rows[i].refused == NULL
+                        : rows[i].refused != NULL && strcmp(refused, rows[i].refused) == 0);
+        json_decref(reports);
+    }
+}
+
 static void test_sale_without_reference_is_none_of_ours(void **ignored) {
     (void)ignored;
     assert_said(TRYTON_SALES, "[{\"id\":17,\"reference\":null,\"state\":\"confirmed\"," STAMP "}]",
@@ -268,6 +294,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_follows_the_sale_and_its_shipments),
         cmocka_unit_test(test_cancelled_sale_ends_the_order_unless_there_is_another),
+        cmocka_unit_test(test_status_is_told_again_for_each_change_that_came_too_late),
         cmocka_unit_test(test_sale_without_reference_is_none_of_ours),
         cmocka_unit_test(test_report_has_id_time_and_revision_of_the_latest_stamp),
         cmocka_unit_test(test_later_report_is_raised_above_the_one_before),
