@@ -213,6 +213,11 @@ static void crm_deliver(void *state, touchbus_event *const *events, size_t n_eve
 
 // ---- what comes back, and what is asked for; a SQLite file has no such tables
 
+static bool crm_collects(const void *conf) {
+    const struct crm_conf *crm = conf;
+    return crm->postgres != NULL;
+}
+
 static int crm_collect(void *state) {
     struct crm *crm = state;
     struct postgres *postgres = crm->quarantined != NULL && quarantined_due(crm->quarantined)
@@ -287,6 +292,7 @@ static const struct kit_connector connector = {
     .check = crm_check,
     .open = crm_open,
     .collect = crm_collect,
+    .collects = crm_collects,
     .settled = crm_settled,
     .deliver = crm_deliver,
     .close = crm_close,

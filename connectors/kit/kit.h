@@ -185,6 +185,9 @@ struct kit_connector {
     // Takes what is there and publishes it; returns when there is no more or the kit is full.
     // Negative errno: logged, called again with a back-off.
     int (*collect)(void *state);
+    // Whether it publishes at all under this configuration; where not it is a sink alone: collect
+    // is not called, and the kit keeps nothing of persons for it. NULL: it does.
+    bool (*collects)(const void *conf);
     // The broker has (or refused) what was published with item: mark it seen, move the file. May
     // publish.
     void (*settled)(void *state, void *item, const struct kit_ack *ack);

@@ -52,7 +52,8 @@ static int64_t earlier(int64_t a, int64_t b) {
 
 static void collect(struct loop *loop, int64_t now_us) {
     const struct kit_connector *connector = loop->kit->connector;
-    if (connector->collect == NULL || (!loop->watched && now_us < loop->collect_us)) {
+    if (connector->collect == NULL || !loop->kit->is_source ||
+        (!loop->watched && now_us < loop->collect_us)) {
         return;
     }
     loop->watched = false;
@@ -97,7 +98,7 @@ static int64_t turn(struct loop *loop, bool stopping) {
     int64_t due_us = now_us + LOOP_MS * CLOCK_US_PER_MS;
     if (!stopping) {
         collect(loop, now_us);
-        if (kit->connector->collect != NULL && loop->collect_fail_ms == 0) {
+        if (kit->is_source && kit->connector->collect != NULL && loop->collect_fail_ms == 0) {
             due_us = earlier(due_us, loop->collect_us);
         }
         if (kit->delivering != NULL) {

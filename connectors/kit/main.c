@@ -42,14 +42,16 @@ static int start(struct kit *kit) {
     if (kit->signal_fd < 0 || kit->wake_fd < 0) {
         return failed("start", kit->signal_fd < 0 ? kit->signal_fd : -errno);
     }
+    kit->is_source = may_be_source(connector) &&
+                     (connector->collects == NULL || connector->collects(kit->settings.connector));
     int r = folder_open(kit->settings.kit->state, kit_name(kit), &kit->folder);
     if (r != 0) {
         return r; // said so
     }
-    if (is_source(connector) && (r = quarantine_open(kit->folder.path, &kit->quarantine)) != 0) {
+    if (kit->is_source && (r = quarantine_open(kit->folder.path, &kit->quarantine)) != 0) {
         return failed("open-quarantine", r);
     }
-    if (is_source(connector) && (r = publishing_new(kit, &kit->publishing)) != 0) {
+    if (kit->is_source && (r = publishing_new(kit, &kit->publishing)) != 0) {
         return failed("publish", r);
     }
     if (connector->deliver != NULL && (r = delivering_new(kit, &kit->delivering)) != 0) {
@@ -58,7 +60,7 @@ static int start(struct kit *kit) {
     if ((r = report_start(kit, &kit->report)) != 0) {
         return failed("report", r);
     }
-    if (is_source(connector) && (r = privacy_start(kit, &kit->privacy)) != 0) {
+    if (kit->is_source && (r = privacy_start(kit, &kit->privacy)) != 0) {
         return failed("privacy", r);
     }
     if (connector->open != NULL &&

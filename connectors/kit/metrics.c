@@ -62,9 +62,9 @@ static size_t n_own(const struct kit *kit) {
     return n;
 }
 
-static const char *kind_of(const struct kit_connector *connector) {
-    bool source = is_source(connector);
-    return source && connector->deliver != NULL ? "both" : source ? "source" : "sink";
+static const char *kind_of(const struct kit *kit) {
+    bool sink = kit->connector->deliver != NULL;
+    return kit->is_source && sink ? "both" : kit->is_source ? "source" : "sink";
 }
 
 void kit_count(struct kit *kit, size_t index, uint64_t n) {
@@ -116,7 +116,7 @@ static json_t *counters_of(const struct kit *kit) {
 char *kit_health(struct kit *kit) {
     json_t *json =
         json_pack("{s:s, s:s, s:s, s:s, s:o?}", "name", kit_name(kit), "connector",
-                  kit->connector->name, "kind", kind_of(kit->connector), "state",
+                  kit->connector->name, "kind", kind_of(kit), "state",
                   state_names[atomic_load(&kit->metrics.state)], "counters", counters_of(kit));
     struct kit_refusal refusal;
     if (json != NULL && refusal_get(kit, &refusal)) {
@@ -170,7 +170,7 @@ static void tell(struct report *report) {
     struct kit *kit = report->kit;
     const touchbus_argument arguments[] = {
         {"name", kit_name(kit)},
-        {"kind", kind_of(kit->connector)},
+        {"kind", kind_of(kit)},
         {"state", state_names[atomic_load(&kit->metrics.state)]},
         {"instance", kit->folder.producer},
     };

@@ -197,8 +197,9 @@ const uint8_t *delivering_incarnation(const struct delivering *delivering);
 // Runs until SIGTERM or SIGINT. 0.
 int loop_run(struct kit *kit);
 
-// Whether it may publish, spool and put aside.
-static inline bool is_source(const struct kit_connector *connector) {
+// Whether it may publish, spool and put aside, under one configuration or another; what it does
+// under this one is kit->is_source.
+static inline bool may_be_source(const struct kit_connector *connector) {
     return connector->collect != NULL || connector->spools;
 }
 
@@ -219,4 +220,5 @@ struct kit {
     pthread_mutex_t refusal_lock;
     struct kit_refusal refusal; // reason "": none
     int signal_fd, wake_fd, watch_fd;
+    bool is_source;
 };

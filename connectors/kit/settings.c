@@ -119,7 +119,7 @@ static const struct {
 static bool applies(int who, const struct kit_connector *connector) {
     return who == FOR_ALL || (who == FOR_SINKS && connector->deliver != NULL) ||
            (who == FOR_SPOOLERS && connector->spools) ||
-           (who == FOR_SOURCES && is_source(connector));
+           (who == FOR_SOURCES && may_be_source(connector));
 }
 
 static int make_page(const struct kit_connector *connector, struct settings *settings) {
