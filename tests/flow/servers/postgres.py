@@ -109,14 +109,25 @@ class Postgres:
         """SIGKILL to the postmaster and its children."""
         if self.process is None:
             return
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], text=True, capture_output=True, check=False).stdout
-        for pid in [self.process.pid, *(int(word) for word in found.split())]:
+        for pid in [self.process.pid, *self.children()]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.process.wait(START_S)
         self.process = None
+
+    def children(self):
+        """The pids of the server's processes but the first."""
+        found = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    parent = int(file.read().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found += [int(name)] if parent == self.process.pid else []
+        return found
 
     def stop(self):
         """A fast shutdown, as an administrator does it: sessions are ended, what is committed is kept."""

@@ -30,8 +30,7 @@ def cpu_s(pid):
 
 def server_cpu_s(server):
     """Of the server's processes that are there now, background ones with them."""
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(server.process.pid)], text=True, capture_output=True, check=True).stdout
-    return sum(cpu_s(int(pid)) for pid in found.split())
+    return sum(cpu_s(pid) for pid in server.children())
 
 
 def plain_copy(server):
