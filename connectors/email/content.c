@@ -102,7 +102,7 @@ int content_read(const char *folder, const char *content_id, const char *languag
     if (r == -ENOENT) {
         return complain("there is no content of that name", why);
     }
-    if (r == 0 && (size > CONTENT_BYTES_MAX || strlen(text) != size)) {
+    if (r == 0 && (text == NULL || size > CONTENT_BYTES_MAX || strlen(text) != size)) {
         return complain("the content is too long, or no text", why);
     }
     return r != 0 ? r : split(text, name, ret, why);

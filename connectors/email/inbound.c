@@ -69,10 +69,14 @@ static int put_aside(struct inbound *inbound, struct taken *taken, const char *w
 
 // ---- reading
 
-static int keep_bodies(struct inbound *inbound, const struct mail *mail) {
+// Only what an event tells of: of nothing else it would be known whose it is.
+static int keep_bodies(struct inbound *inbound, const struct mail *mail,
+                       const struct mail_events *events) {
     struct mail_kept kept;
     int r = 0;
-    for (size_t i = 0; r == 0 && mail_kept(mail, i, &kept); i++) {
+    bool told = events->n > 0 &&
+                strcmp(touchbus_event_get(events->list[0], "type"), "message.received") == 0;
+    for (size_t i = 0; told && r == 0 && mail_kept(mail, i, &kept); i++) {
         r = bodies_keep(inbound->options->bodies, kept.sha256, kept.bytes, kept.size);
     }
     return r;
@@ -86,15 +90,16 @@ static int make_events(struct inbound *inbound, struct taken *taken, const struc
         taken->done = true;
         return 0;
     }
-    int r = keep_bodies(inbound, mail);
     const char *mailbox = options->mailbox.imap->endpoint.mailbox;
-    r = r != 0 ? r
-               : mail_events(options->mail, mail, mailbox[0] != '\0' ? mailbox : NULL,
-                             taken->mail.mail.received_us, &taken->events);
+    int r = mail_events(options->mail, mail, mailbox[0] != '\0' ? mailbox : NULL,
+                        taken->mail.mail.received_us, &taken->events);
     if (r == -E2BIG) {
         return put_aside(inbound, taken, "the mail makes an event larger than the wire takes");
     }
-    if (r == 0) {
+    r = r != 0 ? r : keep_bodies(inbound, mail, &taken->events);
+    if (r != 0) {
+        mail_events_clear(&taken->events);
+    } else {
         taken->n_events = taken->events.n;
         taken->done = taken->n_events == 0;
         kit_count(options->kit, options->mails_counter, 1);

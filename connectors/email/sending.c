@@ -97,11 +97,12 @@ static int note_waiting(struct sending *sending, json_t *record, const struct de
     int64_t wait_ms =
         tries < SENDING_DOUBLINGS_MAX ? (int64_t)SENDING_WAIT_MS_MIN << tries : SENDING_WAIT_MS_MAX;
     wait_ms = wait_ms < SENDING_WAIT_MS_MAX ? wait_ms : SENDING_WAIT_MS_MAX;
-    json_t *waiting = json_pack(
-        "{s:s, s:I, s:I, s:I, s:O}", "customer",
-        decision->customer != NULL ? decision->customer : "", "sequence",
-        (json_int_t)decision->sequence, "time_us", (json_int_t)decision->time_us, "next_us",
-        (json_int_t)(now_us + wait_ms * CLOCK_US_PER_MS), "data", decision->data);
+    int64_t next_us = now_us + wait_ms * CLOCK_US_PER_MS;
+    json_t *waiting =
+        json_pack("{s:s, s:I, s:I, s:I, s:O}", "customer",
+                  decision->customer != NULL ? decision->customer : "", "sequence",
+                  (json_int_t)decision->sequence, "time_us", (json_int_t)decision->time_us,
+                  "next_us", (json_int_t)next_us, "data", decision->data);
     kit_count(sending->options->kit, sending->options->waits_counter, 1);
     return waiting == NULL || json_object_set_new(record, "waiting", waiting) != 0 ||
                    json_object_set_new(record, "since_us", json_integer(since_us)) != 0 ||

@@ -282,6 +282,14 @@ static int set_login(struct smtp *smtp, struct smtp_result *ret) {
     return 0;
 }
 
+// A connection kept for too long may be no more: that says nothing of the server.
+static bool was_stale(const struct smtp *smtp, CURLcode code) {
+    long connects = 1;
+    curl_easy_getinfo(smtp->curl, CURLINFO_NUM_CONNECTS, &connects);
+    return (code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR) && connects == 0 &&
+           smtp->code == 0 && smtp->step <= STEP_FROM;
+}
+
 static CURLcode perform(struct smtp *smtp, const char *from, const char *to) {
     char sender[ENDPOINT_TEXT_BYTES + 8], recipient[ENDPOINT_TEXT_BYTES + 8];
     snprintf(sender, sizeof(sender), "<%s>", from);
@@ -290,6 +298,12 @@ static CURLcode perform(struct smtp *smtp, const char *from, const char *to) {
     curl_easy_setopt(smtp->curl, CURLOPT_MAIL_FROM, sender);
     curl_easy_setopt(smtp->curl, CURLOPT_MAIL_RCPT, recipients);
     CURLcode code = recipients == NULL ? CURLE_OUT_OF_MEMORY : curl_easy_perform(smtp->curl);
+    if (was_stale(smtp, code)) {
+        curl_easy_setopt(smtp->curl, CURLOPT_FRESH_CONNECT, 1L);
+        smtp->step = STEP_CONNECT;
+        smtp->quitting = false;
+        code = curl_easy_perform(smtp->curl);
+    }
     curl_easy_setopt(smtp->curl, CURLOPT_MAIL_RCPT, NULL);
     curl_slist_free_all(recipients);
     return code;

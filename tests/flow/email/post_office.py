@@ -21,13 +21,13 @@ def mail(number, text="Guten Tag", sender="Ana <ana@klant.example>", subject="Fr
 
 
 class PostOffice(House):
-    def __init__(self, imap=True, smtp=True):
+    def __init__(self, starttls=True):
         super().__init__()
         os.chmod(self.folder, 0o755)
         self.stack = contextlib.ExitStack()
         self.imap = self.stack.enter_context(Dovecot())
-        self.smtp = self.stack.enter_context(Smtp(self.imap.authority))
-        self.reads, self.sends = imap, smtp
+        self.smtp = self.stack.enter_context(Smtp(self.imap.authority, starttls=starttls))
+        self.starttls = starttls
         self.imap_host = self.smtp_host = "localhost"
         self.authority = self.imap.authority.file
         self.connector = None
@@ -53,11 +53,10 @@ class PostOffice(House):
 
     def start_connector(self, *more):
         arguments = ["--broker", self.address, "--state", self.state, "--ca-file", self.authority, *more]
-        if self.reads:
-            arguments += ["--imap", f"imap://desk@{self.imap_host}:{self.imap.port}/INBOX", "--imap-password-file", self.imap_password]
-        if self.sends:
-            arguments += ["--smtp", f"smtp://desk@{self.smtp_host}:{self.smtp.port}", "--smtp-password-file", self.smtp_password,
-                          "--sender", DESK, "--sender-name", "Kundendienst"]
+        letter, port = ("", self.imap.port) if self.starttls else ("s", self.imap.tls_port)
+        arguments += ["--imap", f"imap{letter}://desk@{self.imap_host}:{port}/INBOX", "--imap-password-file", self.imap_password,
+                      "--smtp", f"smtp{letter}://desk@{self.smtp_host}:{self.smtp.port}", "--smtp-password-file", self.smtp_password,
+                      "--sender", DESK, "--sender-name", "Kundendienst", "--unsubscribe-address", "unsubscribe@example.com"]
         self.connector = self.start("touchbus-email", *arguments)
         return self.connector
 

@@ -2,11 +2,74 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody known from the web writes a mail, is answered, writes again: one customer, one timeline, one thread; and everything of it once,
 though broker and connector are killed in between and the mailbox gets other UIDs."""
+import base64
+import contextlib
 import os
 
 from post_office import PostOffice, mail, wait_for
 
 WORDS = "Grüße aus Gent"
+NESTED = b"""--a\r
+Content-Type: multipart/related; boundary="c"\r
+\r
+--c\r
+Content-Type: multipart/alternative; boundary="d"\r
+\r
+--d\r
+Content-Type: text/plain\r
+\r
+innen\r
+--d\r
+Content-Type: text/html\r
+\r
+<p>innen</p>\r
+--d--\r
+--c--\r
+--a--"""
+WINMAIL = b"""--b\r
+Content-Type: text/plain; charset=us-ascii\r
+\r
+mit winmail.dat\r
+--b\r
+Content-Type: application/ms-tnef; name="winmail.dat"\r
+Content-Transfer-Encoding: base64\r
+\r
+eJ8+IgAAAAA=\r
+--b--"""
+BOUNCE = b"""Return-Path: <>\r
+From: Mail Delivery System <mailer-daemon@mx.klant.example>\r
+To: desk@example.com\r
+Subject: Undelivered Mail Returned to Sender\r
+Message-ID: <b1@mx.klant.example>\r
+Date: Sun, 22 Nov 2026 05:10:00 +0000\r
+Auto-Submitted: auto-replied\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=delivery-status; boundary="e"\r
+\r
+--e\r
+Content-Type: text/plain\r
+\r
+I am sorry.\r
+--e\r
+Content-Type: message/delivery-status\r
+\r
+Reporting-MTA: dns; mx.klant.example\r
+\r
+Final-Recipient: rfc822; ana@klant.example\r
+Action: failed\r
+Status: 5.1.1\r
+\r
+--e\r
+Content-Type: message/rfc822\r
+\r
+From: desk@example.com\r
+To: ana@klant.example\r
+Message-ID: <k-2@example.com>\r
+Subject: Neues\r
+\r
+Text\r
+--e--\r
+"""
 
 
 def known_from_the_web(house):
@@ -69,6 +132,7 @@ def other_uids_repeat_nothing(house):
     before = [(event["id"], event["sequence"]) for event in house.events("message.received")]
     house.imap.forget_uids()
     wait_for("the change is noticed", lambda: "imap=mailbox-changed" in house.log())
+    wait_for("they are known", lambda: house.counters().get("mails_known") == 8)
     house.imap.deliver(mail(99, subject="Neu"))
     after = house.await_events(9, "message.received")
     assert [(event["id"], event["sequence"]) for event in after][:8] == before, "mails came twice"
@@ -79,20 +143,81 @@ def other_uids_repeat_nothing(house):
     house.await_events(10, "message.received")
 
 
-def attachments_are_kept_once_and_go_with_the_person(house):
+def a_bounce_is_the_contacts_outcome(house):
+    house.imap.deliver(BOUNCE)
+    outcome, = house.await_events(1, "message.outcome")
+    assert outcome["data"]["outcome"] == "bounced" and outcome["data"]["contact_id"] == "k-2" and outcome["data"]["status"] == "5.1.1", outcome
+    assert outcome["customer"] == house.ask("customer", "show", "user_id=u-1")["customer"], outcome
+
+
+def marketing_can_be_stopped_by_mail(house):
+    def ask(contact_id):
+        return house.request(contact_id, "user_id=u-1", purpose="marketing", address="ana@klant.example", subject="Angebot", text=WORDS)["verdict"]
+    house.touchbus("pub", "consent.changed", "-i", "user_id=u-1", "--channel", "web", "--attr", "time=2026-01-01T00:00:00Z", "-d",
+                   '{"purpose":"marketing","address":"ana@klant.example","state":"granted","text_version":"1"}')
+    before = len(house.smtp.mails())
+    assert ask("m-1")["verdict"] == "approved"
+    message = house.await_mails(before + 1)[-1][2]
+    address, subject = message["List-Unsubscribe"].strip("<>").removeprefix("mailto:").split("?subject=")
+    assert address == "unsubscribe@example.com", message["List-Unsubscribe"]
+    house.imap.deliver(mail(200, "", sender="Somebody Else <other@klant.example>", subject=subject.replace("%20", " "),
+                            headers="").replace(b"To: desk@example.com", b"To: unsubscribe@example.com"))
+    granted, withdrawn = house.await_events(2, "consent.changed")
+    assert withdrawn["data"]["state"] == "withdrawn" and withdrawn["data"]["address"] == "ana@klant.example", withdrawn
+    assert withdrawn["data"]["purpose"] == "marketing" and withdrawn["customer"] == granted["customer"], withdrawn
+    assert ask("m-2")["verdict"] == "suppressed"
+
+
+def any_writing_is_read(house):
+    """Text as it was written, whatever it was written in; junk is text or put aside, and never the end."""
+    def encoded(charset, transfer, body):
+        return f"Content-Type: text/plain; charset={charset}\r\nContent-Transfer-Encoding: {transfer}\r\n".encode(), body
+    known = house.await_events(10, "message.received")
+    writings = [
+        (*encoded("windows-1252", "8bit", "Preis: 5 \u20ac \u201eg\u00fcnstig\u201c".encode("cp1252")), "Preis: 5 \u20ac \u201eg\u00fcnstig\u201c"),
+        (*encoded("iso-2022-jp", "7bit", "\u6ce8\u6587\u3057\u307e\u3059".encode("iso-2022-jp")), "\u6ce8\u6587\u3057\u307e\u3059"),
+        (*encoded("utf-8", "base64", base64.encodebytes("Gr\u00fc\u00dfe".encode())), "Gr\u00fc\u00dfe"),
+        (*encoded("iso-8859-15", "quoted-printable", b"10 =A4 im M=E4rz"), "10 \u20ac im M\u00e4rz"),
+        (b"", "ohne Angabe: \u00fc".encode("cp1252"), "ohne Angabe: \u00fc"),
+        (b'Content-Type: multipart/mixed; boundary="a"\r\n', NESTED, "innen"),
+        (b'Content-Type: multipart/mixed; boundary="b"\r\n', WINMAIL, "mit winmail.dat"),
+        (b"Content-Type: text/plain; charset=klingon\r\n", bytes(range(128, 256)), None),
+    ]
+    for number, (headers, body, _) in enumerate(writings):
+        head = mail(300 + number, subject=f"Schrift {number}").split(b"\r\n\r\n")[0]
+        house.imap.deliver(head + b"\r\n" + headers + b"\r\n" + body + b"\r\n")
+    house.imap.deliver(b"\x00\xff\x00 no mail at all")
+    found = {event["data"]["subject"]: event["data"] for event in house.await_events(len(known) + len(writings), "message.received")[len(known):]}
+    for number, (_, _, text) in enumerate(writings):
+        assert text is None or found[f"Schrift {number}"]["text"].strip() == text, (text, found[f"Schrift {number}"])
+    assert found["Schrift 6"]["attachments"][0]["type"] == "application/ms-tnef", found["Schrift 6"]
+    wait_for("what is no mail is put aside", lambda: "put-aside reason=" in house.log())
+    return len(known) + len(writings)
+
+
+def attachments_are_kept_once_and_go_with_the_person(house, known):
     bodies = os.path.join(house.state, "email", "bodies")
     long = "Sehr geehrte Damen und Herren. " * 4000
     house.imap.deliver(mail(101, long, sender="Ben <ben@klant.example>"))
-    event = house.await_events(11, "message.received")[10]
-    assert "text" not in event["data"] and os.listdir(bodies) == [event["data"]["text_sha256"]], event["data"]
+    event = house.await_events(known + 1, "message.received")[known]
+    kept, others = event["data"]["text_sha256"], len(os.listdir(bodies)) - 1
+    assert "text" not in event["data"] and kept in os.listdir(bodies), event["data"]
     owners = os.path.join(house.state, "email", "owners")
-    wait_for("it is known whose it is", lambda: os.listdir(owners) == [f"{event['customer']}.{event['data']['text_sha256']}"])
+    wait_for("it is known whose it is", lambda: f"{event['customer']}.{kept}" in os.listdir(owners))
     records, before = os.path.join(house.state, "email", "contacts"), len(house.smtp.mails())
     house.request("k-ben", "email=ben@klant.example", subject="Re", text=WORDS)
     house.await_mails(before + 1)
-    assert len(os.listdir(records)) == 6, os.listdir(records)
+
+    def remembered():
+        texts = []
+        for name in os.listdir(records):
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(records, name), encoding="utf-8") as file:
+                texts.append(file.read())
+        return [text for text in texts if f'"{event["customer"]}"' in text]
+    assert remembered()
     house.touchbus("--yes", "customer", "erase", "email=ben@klant.example")
-    wait_for("nothing of the person is left", lambda: os.listdir(bodies) == [] and os.listdir(owners) == [] and len(os.listdir(records)) == 5)
+    wait_for("nothing of the person is left", lambda: len(os.listdir(bodies)) == others == len(os.listdir(owners))
+             and kept not in os.listdir(bodies) and not remembered())
 
     def confirmed():
         connectors = house.ask("customer", "receipt", event["customer"])["connectors"]
@@ -101,7 +226,7 @@ def attachments_are_kept_once_and_go_with_the_person(house):
 
 
 def main():
-    with PostOffice() as house:
+    with PostOffice(starttls=False) as house:
         house.open()
         house.start_connector()
         known_from_the_web(house)
@@ -110,7 +235,9 @@ def main():
         what_she_writes_back_is_of_the_same_thread(house, answer, received)
         kills_repeat_nothing(house)
         other_uids_repeat_nothing(house)
-        attachments_are_kept_once_and_go_with_the_person(house)
+        a_bounce_is_the_contacts_outcome(house)
+        marketing_can_be_stopped_by_mail(house)
+        attachments_are_kept_once_and_go_with_the_person(house, any_writing_is_read(house))
         assert "correct-horse" not in house.log() and "klant.example" not in house.log(), house.log()
         assert house.connector.stop() == 0
 
