@@ -15,6 +15,13 @@ def page(name, who):
     return cloud(name, "page.viewed", {"url": "/"}, f"user_id={who}")
 
 
+def another(house, server, name, uri):
+    """A second connector, with a subscription of its own."""
+    process = start(house, "crm", "--name", name, "--postgres", uri, "--password-file", server.password_file)
+    wait_for(f"the subscription of {name}", lambda: house.touchbus("subscription", "show", name, check=False).returncode == 0)
+    return process
+
+
 def drained_whole(house, name):
     """Drained, and nothing parked on the way."""
     def done():
@@ -27,7 +34,7 @@ def drained_whole(house, name):
 def once(house, server):
     """A second connector, under another name, takes the same events into the same warehouse; then all are delivered again."""
     publish(house, mix(1, 4000))
-    processes = [connect(house, server), start(house, "crm", "--name", "second", "--postgres", server.uri, "--password-file", server.password_file)]
+    processes = [connect(house, server), another(house, server, "second", server.uri)]
     for name in ("crm", "second"):
         drained_whole(house, name)
     assert processes[0].stop() == 0, processes[0].tail()
@@ -136,6 +143,19 @@ def forget_there(house, server, aside):
             assert server.one(f"SELECT count(*) FROM {schema}.{table} WHERE customer = {customer}") == 0, (schema, table)
     assert server.one("SELECT count(*) FROM order_lines WHERE order_id = 'o-again'") == 0
     assert server.one(f"SELECT count(*) FROM {aside}.keys") == others
+    fill_anew(house, server, new)
+
+
+def fill_anew(house, server, erased):
+    """A second warehouse, filled from the log's beginning: of who was erased no row is made."""
+    server.run("CREATE DATABASE other OWNER crm")
+    process = another(house, server, "third", server.uri.removesuffix("crm") + "other")
+    drained_whole(house, "third")
+    there = [int(server.run(query, database="other")) for query in (
+        f"SELECT count(*) FROM interactions WHERE customer = {erased}", f"SELECT count(*) FROM customers WHERE customer = {erased}",
+        "SELECT count(*) FROM interactions")]
+    assert there == [0, 0, server.one("SELECT count(*) FROM interactions")], there
+    assert process.stop() == 0, process.tail()
 
 
 def is_confirmed(receipt):
