@@ -92,7 +92,7 @@ static int fill_subscribe(touchbus_subscriber *subscriber,
     subscribe->filter = &subscriber->filter;
     subscriber->filter.customer = options->customer;
     subscribe->credit = subscriber->credit;
-    subscribe->lane_ahead = subscriber->named ? LANE_AHEAD_MAX : 0;
+    subscribe->lane_ahead = subscriber->named && !options->one_a_lane ? LANE_AHEAD_MAX : 0;
     subscribe->until_sequence = options->until_sequence;
     subscribe->until_us = options->until_time_us;
     int r = copy_list(options->types, ID_BYTES_MAX, &subscriber->filter.n_types,

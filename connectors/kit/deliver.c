@@ -73,6 +73,7 @@ static int subscribe(struct delivering *delivering) {
         .broker_key = conf->broker_key,
         .name = kit_name(kit),
         .types = choose_types(kit, patterns),
+        .one_a_lane = true, // a batch is of different lanes
         .credit = kit->connector->deliver_max != NULL ? (uint32_t)delivering->n_batch_max : 0,
         .start = strcmp(conf->from, "end") == 0 ? TOUCHBUS_START_END : TOUCHBUS_START_BEGINNING,
     };
