@@ -122,7 +122,7 @@ struct kit_identity {
 // and waits. 0 and ret[0..n); -ETIMEDOUT, -EAGAIN: ask later. Thread-safe.
 int kit_tombstoned(struct kit *kit, const struct kit_identity *identities, size_t n_identities,
                    bool *ret);
-// For a deliver that works long: keeps the broker from taking the connector for gone. From deliver.
+// For a deliver or a collect that works long: keeps the broker from taking the connector for gone.
 void kit_beat(struct kit *kit);
 
 // ---- around
