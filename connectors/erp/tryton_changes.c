@@ -209,7 +209,3 @@ struct tryton_changes *tryton_changes_close(struct tryton_changes *changes) {
     }
     return NULL;
 }
-
-void tryton_changes_every(struct tryton_changes *changes, int64_t every_us) {
-    changes->options.every_us = every_us;
-}
