@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connectors/email/policy.h"
 #include "connectors/email/record.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
-#include "schemas/reasons.h"
 
 enum { SENDING_DOUBLINGS_MAX = 20 };
 
@@ -174,36 +174,20 @@ static bool has_lapsed(const json_t *data) {
            clock_now_us() > until_us;
 }
 
-// Asked again under the same id; an approval comes as a contact.decided of its own.
+// An approval comes as a contact.decided of its own.
 static void ask_again(struct sending *sending, json_t *record, const struct decision *decision,
                       struct kit_result *result) {
-    const json_t *request = json_object_get(record, "request");
     const struct outbound_options *options = sending->options;
-    const char *channels[] = {"email", NULL};
-    touchbus_publisher_options publisher = {.broker = kit_broker(options->kit),
-                                            .key = kit_key(options->kit),
-                                            .broker_key = kit_broker_key(options->kit),
-                                            .source = options->source};
-    touchbus_contact contact = {.customer = decision->customer,
-                                .contact_id = record_text(request, "contact_id"),
-                                .content_id = record_text(request, "content_id"),
-                                .purpose = record_text(request, "purpose"),
-                                .channels = channels};
-    const char *address = record_text(request, "address");
-    const char *not_after = record_text(request, "not_after");
-    contact.address = *address != '\0' ? address : NULL;
-    contact.not_after = *not_after != '\0' ? not_after : NULL;
-    touchbus_answer *answer = NULL;
-    int r = touchbus_contact_ask(&publisher, &contact, OUTBOUND_POLICY_MS_MAX, &answer);
-    if (r == 0 && touchbus_answer_code(answer) == REASON_OK) {
-        kit_count(options->kit, options->lapsed_counter, 1);
-        json_object_del(record, "waiting");
-        r = set_state(sending, record, "asked");
-        kit_result(result, r == 0 ? KIT_DELIVERED : KIT_AWAY, "%s", "");
-    } else {
+    int r = policy_ask_again(options->kit, options->source, json_object_get(record, "request"),
+                             decision->customer);
+    if (r != 0) {
         kit_result(result, KIT_RETRY, "the approval has lapsed, and the policy does not answer");
+        return;
     }
-    touchbus_answer_free(answer);
+    kit_count(options->kit, options->lapsed_counter, 1);
+    json_object_del(record, "waiting");
+    r = set_state(sending, record, "asked");
+    kit_result(result, r == 0 ? KIT_DELIVERED : KIT_AWAY, "%s", "");
 }
 
 void sending_contact(struct sending *sending, json_t *record, const struct decision *decision,
