@@ -61,7 +61,7 @@ class Tryton:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="touchbus-tryton-")
         os.chmod(self.folder, 0o755)
-        self.postgres = Postgres(fsync="off", full_page_writes="off", synchronous_commit="off")
+        self.postgres = Postgres(fsync="off", full_page_writes="off", synchronous_commit="off", jit="off", autovacuum_naptime="1s")
         self.port = free_ports(1)
         self.conf, self.log = os.path.join(self.folder, "trytond.conf"), os.path.join(self.folder, "trytond.log")
         self.password_file = os.path.join(self.folder, "password")
