@@ -268,6 +268,7 @@ void join_subscribe(struct delivery *delivery, struct peer *peer, const struct g
         peer->credit = SUBSCRIBE_CREDIT_MAX;
     peer->member.lane_ahead =
         subscribe->lane_ahead < LANE_AHEAD_MAX ? subscribe->lane_ahead : LANE_AHEAD_MAX;
+    peer->member.any_lane = subscribe->any_lane;
     struct named *named = subscribe->name[0] ? named_find(delivery, subscribe->name) : NULL;
     const Touchbus__Filter *filter = subscribe->filter;
     const char *why = named ? judge_named(grant, named)

@@ -53,8 +53,9 @@ struct member {
     struct subscription *subscription; // NULL: not joined
     struct member *previous, *next;
     uint32_t credit, n_held;
-    uint32_t lane_ahead;                 // the owner's: how many of one lane it may hold; 0, 1: one
-    bool blocked;                        // the owner's: hand it nothing now
+    uint32_t lane_ahead; // the owner's: how many of one lane it may hold; 0, 1: one
+    bool any_lane;       // the owner's: alone, too, it gets what is past a busy lane
+    bool blocked;        // the owner's: hand it nothing now
     struct slot *held_first, *held_last; // in the order of handing out
     uint64_t n_delivered, n_failed;
 };

@@ -7,6 +7,7 @@
 #include "broker/delivery/outage.h"
 #include "broker/delivery/subscription.h"
 #include "broker/delivery/subscription_internal.h"
+#include "schemas/base/guards.h"
 
 static void subscription_remove(struct subscription *subscription, struct slot *slot) {
     switch (slot->kind) {
@@ -86,8 +87,9 @@ static struct member *member_pick(const struct subscription *subscription) {
     return best;
 }
 
-// With one member, log order: no slot goes out before an earlier one, except past those that wait
-// for one that rests after a failure. The first that was not handed out yet; NULL: all were.
+// With one member that did not say any_lane, log order: no slot goes out before an earlier one,
+// except past those that wait for one that rests after a failure. The first that was not handed out
+// yet; NULL: all were.
 static struct slot *frontier_find(struct subscription *subscription) {
     struct slot *frontier = subscription->frontier;
     while (frontier && (frontier->state == SLOT_HELD || slot_excused(frontier)))
@@ -97,7 +99,8 @@ static struct slot *frontier_find(struct subscription *subscription) {
 }
 
 static bool in_order(struct subscription *subscription, const struct slot *slot) {
-    if (subscription->n_members > 1)
+    const struct member *lone = subscription->members;
+    if (subscription->n_members > 1 || (GUARD(any_lane) && lone && lone->any_lane))
         return true;
     const struct slot *frontier = frontier_find(subscription);
     return !frontier || slot->sequence <= frontier->sequence;

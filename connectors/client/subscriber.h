@@ -37,6 +37,7 @@ struct touchbus_subscriber {
     enum subscriber_state state;
     char endpoint[ENDPOINT_BYTES_MAX];
     bool named;
+    bool in_batches; // settlements wait for next, run or free
     uint32_t credit;
     Touchbus__Subscribe subscribe; // owns its strings and lists
     Touchbus__Filter filter;

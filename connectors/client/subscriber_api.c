@@ -92,6 +92,8 @@ static int fill_subscribe(touchbus_subscriber *subscriber,
     subscribe->filter = &subscriber->filter;
     subscriber->filter.customer = options->customer;
     subscribe->credit = subscriber->credit;
+    subscriber->in_batches = options->one_a_lane;
+    subscribe->any_lane = subscriber->named && options->one_a_lane;
     subscribe->lane_ahead = subscriber->named && !options->one_a_lane ? LANE_AHEAD_MAX : 0;
     subscribe->until_sequence = options->until_sequence;
     subscribe->until_us = options->until_time_us;
@@ -306,7 +308,8 @@ static bool still_held(const touchbus_subscriber *subscriber, const touchbus_eve
 static void send_if_due(touchbus_subscriber *subscriber, int64_t now_us) {
     size_t enough = (subscriber->credit + 3) / 4;
     if (settlement_full(&subscriber->settlement) ||
-        settlement_count(&subscriber->settlement) >= enough || subscriber->delivery == NULL) {
+        settlement_count(&subscriber->settlement) >= enough ||
+        (subscriber->delivery == NULL && !subscriber->in_batches)) {
         subscriber_settle(subscriber, now_us);
     }
     subscriber_tend(subscriber, now_us);

@@ -189,8 +189,9 @@ typedef struct touchbus_subscriber_options {
     uint32_t credit;         // events held here unsettled at most; 0: 1024, unnamed 8192
     const char *key;         // file of the own secret certificate, and
     const char *broker_key;  // of the broker's public one; both or none, see below
-    bool one_a_lane; // named: the broker sends one of a lane (a customer) at a time, and others in
-                     // between: for a program that takes many before it settles any
+    bool one_a_lane; // named: the broker sends one of a lane (a customer) at a time, and those of
+                     // others past it; settlements go out by next, run and free. For a program that
+                     // takes many before it settles any: what it says of them travels together
 } touchbus_subscriber_options;
 
 typedef struct touchbus_progress {

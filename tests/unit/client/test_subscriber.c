@@ -144,6 +144,34 @@ static void test_settled_events_are_told_in_one_message(void **state) {
     peer_close(&peer);
 }
 
+// What a program said of a whole batch, before it asks for more.
+static void test_a_program_that_takes_batches_settles_them_in_one_message(void **state) {
+    (void)state;
+    struct peer peer;
+    peer_open(&peer, ENDPOINT_SUBSCRIBE);
+    touchbus_subscriber_options options = {
+        .broker = peer.broker, .name = "crm", .credit = 16, .one_a_lane = true};
+    touchbus_subscriber *subscriber;
+    assert_int_equal(touchbus_subscriber_new(&options, &subscriber), 0);
+    Touchbus__SubscriberMessage *message =
+        next_message(&peer, subscriber, TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SUBSCRIBE);
+    assert_int_equal(message->subscribe->lane_ahead, 0);
+    say_subscribed(&peer, first_log, 0);
+    say_delivery(&peer, first_log, 1, 3, 1);
+    touchbus_event *events[3];
+    for (size_t i = 0; i < 3; i++) {
+        events[i] = next_event(subscriber, i + 1);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        touchbus_subscriber_delivered(subscriber, events[i]);
+        touchbus_event_free(events[i]);
+    }
+    message = next_message(&peer, subscriber, TOUCHBUS__SUBSCRIBER_MESSAGE__BODY_SETTLE);
+    assert_int_equal(message->settle->n_delivered, 3);
+    touchbus_subscriber_free(subscriber);
+    peer_close(&peer);
+}
+
 // Events of one lane each, as they stand in the array, out of a Delivery that had heard of so many
 // failures.
 static void say_lanes(struct peer *peer, const uint64_t (*events)[2], size_t n, uint64_t failures) {
@@ -382,6 +410,7 @@ static void test_malformed_options_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_settled_events_are_told_in_one_message),
+        cmocka_unit_test(test_a_program_that_takes_batches_settles_them_in_one_message),
         cmocka_unit_test(test_a_lane_s_next_event_waits_for_the_one_before_it),
         cmocka_unit_test(test_behind_a_failure_what_was_on_its_way_is_forgotten),
         cmocka_unit_test(test_an_unnamed_one_gives_credit_back),

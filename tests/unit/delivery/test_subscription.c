@@ -92,6 +92,26 @@ static void test_one_member_gets_log_order(void **state) {
     assert_int_equal(take(fixture, NULL), 3);
 }
 
+static void test_one_member_that_takes_any_lane_passes_a_busy_one(void **state) {
+    struct fixture *fixture = *state;
+    fixture->one.any_lane = true;
+    subscription_join(fixture->subscription, &fixture->one, 10);
+    offer(fixture, 1, 7);
+    offer(fixture, 2, 7);
+    offer(fixture, 3, 8);
+    offer_both(fixture, 4, 7, 9);
+    offer(fixture, 5, 9);
+    assert_int_equal(take(fixture, NULL), 1);
+    assert_int_equal(take(fixture, NULL), 3);
+    assert_int_equal(take(fixture, NULL), 0); // 4 waits for lane 7, and lane 9 for 4
+    settle(fixture, &fixture->one, 1, SETTLE_DELIVERED);
+    assert_int_equal(take(fixture, NULL), 2);
+    settle(fixture, &fixture->one, 2, SETTLE_DELIVERED);
+    assert_int_equal(take(fixture, NULL), 4);
+    settle(fixture, &fixture->one, 4, SETTLE_DELIVERED);
+    assert_int_equal(take(fixture, NULL), 5);
+}
+
 static void test_several_members_pass_a_busy_lane(void **state) {
     struct fixture *fixture = *state;
     subscription_join(fixture->subscription, &fixture->one, 10);
@@ -506,6 +526,7 @@ static void test_paused_hands_out_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RULE(test_one_member_gets_log_order),
+        RULE(test_one_member_that_takes_any_lane_passes_a_busy_one),
         RULE(test_several_members_pass_a_busy_lane),
         RULE(test_an_event_of_several_lanes_waits_and_holds_up_all),
         RULE(test_credit_bounds_what_is_out),
