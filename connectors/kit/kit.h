@@ -191,7 +191,8 @@ struct kit_connector {
     // The broker has (or refused) what was published with item: mark it seen, move the file. May
     // publish.
     void (*settled)(void *state, void *item, const struct kit_ack *ack);
-    // Up to KIT_DELIVER_EVENTS_MAX events, no two of one lane, in log order; borrowed for the call.
+    // Up to KIT_DELIVER_EVENTS_MAX events, no two of one lane: the next one of a lane comes when
+    // this one is delivered, later ones of other lanes may come before it. Borrowed for the call.
     // One transaction for all of them is the idea: results count only after it returns.
     void (*deliver)(void *state, touchbus_event *const *events, size_t n_events,
                     struct kit_result *results);
