@@ -28,7 +28,7 @@ static void leaves_add(struct leaves *leaves, uint64_t number) {
     }
 }
 
-// ---- one record. It is valid until another customer's is asked for.
+// ---- one record
 
 static View__Place *find_place(const View__Customer *record, const ProtobufCBinaryData *contact) {
     for (size_t i = 0; i < record->n_places; i++) {
@@ -276,11 +276,5 @@ int fold_contact(struct fold_step *step) {
     if (GUARD(split_keeps_places) && r == 0 && stamp->split != 0) {
         r = split(step, stamp->split);
     }
-    if (r != 0 || step->customer == NULL) {
-        return r;
-    }
-    // Others' records may have flushed the table of those that are kept decoded.
-    r = fold_customers_get(step->fold, step->txn, step->event->customer, &step->touched);
-    step->customer = r == 0 ? step->touched->record : step->customer;
     return r;
 }

@@ -3,6 +3,7 @@
 // heard of lately. What changed is written once a flush, in key order: neighbours share the
 // B-tree's pages. When the room is used up everything is let go and read again as it is asked for.
 // What is personal stays sealed as it is unless an event changes it.
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/pages.h"
 
 // Changed between two flushes at most; a fuller list is flushed first.
@@ -142,6 +144,8 @@ static int find(struct fold *fold, struct view_txn *txn, uint64_t number, size_t
         return 0;
     }
     bool keeps = customers->n < n_max;
+    // Else a change would be made to a copy: an event changes FOLD_TOUCHED_MAX at most.
+    assert(keeps || n_max < customers->n_max);
     *ret = keeps ? &customers->rows[customers->n] : arena_alloc(fold->scratch, sizeof(**ret));
     int r = *ret == NULL ? -ENOMEM : load(fold, txn, number, *ret);
     if (r == 0 && keeps) {
@@ -201,7 +205,7 @@ void fold_customers_limit(struct fold *fold, size_t n) {
 
 void fold_forget(struct fold *fold, uint64_t customer) {
     uint32_t slot = fold->customers->slots[slot_of(fold->customers, customer)];
-    if (slot != 0) {
+    if (GUARD(destroyed_is_forgotten) && slot != 0) {
         fold->customers->rows[slot - 1].person = NULL;
         fold->customers->rows[slot - 1].person_changed = false;
     }

@@ -382,6 +382,26 @@ static void test_flushes_and_restarts_leave_the_same_bytes(void **state) {
     assert_string_equal(one, four);
 }
 
+static void test_what_a_destroyed_key_opened_is_not_looked_at_any_more(void **state) {
+    struct scene scene;
+    const View__Person *person;
+    scene_open(state, &scene);
+    Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+    event->customer = 903;
+    support_attach(scene.fixture, event, "email", "ana@klant.example", false);
+    scene_apply(&scene, event);
+    assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+    assert_int_equal(fold_customer_person(scene.fold, scene.txn, 903, &person), 0);
+    assert_int_equal(person->n_keys, 1);
+    assert_int_equal(keys_destroy(scene.fixture->keys, 903, 1), 0);
+    keys_reader_end(scene.fixture->secrets); // the next slice sees it
+    assert_int_equal(keys_reader_begin(scene.fixture->secrets), 0);
+    fold_forget(scene.fold, 903);
+    assert_int_equal(fold_customer_person(scene.fold, scene.txn, 903, &person), 0);
+    assert_int_equal(person->n_keys, 0);
+    scene_close(&scene);
+}
+
 static void test_a_key_that_leads_to_nobody_any_more_is_not_remembered(void **state) {
     struct scene scene;
     uint8_t lookup[LOOKUP_BYTES] = {1, 2, 3};
@@ -416,6 +436,7 @@ int main(void) {
         cmocka_unit_test(
             test_an_erased_customer_leaves_its_number_and_lookups_and_nothing_changes_that),
         cmocka_unit_test(test_a_key_of_an_erased_customer_may_become_anothers),
+        cmocka_unit_test(test_what_a_destroyed_key_opened_is_not_looked_at_any_more),
         cmocka_unit_test(test_a_key_that_leads_to_nobody_any_more_is_not_remembered),
         cmocka_unit_test(test_any_bytes_as_data_fold_without_error),
         cmocka_unit_test(test_flushes_and_restarts_leave_the_same_bytes),
