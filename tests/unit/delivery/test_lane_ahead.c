@@ -9,62 +9,25 @@
 
 #include <cmocka.h>
 
-#include "broker/delivery/subscription.h"
+#include "queue.h"
 
 enum { RETRY_US = 1000, ATTEMPTS = 3, AHEAD = 3, CREDIT = 20 };
 
-struct fixture {
-    struct subscription_budget budget;
-    struct subscription *subscription;
-    struct member one, two;
-    int64_t now_us;
-};
-
 static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
     struct subscription_options options = {.retry_us_min = RETRY_US,
                                            .retry_us_max = RETRY_US,
                                            .retry_attempts = ATTEMPTS,
                                            .parked_lanes_max = 10};
-    fixture->budget.n_slots_max = fixture->budget.n_parked_max = 1000;
-    fixture->now_us = 1;
-    fixture->one.lane_ahead = fixture->two.lane_ahead = AHEAD;
+    struct fixture *fixture;
+    int r = queue_open(&options, 1000, &fixture);
     *state = fixture;
-    int r = subscription_new(&options, &fixture->budget, 0, NULL, 0, 1, &fixture->subscription);
+    fixture->one.lane_ahead = fixture->two.lane_ahead = AHEAD;
     subscription_join(fixture->subscription, &fixture->one, CREDIT);
     return r;
 }
 
 static int tear_down(void **state) {
-    struct fixture *fixture = *state;
-    if (fixture->one.subscription)
-        subscription_leave(fixture->subscription, &fixture->one);
-    if (fixture->two.subscription)
-        subscription_leave(fixture->subscription, &fixture->two);
-    subscription_free(fixture->subscription);
-    int left = fixture->budget.n_slots != 0 || fixture->budget.n_parked != 0;
-    free(fixture);
-    return left;
-}
-
-static void offer(struct fixture *fixture, uint64_t sequence, uint64_t lane) {
-    assert_int_equal(subscription_offer(fixture->subscription, sequence, &lane, 1, fixture->now_us),
-                     0);
-}
-
-static void offer_both(struct fixture *fixture, uint64_t sequence, uint64_t lane, uint64_t other) {
-    uint64_t lanes[] = {lane, other};
-    assert_int_equal(subscription_offer(fixture->subscription, sequence, lanes, 2, fixture->now_us),
-                     0);
-}
-
-// The sequence handed out next; 0: none.
-static uint64_t take(struct fixture *fixture, struct member **ret_member) {
-    struct member *member = NULL;
-    struct slot *slot = subscription_take(fixture->subscription, fixture->now_us, &member);
-    if (ret_member)
-        *ret_member = member;
-    return slot ? slot->sequence : 0;
+    return queue_close(*state);
 }
 
 static void assert_taken(struct fixture *fixture, uint64_t first, uint64_t last) {

@@ -9,59 +9,23 @@
 
 #include <cmocka.h>
 
-#include "broker/delivery/subscription.h"
+#include "queue.h"
 
 enum { RETRY_US = 1000, RETRY_US_MAX = 8000, ATTEMPTS = 3 };
 
-struct fixture {
-    struct subscription_budget budget;
-    struct subscription *subscription;
-    struct member one, two;
-    int64_t now_us;
-};
-
 static int set_up(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
     struct subscription_options options = {.retry_us_min = RETRY_US,
                                            .retry_us_max = RETRY_US_MAX,
                                            .retry_attempts = ATTEMPTS,
                                            .parked_lanes_max = 2};
-    fixture->budget.n_slots_max = fixture->budget.n_parked_max = 100000;
-    fixture->now_us = 1;
+    struct fixture *fixture = NULL;
+    int r = queue_open(&options, 100000, &fixture);
     *state = fixture;
-    return subscription_new(&options, &fixture->budget, 0, NULL, 0, 1, &fixture->subscription);
+    return r;
 }
 
 static int tear_down(void **state) {
-    struct fixture *fixture = *state;
-    if (fixture->one.subscription)
-        subscription_leave(fixture->subscription, &fixture->one);
-    if (fixture->two.subscription)
-        subscription_leave(fixture->subscription, &fixture->two);
-    subscription_free(fixture->subscription);
-    int left = fixture->budget.n_slots != 0 || fixture->budget.n_parked != 0;
-    free(fixture);
-    return left;
-}
-
-static void offer(struct fixture *fixture, uint64_t sequence, uint64_t lane) {
-    assert_int_equal(subscription_offer(fixture->subscription, sequence, &lane, 1, fixture->now_us),
-                     0);
-}
-
-static void offer_both(struct fixture *fixture, uint64_t sequence, uint64_t lane, uint64_t other) {
-    uint64_t lanes[] = {lane, other};
-    assert_int_equal(subscription_offer(fixture->subscription, sequence, lanes, 2, fixture->now_us),
-                     0);
-}
-
-// The sequence handed out next; 0: none.
-static uint64_t take(struct fixture *fixture, struct member **ret_member) {
-    struct member *member = NULL;
-    struct slot *slot = subscription_take(fixture->subscription, fixture->now_us, &member);
-    if (ret_member)
-        *ret_member = member;
-    return slot ? slot->sequence : 0;
+    return queue_close(*state);
 }
 
 static void settle(struct fixture *fixture, struct member *member, uint64_t sequence,
