@@ -67,7 +67,7 @@ static void cut_utf8(char *words, size_t size) {
     }
 }
 
-// What stands between the last <p> and its end; nothing: the status alone.
+// What stands between the last <p> and its end; nothing there, or nothing to be seen: the status.
 static void read_words(long status, const char *bytes, size_t size, char *words) {
     const char *begin = NULL, *end = bytes + size;
     for (const char *at = bytes; at != NULL && (size_t)(end - at) >= 3;) {
@@ -78,12 +78,8 @@ static void read_words(long status, const char *bytes, size_t size, char *words)
         }
     }
     const char *stop = begin == NULL ? NULL : memmem(begin, (size_t)(end - begin), "</p>", 4);
-    if (stop == NULL) {
-        snprintf(words, TRYTON_WORDS_BYTES, "the ERP answers %ld without words", status);
-        return;
-    }
     size_t n = 0;
-    while (begin < stop && n < TRYTON_WORDS_BYTES - 1) {
+    while (stop != NULL && begin < stop && n < TRYTON_WORDS_BYTES - 1) {
         begin += decode(begin, (size_t)(stop - begin), &words[n]);
         n++;
     }
@@ -92,6 +88,9 @@ static void read_words(long status, const char *bytes, size_t size, char *words)
     }
     words[n] = '\0';
     cut_utf8(words, n);
+    if (words[0] == '\0') {
+        snprintf(words, TRYTON_WORDS_BYTES, "the ERP answers %ld without words", status);
+    }
 }
 
 static bool is_database_away(const char *words) {

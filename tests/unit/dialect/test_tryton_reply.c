@@ -87,6 +87,17 @@ static void test_words_are_cut_between_characters(void **ignored) {
     json_decref(text);
 }
 
+// An empty paragraph, spaces, half a character: somebody has to read something.
+static void test_a_page_without_words_has_those_of_its_status(void **ignored) {
+    static const char *const pages[] = {"<p></p>", "<p> - </p>", "<p>\n</p>", "<p>\xc3</p>"};
+    (void)ignored;
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        struct tryton_reply reply = read_reply(500, pages[i]);
+        assert_int_equal(reply.class, TRYTON_RETRY);
+        assert_string_equal(reply.words, "the ERP answers 500 without words");
+    }
+}
+
 static void test_lost_database_is_an_outage(void **ignored) {
     (void)ignored;
     assert_int_equal(read_reply(500, PAGE("server closed the connection unexpectedly")).class,
@@ -119,6 +130,7 @@ int main(void) {
         cmocka_unit_test(test_each_status_has_its_class),
         cmocka_unit_test(test_words_are_the_erp_s_own),
         cmocka_unit_test(test_words_are_cut_between_characters),
+        cmocka_unit_test(test_a_page_without_words_has_those_of_its_status),
         cmocka_unit_test(test_lost_database_is_an_outage),
         cmocka_unit_test(test_what_we_sent_of_a_person_is_hidden),
         cmocka_unit_test(test_decimals_are_texts),
