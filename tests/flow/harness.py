@@ -127,8 +127,9 @@ class House:
     def address(self):
         return f"127.0.0.1:{self.port}"
 
-    def start(self, name, *arguments, environment=None, stdout=None):
-        process = Process([program(name), *arguments], os.path.join(self.folder, f"{name}.log"), environment, stdout)
+    def start(self, name, *arguments, environment=None, stdout=None, under=()):
+        """`under`: what runs the program in its place and becomes it, as `Names.under` of servers/names.py."""
+        process = Process([*under, program(name), *arguments], os.path.join(self.folder, f"{name}.log"), environment, stdout)
         self.processes.append(process)
         return process
 
