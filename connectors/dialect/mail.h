@@ -51,6 +51,7 @@ enum {
     MAIL_EVENT_TEXT_BYTES_MAX = 64 << 10, // more text than this is kept in a folder, by its hash
     MAIL_KEY_BYTES = 32,
     MAIL_TOKEN_BYTES_MAX = 640, // with its end
+    MAIL_CLICK_S = 10,          // a one-click POST that is repeated so soon is the same event
     MAIL_LINE_BYTES_MAX = 998,  // RFC 5322, 2.1.1
 };
 
@@ -173,7 +174,9 @@ struct mail_events {
 // are not sealed, and since some programs use a Message-ID more than once; without a Message-ID, of
 // the whole message, so that it is the same also after UIDVALIDITY changed; a bounce's second
 // report adds "-2" and so on. `ref` is the Message-ID, or this id where there is none. Event time
-// is received_us (INTERNALDATE; 0: not known), since Date is but a claim; mailbox NULL: not told.
+// is received_us (INTERNALDATE; 0: not known), since Date is but a claim; that tells whole seconds,
+// so that of a withdrawal it is the last moment of its second: a grant in the same one does not
+// beat it. mailbox NULL: not told.
 // 0; -ENOMEM; -E2BIG. The caller owns the events: clear what was not given away.
 int mail_events(const struct mail_conf *conf, const struct mail *mail, const char *mailbox,
                 int64_t received_us, struct mail_events *ret);
@@ -209,10 +212,12 @@ int mail_token_open(const struct mail_conf *conf, const char *token, struct mail
 // RFC 8058, 3.2: whether the body of a POST says List-Unsubscribe=One-Click, as a form of either
 // kind. A GET must change nothing: it shows a page with a button that posts this.
 bool mail_is_one_click(const char *content_type, const void *body, size_t size);
-// The consent.changed of an opened token. id NULL: the publisher makes one (who withdrew, granted
-// and withdraws again does so with the same token). 0; -EINVAL: the token is not known; -ENOMEM.
-int mail_token_event(const struct mail_conf *conf, const struct mail_token *token, const char *id,
-                     touchbus_event **ret);
+// The consent.changed of an opened token that was posted at received_us, its event time. The id is
+// a keyed hash of the token and of the MAIL_CLICK_S seconds that it came in: a repeat is the same
+// event, but who withdrew, granted and withdraws again, with the same token, is heard.
+// 0; -EINVAL: the token is not known; -ENOMEM.
+int mail_token_event(const struct mail_conf *conf, const struct mail_token *token,
+                     int64_t received_us, touchbus_event **ret);
 
 // ---- what we send
 

@@ -8,6 +8,7 @@
 
 #include "connectors/dialect/mail_private.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/body.h"
 
 enum { EVENT_ID_BYTES = 80 };
@@ -173,11 +174,18 @@ static int add_outcomes(const struct mail_conf *conf, const struct mail *mail, i
     return r;
 }
 
+// A time of whole seconds means any moment of that second; a tie goes to the withdrawal.
+static int64_t last_of_second(int64_t time_us) {
+    return GUARD(mail_withdrawal_time) && time_us != 0 && time_us % CLOCK_US_PER_S == 0
+               ? time_us + CLOCK_US_PER_S - 1
+               : time_us;
+}
+
 static int add_consent(const struct mail_conf *conf, const struct mail *mail, int64_t time_us,
                        struct mail_events *events) {
     bool known = mail->token.known;
     const char *address = known ? mail->token.address : mail->from.address;
-    struct facts facts = {"consent.changed", mail->id, address, time_us};
+    struct facts facts = {"consent.changed", mail->id, address, last_of_second(time_us)};
     json_t *data = consent_data(address, known ? mail->token.purpose : conf->purpose,
                                 known ? "token" : "sender");
     int r = make_event(conf, &facts, data, &events->list[0]);
@@ -216,10 +224,12 @@ void mail_events_clear(struct mail_events *events) {
     *events = (struct mail_events){.n = 0};
 }
 
-int mail_token_event(const struct mail_conf *conf, const struct mail_token *token, const char *id,
-                     touchbus_event **ret) {
-    struct facts facts = {"consent.changed", id, token->address, 0};
-    return !token->known ? -EINVAL
-                         : make_event(conf, &facts,
-                                      consent_data(token->address, token->purpose, "token"), ret);
+int mail_token_event(const struct mail_conf *conf, const struct mail_token *token,
+                     int64_t received_us, touchbus_event **ret) {
+    char id[MAIL_CLICK_ID_BYTES];
+    if (mail_token_id(conf, token, received_us, id) != 0) {
+        return -EINVAL;
+    }
+    struct facts facts = {"consent.changed", id, token->address, received_us};
+    return make_event(conf, &facts, consent_data(token->address, token->purpose, "token"), ret);
 }

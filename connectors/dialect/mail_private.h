@@ -108,6 +108,13 @@ const char *mail_id(struct mail_parsing *parsing, const char *text);
 bool mail_word_is(const char *text, const char *const *words);
 void mail_sha256(const void *bytes, size_t size, char ret[static 65]);
 
+// ---- tokens
+
+enum { MAIL_CLICK_ID_BYTES = 80 };
+// The id of the event that a token becomes which was posted then. 0; -EINVAL: it is not known.
+int mail_token_id(const struct mail_conf *conf, const struct mail_token *token, int64_t received_us,
+                  char ret[static MAIL_CLICK_ID_BYTES]);
+
 // ---- what we send
 
 // Why it cannot be composed, static text; NULL: it can.

@@ -2,12 +2,16 @@
 // Unsubscribe tokens, and the POST that brings one. A token is address and purpose, sealed: the
 // nonce is a keyed hash of what is in it (so the same values give the same token, and two values
 // never share a nonce), base64url of nonce and secretbox.
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "connectors/dialect/mail_private.h"
+#include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
 
 enum {
@@ -79,14 +83,42 @@ int mail_token_open(const struct mail_conf *conf, const char *token, struct mail
     return open_sealed(conf, sealed, size, ret);
 }
 
+// Ids are not sealed, and addresses can be guessed: the hash is keyed.
+int mail_token_id(const struct mail_conf *conf, const struct mail_token *token, int64_t received_us,
+                  char ret[static MAIL_CLICK_ID_BYTES]) {
+    enum { HASH_BYTES = 24 };
+    static const char prefix[] = "unsubscribe-";
+    char text[PLAIN_BYTES_MAX + 32];
+    uint8_t hash[HASH_BYTES];
+    if (!token->known || conf->key == NULL || sodium_init() < 0) {
+        return -EINVAL;
+    }
+    int64_t window = GUARD(mail_click_again) ? received_us / (MAIL_CLICK_S * CLOCK_US_PER_S) : 0;
+    int n = snprintf(text, sizeof(text), "%lld\n%s\n%s", (long long)window, token->address,
+                     token->purpose);
+    assert(n > 0 && (size_t)n < sizeof(text));
+    crypto_generichash(hash, sizeof(hash), (const uint8_t *)text, (size_t)n, conf->key,
+                       MAIL_KEY_BYTES);
+    memcpy(ret, prefix, sizeof(prefix));
+    sodium_bin2hex(ret + sizeof(prefix) - 1, MAIL_CLICK_ID_BYTES - sizeof(prefix) + 1, hash,
+                   sizeof(hash));
+    return 0;
+}
+
 // ---- the POST
 
 static bool is_form(const char *body, size_t size) {
     static const char field[] = "List-Unsubscribe=One-Click";
-    const char *found = memmem(body, size, field, sizeof(field) - 1);
-    const char *end = found == NULL ? NULL : found + sizeof(field) - 1;
-    return found != NULL && (found == body || found[-1] == '&') &&
-           (end == body + size || strchr("&\r\n", *end) != NULL);
+    const size_t n = sizeof(field) - 1;
+    const char *end = body + size, *found = body;
+    for (; (found = memmem(found, (size_t)(end - found), field, n)) != NULL; found += n) {
+        const char *behind = found + n;
+        if ((found == body || found[-1] == '&') &&
+            (behind == end || *behind == '&' || *behind == '\r' || *behind == '\n')) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // RFC 7578: a part named List-Unsubscribe whose content is One-Click.
@@ -102,7 +134,9 @@ static bool is_multipart_form(const char *body, size_t size) {
         return false;
     }
     left = size - (size_t)(blank + 4 - body);
-    return left >= sizeof(value) - 1 && memcmp(blank + 4, value, sizeof(value) - 1) == 0;
+    const char *behind = blank + 4 + sizeof(value) - 1;
+    return left >= sizeof(value) - 1 && memcmp(blank + 4, value, sizeof(value) - 1) == 0 &&
+           (behind == body + size || *behind == '\r');
 }
 
 bool mail_is_one_click(const char *content_type, const void *body, size_t size) {

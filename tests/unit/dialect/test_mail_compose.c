@@ -386,6 +386,12 @@ static void test_one_click(void **state) {
          "--x\r\nContent-Disposition: form-data; "
          "name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--x--",
          true},
+        {"application/x-www-form-urlencoded",
+         "xList-Unsubscribe=One-Click&List-Unsubscribe=One-Click", true},
+        {"multipart/form-data; boundary=x",
+         "--x\r\nContent-Disposition: form-data; "
+         "name=\"List-Unsubscribe\"\r\n\r\nOne-Clicks\r\n--x--",
+         false},
         {"multipart/form-data; boundary=x",
          "--x\r\nContent-Disposition: form-data; name=\"Other\"\r\n\r\nOne-Click\r\n--x--", false},
     };
@@ -393,17 +399,47 @@ static void test_one_click(void **state) {
         assert_int_equal(mail_is_one_click(rows[i].type, rows[i].body, strlen(rows[i].body)),
                          rows[i].is);
     }
+}
+
+static touchbus_event *click(const char *address, const char *purpose, int64_t received_us) {
     struct mail_token token;
     char text[MAIL_TOKEN_BYTES_MAX];
-    assert_int_equal(mail_token_make(&conf, "ana@klant.example", "news", text), 0);
-    assert_int_equal(mail_token_open(&conf, text, &token), 0);
     touchbus_event *event = NULL;
-    assert_int_equal(mail_token_event(&conf, &token, "click-1", &event), 0);
+    assert_int_equal(mail_token_make(&conf, address, purpose, text), 0);
+    assert_int_equal(mail_token_open(&conf, text, &token), 0);
+    assert_int_equal(mail_token_event(&conf, &token, received_us, &event), 0);
+    return event;
+}
+
+static bool is_one_event(touchbus_event *one, touchbus_event *other) {
+    bool same = strcmp(touchbus_event_get(one, "id"), touchbus_event_get(other, "id")) == 0;
+    touchbus_event_free(one);
+    touchbus_event_free(other);
+    return same;
+}
+
+static void test_a_click_is_a_withdrawal_when_it_came(void **state) {
+    (void)state;
+    int64_t time_us = 0;
+    touchbus_event *event = click("ana@klant.example", "news", 1772442000123456);
     assert_string_equal(touchbus_event_get(event, "type"), "consent.changed");
-    assert_string_equal(touchbus_event_get(event, "id"), "click-1");
+    assert_true(touchbus_event_time(event, &time_us));
+    assert_int_equal(time_us, 1772442000123456);
+    assert_null(strstr(touchbus_event_get(event, "id"), "ana")); // ids are not sealed
     touchbus_event_free(event);
-    token.known = false;
-    assert_int_equal(mail_token_event(&conf, &token, NULL, &event), -EINVAL);
+    struct mail_token unknown = {.known = false};
+    assert_int_equal(mail_token_event(&conf, &unknown, 1, &event), -EINVAL);
+}
+
+// A sender repeats what he got no answer to; who granted again and withdraws again is heard.
+static void test_a_click_repeated_is_the_same_event_for_a_while(void **state) {
+    (void)state;
+    const char *ana = "ana@klant.example", *ben = "ben@klant.example";
+    int64_t at_us = INT64_C(1772442000000000), while_us = MAIL_CLICK_S * INT64_C(1000000);
+    assert_true(is_one_event(click(ana, "news", at_us), click(ana, "news", at_us + while_us - 1)));
+    assert_false(is_one_event(click(ana, "news", at_us), click(ana, "news", at_us + while_us)));
+    assert_false(is_one_event(click(ana, "news", at_us), click(ben, "news", at_us)));
+    assert_false(is_one_event(click(ana, "news", at_us), click(ana, "offers", at_us)));
 }
 
 static void test_message_ids_are_of_contacts(void **state) {
@@ -446,6 +482,8 @@ int main(void) {
         cmocka_unit_test(test_marketing_can_be_unsubscribed),
         cmocka_unit_test(test_tokens_are_ours_alone),
         cmocka_unit_test(test_one_click),
+        cmocka_unit_test(test_a_click_is_a_withdrawal_when_it_came),
+        cmocka_unit_test(test_a_click_repeated_is_the_same_event_for_a_while),
         cmocka_unit_test(test_message_ids_are_of_contacts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -205,6 +205,18 @@ static void test_a_token_says_who_unsubscribes_from_what(void **state) {
     assert_holds(events.list[0], "\"purpose\":\"marketing\"");
 }
 
+// A mail server tells whole seconds: a grant within that second was there first.
+static void test_a_withdrawal_is_the_last_word_of_its_second(void **state) {
+    (void)state;
+    int64_t time_us = 0;
+    read_unsubscribe("x@other.example", "unsubscribe@example.com", "unsubscribe");
+    assert_true(touchbus_event_time(events.list[0], &time_us));
+    assert_int_equal(time_us, RECEIVED_US + 999999);
+    read_unsubscribe("x@other.example", "desk@example.com", "unsubscribe");
+    assert_true(touchbus_event_time(events.list[0], &time_us)); // anything else when it came
+    assert_int_equal(time_us, RECEIVED_US);
+}
+
 static void test_a_bounce_is_of_whom_we_wrote_to(void **state) {
     (void)state;
     read_mail("Return-Path: <>\nFrom: MAILER-DAEMON@mx.example\nMessage-ID: <d@mx>\n"
@@ -230,6 +242,7 @@ int main(void) {
         cmocka_unit_test(test_who_says_it_is_nobody_is_never_answered),
         cmocka_unit_test(test_what_we_send_by_itself_is_marked),
         cmocka_unit_test(test_a_token_says_who_unsubscribes_from_what),
+        cmocka_unit_test(test_a_withdrawal_is_the_last_word_of_its_second),
         cmocka_unit_test(test_a_bounce_is_of_whom_we_wrote_to),
     };
     return cmocka_run_group_tests(tests, NULL, teardown);
