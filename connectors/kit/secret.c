@@ -3,6 +3,7 @@
 // stdio is not used, as its buffers would keep a copy.
 #include "connectors/kit/secret.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -67,7 +68,8 @@ static int take(const char *name, const char *text, size_t size, struct kit_secr
     return 0;
 }
 
-static int read_file(const char *file, char *buffer, struct kit_secret *ret, char *why) {
+static int read_file(const char *file, char buffer[static READ_BYTES_MAX], size_t *ret_size,
+                     char *why) {
     // O_NONBLOCK: a FIFO of that name must not hold us up.
     _cleanup_(cleanup_close) int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
@@ -79,16 +81,14 @@ static int read_file(const char *file, char *buffer, struct kit_secret *ret, cha
         return complain(file, -EINVAL, "is not a regular file", why);
     }
     if (GUARD(password_file_mode) && is_open_to_others(&status)) {
-        snprintf(
-            why, KIT_SECRET_WHY_BYTES,
-            "%s: holds a password, but its mode %04o or owner lets others at it: chmod 0600 it, "
-            "and change the password if somebody may have read it",
-            file, status.st_mode & 07777U);
+        snprintf(why, KIT_SECRET_WHY_BYTES,
+                 "%s: holds a secret, but its mode %04o or owner lets others at it: chmod 0600 it, "
+                 "and change the secret if somebody may have read it",
+                 file, status.st_mode & 07777U);
         return -EPERM;
     }
-    size_t size = 0;
-    int r = read_whole(fd, buffer, &size);
-    return r < 0 ? complain(file, r, strerror(-r), why) : take(file, buffer, size, ret, why);
+    int r = read_whole(fd, buffer, ret_size);
+    return r < 0 ? complain(file, r, strerror(-r), why) : 0;
 }
 
 int kit_secret_read(const char *file, const char *variable, struct kit_secret *ret,
@@ -97,13 +97,32 @@ int kit_secret_read(const char *file, const char *variable, struct kit_secret *r
     *ret = (struct kit_secret){0};
     why[0] = '\0';
     if (file != NULL && file[0] != '\0') {
-        int r = read_file(file, buffer, ret, why);
+        size_t size = 0;
+        int r = read_file(file, buffer, &size, why);
+        r = r != 0 ? r : take(file, buffer, size, ret, why);
         explicit_bzero(buffer, sizeof(buffer));
         return r;
     }
     const char *value = variable != NULL ? getenv(variable) : NULL;
     return value == NULL || value[0] == '\0' ? KIT_NO_SECRET
                                              : take(variable, value, strlen(value), ret, why);
+}
+
+int kit_secret_read_key(const char *file, void *ret, size_t size, char why[KIT_SECRET_WHY_BYTES]) {
+    char buffer[READ_BYTES_MAX];
+    size_t n = 0;
+    assert(size <= KIT_SECRET_BYTES_MAX);
+    why[0] = '\0';
+    int r = read_file(file, buffer, &n, why);
+    if (r == 0 && n != size) {
+        snprintf(why, KIT_SECRET_WHY_BYTES, "%s: is no key of %zu bytes", file, size);
+        r = -EBADMSG;
+    }
+    if (r == 0) {
+        memcpy(ret, buffer, size);
+    }
+    explicit_bzero(buffer, sizeof(buffer));
+    return r;
 }
 
 void kit_secret_clear(struct kit_secret *secret) {

@@ -31,6 +31,9 @@ struct kit_secret {
 // no restart. Thread-safe.
 int kit_secret_read(const char *file, const char *variable, struct kit_secret *ret,
                     char why[KIT_SECRET_WHY_BYTES]);
+// A key: exactly size bytes (at most KIT_SECRET_BYTES_MAX), whatever they are. The file's owner and
+// mode are judged as above; -EBADMSG where it is longer or shorter. Whoever gets it overwrites it.
+int kit_secret_read_key(const char *file, void *ret, size_t size, char why[KIT_SECRET_WHY_BYTES]);
 // Overwrites it, in a way that no compiler leaves out. For _cleanup_, too.
 void kit_secret_clear(struct kit_secret *secret);
 

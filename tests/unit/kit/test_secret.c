@@ -99,6 +99,24 @@ static void test_what_is_no_password_is_refused_without_showing_it(void **data) 
     assert_int_equal(kit_secret_read(path, NULL, &secret, why), -EINVAL); // and does not wait
 }
 
+static void test_a_key_is_its_bytes_and_as_private(void **data) {
+    (void)data;
+    char key[8] = "unset..", text[] = {'a', '\n', '\0', 'b', '\r', '\n', '\n', 'c', 'd'};
+    assert_int_equal(read_written(text, 8, 0600), -EBADMSG); // no password
+    assert_int_equal(kit_secret_read_key(path, key, sizeof(key), why), 0);
+    assert_memory_equal(key, text, sizeof(key));
+    for (size_t size = 7; size <= 9; size += 2) {
+        (void)read_written(text, size, 0600);
+        assert_int_equal(kit_secret_read_key(path, key, sizeof(key), why), -EBADMSG);
+        assert_non_null(strstr(why, "is no key of 8 bytes"));
+    }
+    (void)read_written(text, 8, 0644);
+    assert_int_equal(kit_secret_read_key(path, key, sizeof(key), why), -EPERM);
+    unlink(path);
+    assert_int_equal(kit_secret_read_key(path, key, sizeof(key), why), -ENOENT);
+    assert_memory_equal(key, text, sizeof(key)); // it is left alone
+}
+
 static void test_the_variable_counts_where_no_file_is_named(void **data) {
     (void)data;
     assert_int_equal(kit_secret_read(NULL, NULL, &secret, why), KIT_NO_SECRET);
@@ -130,6 +148,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_file_that_others_get_at_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_password_is_refused_without_showing_it,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_key_is_its_bytes_and_as_private, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_variable_counts_where_no_file_is_named, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_clearing_leaves_nothing, setup, teardown),
