@@ -62,7 +62,7 @@ struct mail_conf {
     const char *purpose;             // whose consent an unsubscribe without a token withdraws
     const char *unsubscribe_address; // takes mails with the subject "unsubscribe"; NULL: none does
     const char *unsubscribe_url;     // takes GET and one-click POST: the token is put behind it
-                                     // ("https://example.com/unsubscribe?token="); NULL: none
+                                     // ("https://example.com/unsubscribe/"); NULL: none
     const uint8_t *key;              // MAIL_KEY_BYTES, secret: makes tokens; NULL: there are none
 };
 

@@ -79,7 +79,8 @@ const struct option_row email_options[EMAIL_N_OPTIONS] = {
              "this or unsubscribe-url."),
     TEXT_ROW("unsubscribe-url", unsubscribe_url, "URL",
              "An https address, to which the token is appended, for List-Unsubscribe with one "
-             "click (RFC 8058). What answers there is not this program."),
+             "click (RFC 8058): https://www.example.com/unsubscribe/. A proxy passes it on to "
+             "touchbus-web, which answers it with token.key as its --unsubscribe-key."),
     {.name = "marketing",
      .type = OPTION_LIST,
      .offset = offsetof(struct email_conf, marketing),
@@ -112,7 +113,7 @@ const char email_sections[] =
     "  STATE/email/bodies     attachments and long texts, by SHA-256\n"
     "  STATE/email/owners     whose they are\n"
     "  STATE/email/contacts   what became of each contact\n"
-    "  STATE/email/token.key  seals unsubscribe tokens: back it up\n";
+    "  STATE/email/token.key  seals unsubscribe tokens: back it up; touchbus-web gets a copy\n";
 
 const char *email_domain(const struct email_conf *conf) {
     const char *at = conf->sender != NULL ? strrchr(conf->sender, '@') : NULL;

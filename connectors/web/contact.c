@@ -131,40 +131,6 @@ static touchbus_event *read_contact(struct request *request) {
     return event;
 }
 
-// On the loop thread.
-static void on_answered(void *user, const struct kit_ack *acks, size_t n_acks) {
-    struct request *request = user;
-    if (n_acks == 1) {
-        request->acks[0] = acks[0];
-        request->verdict = acks[0].verdict != NULL ? strdup(acks[0].verdict) : NULL;
-        request->details[0] = acks[0].detail[0] != '\0' ? strdup(acks[0].detail) : NULL;
-    }
-    struct MHD_Connection *connection = request->connection; // the request is its thread's now
-    atomic_store(&request->answered, true);
-    MHD_resume_connection(connection);
-}
-
-static void submit(struct request *request, touchbus_event *event) {
-    request->acks = calloc(1, sizeof(*request->acks));
-    request->details = calloc(1, sizeof(*request->details));
-    if (request->acks == NULL || request->details == NULL) {
-        touchbus_event_free(event);
-        answer_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
-        return;
-    }
-    kit_count(request->web->kit, WEB_QUESTIONS, 1);
-    request->n_sent = 1;
-    request->submitted = true;
-    MHD_suspend_connection(request->connection);
-    int r = kit_submit(request->web->kit, &event, 1, KIT_NEVER_SPOOL, on_answered, request);
-    if (r != 0) {
-        touchbus_event_free(event);
-        answer_error(request, MHD_HTTP_SERVICE_UNAVAILABLE,
-                     r == KIT_FULL ? "everything is full, come again" : "cannot take it now");
-        MHD_resume_connection(request->connection);
-    }
-}
-
 void contact_ask(struct request *request) {
     if (!ingest_allowed(request, "", WEB_CONTACT) || !ingest_decode(request)) {
         return;
@@ -178,7 +144,8 @@ void contact_ask(struct request *request) {
         answer_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "the broker is away");
         return;
     }
-    submit(request, event);
+    kit_count(request->web->kit, WEB_QUESTIONS, 1);
+    submit_one(request, event, KIT_NEVER_SPOOL);
 }
 
 // ---- the answer

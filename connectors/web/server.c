@@ -3,7 +3,6 @@
 // are there, then for each piece of the body, then once more; a request that waits for the kit is
 // suspended and called again. Never redirects: SDKs lose the batch on the way.
 #include <errno.h>
-#include <jansson.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +26,7 @@ static void show_metrics(struct request *request) {
     request->answer =
         (struct answer){.status = text == NULL ? MHD_HTTP_INTERNAL_SERVER_ERROR : MHD_HTTP_OK,
                         .text = text,
-                        .plain = true};
+                        .type = "text/plain; version=0.0.4"};
 }
 
 static const struct route routes[] = {
@@ -42,68 +41,14 @@ static const struct route routes[] = {
     {"POST", "/events", ingest_cloudevents, ingest_finish, NULL},
     {"GET", "/v1/customer", customer_ask, customer_finish, NULL},
     {"POST", "/v1/contact", contact_ask, contact_finish, NULL},
+    {"GET", "/unsubscribe/", unsubscribe_show, NULL, NULL},
+    {"HEAD", "/unsubscribe/", unsubscribe_show, NULL, NULL},
+    {"POST", "/unsubscribe/", unsubscribe_take, unsubscribe_finish, NULL},
     {"GET", "/health", show_health, NULL, NULL},
     {"GET", "/metrics", show_metrics, NULL, NULL},
 };
 // Of every path, for scripts of other origins.
 static const struct route preflight = {"OPTIONS", "", origin_preflight, NULL, NULL};
-
-// ---- answers
-
-void answer_error(struct request *request, unsigned status, const char *text) {
-    json_t *json = json_pack("{s:b, s:s}", "success", 0, "error", text);
-    char *dumped = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    free(request->answer.text);
-    request->answer = (struct answer){.status = status, .text = dumped};
-    kit_count(request->web->kit, WEB_REFUSED, 1);
-}
-
-static void add_origin(const struct request *request, struct MHD_Response *response) {
-    const char *origin = origin_allowed(request);
-    if (origin == NULL) {
-        return;
-    }
-    MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
-    MHD_add_response_header(response, "Vary", "Origin");
-    if (request->route == &preflight) {
-        MHD_add_response_header(response, "Access-Control-Allow-Methods", "GET, POST");
-        MHD_add_response_header(response, "Access-Control-Allow-Headers",
-                                "Authorization, Content-Type, Content-Encoding");
-        MHD_add_response_header(response, "Access-Control-Max-Age", "600");
-    }
-}
-
-static enum MHD_Result send_answer(struct request *request) {
-    struct answer *answer = &request->answer;
-    size_t size = answer->text == NULL ? 0 : strlen(answer->text);
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(size, answer->text, MHD_RESPMEM_MUST_COPY);
-    if (response == NULL) {
-        return MHD_NO;
-    }
-    MHD_add_response_header(response, "Content-Type",
-                            answer->plain ? "text/plain; version=0.0.4" : "application/json");
-    if (answer->status == MHD_HTTP_SERVICE_UNAVAILABLE ||
-        answer->status == MHD_HTTP_TOO_MANY_REQUESTS) {
-        char seconds[16];
-        snprintf(seconds, sizeof(seconds), "%d", WEB_RETRY_AFTER_S);
-        MHD_add_response_header(response, "Retry-After", seconds);
-    }
-    if (answer->status == MHD_HTTP_UNAUTHORIZED) {
-        MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"touchbus\"");
-    }
-    if (answer->no_store) {
-        MHD_add_response_header(response, "Cache-Control", "no-store");
-    }
-    add_origin(request, response);
-    if (answer->close || atomic_load(&request->web->draining)) {
-        MHD_add_response_header(response, "Connection", "close");
-    }
-    enum MHD_Result queued = MHD_queue_response(request->connection, answer->status, response);
-    MHD_destroy_response(response);
-    return queued;
-}
 
 // ---- headers
 
@@ -125,20 +70,43 @@ static enum MHD_Result count_framing(void *user, enum MHD_ValueKind kind, const 
     return MHD_YES;
 }
 
+// Whether the path is the route's; what is behind one that ends with a slash is its rest.
+static bool is_path(const struct route *route, const char *path, const char **ret_rest) {
+    size_t size = strlen(route->path);
+    if (route->path[size - 1] != '/') {
+        return strcmp(route->path, path) == 0;
+    }
+    if (strncmp(route->path, path, size) != 0) {
+        return false;
+    }
+    *ret_rest = path + size;
+    return true;
+}
+
+static void take_route(struct request *request, const struct route *route, const char *rest) {
+    request->route = route;
+    request->rest = strdup(rest);
+    if (request->rest == NULL) {
+        answer_error(request, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+    }
+}
+
 static void find_route(struct request *request, const char *method, const char *path) {
+    const char *rest = "";
     bool known = false;
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        if (strcmp(routes[i].path, path) != 0) {
+        if (!is_path(&routes[i], path, &rest)) {
             continue;
         }
         known = true;
         if (strcmp(routes[i].method, method) == 0) {
-            request->route = &routes[i];
+            take_route(request, &routes[i], rest);
             return;
         }
     }
     if (known && strcmp(method, preflight.method) == 0 && origin_allowed(request) != NULL) {
         request->route = &preflight;
+        request->preflight = true;
         return;
     }
     answer_error(request, known ? MHD_HTTP_METHOD_NOT_ALLOWED : MHD_HTTP_NOT_FOUND,
@@ -190,7 +158,7 @@ static enum MHD_Result begin(struct web *web, struct MHD_Connection *connection,
     check_framing(request);
     // What cannot be read on is answered at once; anything else after its body, which the client
     // sends before it looks for an answer.
-    return request->answer.close ? send_answer(request) : MHD_YES;
+    return request->answer.close ? answer_send(request) : MHD_YES;
 }
 
 // ---- body
@@ -260,7 +228,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         }
         request->route->finish(request);
     }
-    return send_answer(request);
+    return answer_send(request);
 }
 
 static void end(void *user, struct MHD_Connection *connection, void **context,
@@ -283,6 +251,7 @@ static void end(void *user, struct MHD_Connection *connection, void **context,
     free(request->answer.text);
     touchbus_answer_free(request->question.answer);
     free(request->asked);
+    free(request->rest);
     free(request->verdict);
     free(request);
     *context = NULL;

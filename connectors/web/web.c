@@ -89,6 +89,13 @@ static const struct option_row options[] = {
      .max = INT64_C(3600) * 1000000,
      .argument = "TIME",
      .help = "How long a request's body may take; then 408."},
+    {.name = "unsubscribe-key",
+     .type = OPTION_STRING,
+     .offset = offsetof(struct web_conf, unsubscribe_key),
+     .argument = "FILE",
+     .help = "token.key of the e-mail connector, or a copy of it: opens the tokens of "
+             "/unsubscribe/TOKEN, the address that its --unsubscribe-url names. Only its owner may "
+             "read it (0600; or 0640 of root). By default such links are answered 404."},
 };
 
 static bool is_loopback(const char *address) {
@@ -98,6 +105,19 @@ static bool is_loopback(const char *address) {
         return ntohl(four.s_addr) >> 24 == 127;
     }
     return inet_pton(AF_INET6, address, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+// Without the option there is no key; ret is left alone then.
+static int read_unsubscribe_key(const struct web_conf *conf, uint8_t ret[static MAIL_KEY_BYTES],
+                                char *error, size_t error_size) {
+    char why[KIT_SECRET_WHY_BYTES];
+    int r = conf->unsubscribe_key == NULL
+                ? 0
+                : kit_secret_read_key(conf->unsubscribe_key, ret, MAIL_KEY_BYTES, why);
+    if (r != 0) {
+        snprintf(error, error_size, "unsubscribe-key: %s", why);
+    }
+    return r;
 }
 
 static int web_check(const void *conf_data, char *error, size_t error_size) {
@@ -118,8 +138,14 @@ static int web_check(const void *conf_data, char *error, size_t error_size) {
         return -EINVAL;
     }
     web_keys_free(keys);
+    uint8_t key[MAIL_KEY_BYTES];
+    int r = read_unsubscribe_key(conf, key, error, error_size);
+    explicit_bzero(key, sizeof(key));
+    if (r != 0) {
+        return -EINVAL;
+    }
     touchbus_event *event = touchbus_event_new("page.viewed", conf->source, "probe");
-    int r = event == NULL ? -EINVAL : touchbus_event_set(event, "channel", conf->channel);
+    r = event == NULL ? -EINVAL : touchbus_event_set(event, "channel", conf->channel);
     touchbus_event_free(event);
     if (r != 0) {
         snprintf(error, error_size, "source, channel: not acceptable in an event");
@@ -148,6 +174,7 @@ static void web_close(void *state) {
     questions_free(web->questions);
     web_keys_free(web->keys);
     pthread_mutex_destroy(&web->connections_lock);
+    explicit_bzero(web->unsubscribe_key, sizeof(web->unsubscribe_key));
     free(web);
 }
 
@@ -159,9 +186,12 @@ static int web_open(struct kit *kit, const void *conf, void **ret_state) {
     web->kit = kit;
     web->conf = conf;
     pthread_mutex_init(&web->connections_lock, NULL);
-    char error[KIT_DETAIL_BYTES_MAX];
+    web->mail.source = web->conf->source;
+    web->mail.key = web->conf->unsubscribe_key != NULL ? web->unsubscribe_key : NULL;
+    char error[KIT_SECRET_WHY_BYTES + KIT_DETAIL_BYTES_MAX];
     int r = web_keys_new(&web->conf->write_keys, &web->conf->roles, web->conf->questions_a_second,
                          &web->keys, error, sizeof(error));
+    r = r != 0 ? r : read_unsubscribe_key(web->conf, web->unsubscribe_key, error, sizeof(error));
     r = r != 0 ? r : questions_new(kit, &web->questions);
     r = r != 0 ? r : server_start(web);
     if (r != 0) {
@@ -187,16 +217,20 @@ static void web_drain(void *state) {
     }
 }
 
-static const char *const counters[] = {
-    [WEB_REQUESTS] = "requests_total",   [WEB_REFUSED] = "requests_refused_total",
-    [WEB_SLOW] = "requests_slow_total",  [WEB_BAD_ITEMS] = "items_unreadable_total",
-    [WEB_QUESTIONS] = "questions_total", NULL};
+static const char *const counters[] = {[WEB_REQUESTS] = "requests_total",
+                                       [WEB_REFUSED] = "requests_refused_total",
+                                       [WEB_SLOW] = "requests_slow_total",
+                                       [WEB_BAD_ITEMS] = "items_unreadable_total",
+                                       [WEB_QUESTIONS] = "questions_total",
+                                       [WEB_UNSUBSCRIBED] = "unsubscribed_total",
+                                       NULL};
 
 static const struct kit_connector web_connector = {
     .name = "web",
     .summary = "Serves HTTP for web sites and apps: Segment and RudderStack calls, CloudEvents.",
     .description = "POST /v1/batch, track, identify, page, screen, alias, group; POST /events; "
-                   "GET /v1/customer, POST /v1/contact; GET /health, /metrics. 200 after the "
+                   "GET /v1/customer, POST /v1/contact; /unsubscribe/TOKEN; GET /health, /metrics. "
+                   "200 after the "
                    "broker has logged everything, 202 once "
                    "it is safe on disk while the broker is away, 503 when it should be sent "
                    "again.",

@@ -3,10 +3,13 @@
 //
 //   web.c         the descriptor: options, open, reload, drain, close
 //   server.c      libmicrohttpd: a request from its first header to its answer
+//   answer.c      what goes out
 //   patience.c    who is too slow: 408
 //   ingest.c      a body -> events -> the kit -> an answer
 //   customer.c    GET /v1/customer: what the broker says of a customer, as far as the key reads it
 //   contact.c     POST /v1/contact: may this customer be contacted now?
+//   unsubscribe.c /unsubscribe/TOKEN: the link in our mails      page.c   what people see there
+//   submit.c      one event of a request to the kit
 //   questions.c   the threads that ask the broker
 //   keys.c        write keys and their roles
 //   origin.c      scripts of other origins
@@ -20,6 +23,7 @@
 #include <stdint.h>
 
 #include "connectors/dialect/items.h"
+#include "connectors/dialect/mail.h"
 #include "connectors/dialect/segment.h"
 #include "connectors/kit/kit.h"
 #include "connectors/web/keys.h"
@@ -45,6 +49,7 @@ struct web_conf {
     struct option_list write_keys, roles, origins;
     int64_t questions_a_second;
     int64_t headers_us, body_us;
+    char *unsubscribe_key; // file; NULL: links are not answered
 };
 
 enum web_counter {
@@ -53,6 +58,7 @@ enum web_counter {
     WEB_SLOW,
     WEB_BAD_ITEMS,
     WEB_QUESTIONS,
+    WEB_UNSUBSCRIBED,
 };
 
 struct connection; // patience.c
@@ -67,6 +73,8 @@ struct web {
 
     struct web_keys *keys;
     struct questions *questions;
+    struct mail_conf mail; // key NULL: links are not answered
+    uint8_t unsubscribe_key[MAIL_KEY_BYTES];
 
     pthread_mutex_t connections_lock; // guards connections and what is in them
     struct connection *connections;
@@ -74,17 +82,20 @@ struct web {
 
 // An answer that is ready to go out.
 struct answer {
-    unsigned status; // 0: none yet
-    char *text;      // malloc'ed, JSON unless plain
-    bool plain;      // Prometheus text
-    bool close;      // the connection cannot be used on
-    bool no_store;   // about one person: no cache may keep it
+    unsigned status;  // 0: none yet
+    char *text;       // malloc'ed
+    const char *type; // NULL: JSON
+    bool page;        // for a person's browser
+    bool close;       // the connection cannot be used on
+    bool no_store;    // about one person: no cache may keep it
 };
 
 struct request {
     struct web *web;
     struct MHD_Connection *connection;
     const struct route *route;
+    bool preflight;
+    char *rest; // of the path, where the route's ends with a slash
     struct answer answer;
     char *body;
     size_t size, capacity;
@@ -102,11 +113,11 @@ struct request {
     char key[SEGMENT_KEY_BYTES_MAX]; // the write key it came with
     struct question question;        // customer.c's
     char *asked;                     // its argument
-    char *verdict;                   // contact.c's
+    char *verdict;                   // submit.c's: of the one ack
 };
 
 struct route {
-    const char *method, *path;
+    const char *method, *path;               // a path that ends with a slash: all below it
     void (*run)(struct request *request);    // sets answer, or submits and returns without
     void (*finish)(struct request *request); // after what was submitted was answered
     const char *call;                        // of the Segment dialect
@@ -130,6 +141,18 @@ void customer_finish(struct request *request);
 void contact_ask(struct request *request);
 void contact_finish(struct request *request);
 
+// ---- unsubscribe.c
+
+void unsubscribe_show(struct request *request);
+void unsubscribe_take(struct request *request);
+void unsubscribe_finish(struct request *request);
+
+// ---- submit.c
+
+// Takes the event, gives it to the kit with the flags of kit_submit, and suspends the request; its
+// route's finish finds acks[0], details[0] and verdict. What the kit does not take is busy.
+void submit_one(struct request *request, touchbus_event *event, unsigned flags);
+
 // ---- origin.c
 
 // The origin of the request where --allow-origin has it; NULL: no script of it reads the answer.
@@ -141,9 +164,15 @@ void origin_preflight(struct request *request);
 
 int server_start(struct web *web);
 void server_stop(struct web *web);
+const char *request_header(const struct request *request, const char *name);
+
+// ---- answer.c
+
 // {"success": false, "error": text}; status 429 and 503 say Retry-After besides.
 void answer_error(struct request *request, unsigned status, const char *text);
-const char *request_header(const struct request *request, const char *name);
+// HTML, malloc'ed, which it takes; NULL: memory was short.
+void answer_page(struct request *request, unsigned status, char *text);
+enum MHD_Result answer_send(struct request *request);
 
 // ---- patience.c
 
