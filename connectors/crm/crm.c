@@ -9,16 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connectors/crm/conf.h"
 #include "connectors/crm/outgoing.h"
 #include "connectors/crm/quarantined.h"
 #include "connectors/crm/store.h"
 #include "connectors/crm/warehouse.h"
 #include "connectors/kit/kit.h"
-#include "schemas/base/cleanup.h"
-
-struct crm_conf {
-    char *database, *postgres, *password_file;
-};
+#include "schemas/base/clock.h"
+#include "schemas/base/logging.h"
 
 struct crm {
     struct kit *kit;
@@ -29,8 +27,6 @@ struct crm {
     struct store_event events[KIT_DELIVER_EVENTS_MAX];
     struct store_result results[KIT_DELIVER_EVENTS_MAX];
 };
-
-#define PASSWORD_VARIABLE "TOUCHBUS_CRM_PASSWORD"
 
 enum crm_counter { CRM_APPLIED, CRM_REPEATED, CRM_ERASED, CRM_OUTGOING };
 static const char *const counters[] = {
@@ -52,11 +48,11 @@ static int open_file(struct crm *crm, const struct crm_conf *conf) {
 static int open_warehouse(struct crm *crm, const struct crm_conf *conf) {
     const struct postgres_conf postgres = {.connection = conf->postgres,
                                            .password_file = conf->password_file,
-                                           .password_variable = PASSWORD_VARIABLE,
+                                           .password_variable = CRM_PASSWORD_VARIABLE,
                                            .application = "touchbus-crm",
                                            .beat = beat,
                                            .user = crm};
-    int r = warehouse_open(&postgres, &crm->warehouse);
+    int r = warehouse_open(&postgres, conf->postgres_timeout_us / CLOCK_US_PER_MS, &crm->warehouse);
     r = r < 0 ? r : outgoing_new(crm->kit, &postgres, CRM_OUTGOING, &crm->outgoing);
     return r < 0 ? r : quarantined_new(crm->kit, &crm->quarantined);
 }
@@ -86,16 +82,25 @@ static int crm_open(struct kit *kit, const void *conf, void **ret_state) {
     return 0;
 }
 
-static int crm_check(const void *conf, char *error, size_t error_size) {
+// From a file to a warehouse, or back, is another store: that is a restart's to do.
+static void crm_reload(void *state, const void *conf) {
+    struct crm *crm = state;
     const struct crm_conf *crm_conf = conf;
-    if (crm_conf->postgres == NULL) {
-        return 0;
+    if (crm->warehouse == NULL || crm_conf->postgres == NULL) {
+        if ((crm->warehouse == NULL) != (crm_conf->postgres == NULL)) {
+            logging_warning("option=postgres reloaded=false reason=needs-a-restart");
+        }
+        return;
     }
-    if (crm_conf->database != NULL) {
-        snprintf(error, error_size, "--database and --postgres: one of the two");
-        return -EINVAL;
+    const struct postgres_conf postgres = {.connection = crm_conf->postgres,
+                                           .password_file = crm_conf->password_file};
+    int r = warehouse_redirect(crm->warehouse, &postgres,
+                               crm_conf->postgres_timeout_us / CLOCK_US_PER_MS);
+    r = r < 0 ? r : outgoing_redirect(crm->outgoing, &postgres);
+    if (r < 0) {
+        logging_error("reload=failed error=\"%s\" the connection to PostgreSQL stays as it was",
+                      strerror(-r));
     }
-    return postgres_check(crm_conf->postgres, error, error_size);
 }
 
 static void translate(const touchbus_event *event, const char *data, struct store_event *ret) {
@@ -239,28 +244,6 @@ static void crm_settled(void *state, void *item, const struct kit_ack *ack) {
 
 // ---- the descriptor
 
-static const struct option_row options[] = {
-    {.name = "database",
-     .type = OPTION_STRING,
-     .offset = offsetof(struct crm_conf, database),
-     .argument = "FILE",
-     .help = "The SQLite file. By default crm.sqlite in the connector's folder of --state."},
-    {.name = "postgres",
-     .type = OPTION_STRING,
-     .offset = offsetof(struct crm_conf, postgres),
-     .argument = "URI",
-     .help = "A PostgreSQL database instead: postgresql://USER@HOST:PORT/DATABASE, or keywords as "
-             "libpq takes them, without a password. Over a network the server's certificate is "
-             "checked (sslmode=verify-full) unless the URI says otherwise."},
-    {.name = "password-file",
-     .type = OPTION_STRING,
-     .offset = offsetof(struct crm_conf, password_file),
-     .argument = "FILE",
-     .help = "The password for --postgres, in a file that nobody else can read; read anew at each "
-             "connection. Without it the environment variable " PASSWORD_VARIABLE
-             ", then libpq's PGPASSFILE."},
-};
-
 static const struct kit_connector connector = {
     .name = "crm",
     .summary = "Keeps customers, interactions, orders, quotes, consents, contacts and cases in a "
@@ -284,13 +267,14 @@ static const struct kit_connector connector = {
              "                         views for analysts: customer_360, funnel_by_phase,\n"
              "                         channel_roi, channel_roi_monthly, contact_history;\n"
              "                         touchbus_ID_TIME is what there was of another log\n",
-    .options = options,
-    .n_options = sizeof(options) / sizeof(options[0]),
+    .options = crm_options,
+    .n_options = CRM_OPTIONS,
     .conf_size = sizeof(struct crm_conf),
     .counters = counters,
     .collect_every_ms = OUTGOING_POLL_MS,
-    .check = crm_check,
+    .check = crm_conf_check,
     .open = crm_open,
+    .reload = crm_reload,
     .collect = crm_collect,
     .collects = crm_collects,
     .settled = crm_settled,

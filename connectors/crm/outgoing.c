@@ -31,6 +31,7 @@ struct outgoing {
     bool leads;          // the lock is ours
     bool waits;          // it is another instance's, and that was said
     bool away;           // that the server is away was said
+    bool moved;          // the batch in hand is of a table that was given up
     struct outgoing_batch batch;
 };
 
@@ -58,6 +59,13 @@ int outgoing_new(struct kit *kit, const struct postgres_conf *conf, size_t first
                                               .first_counter = first_counter};
     *ret = outgoing;
     return 0;
+}
+
+int outgoing_redirect(struct outgoing *outgoing, const struct postgres_conf *conf) {
+    int r = postgres_redirect(outgoing->postgres, conf);
+    bool is_dropped = postgres_handle(outgoing->postgres) == NULL;
+    outgoing->moved = outgoing->moved || (is_dropped && outgoing->batch.rows != NULL);
+    return r;
 }
 
 struct outgoing *outgoing_free(struct outgoing *outgoing) {
@@ -124,6 +132,10 @@ static enum postgres_class turn(struct outgoing *outgoing, char *why) {
     for (int i = 0; i < OUTGOING_ROUNDS_MAX && class == POSTGRES_DONE && !stuck; i++) {
         if (batch->n_open > 0) {
             return POSTGRES_DONE;
+        }
+        if (outgoing->moved) {
+            outgoing_batch_forget(batch);
+            outgoing->moved = false;
         }
         if (batch->rows != NULL) {
             class = outgoing_batch_write(batch, &stuck, why);

@@ -22,6 +22,9 @@ struct outgoing;
 // first_counter: where its counters stand in the descriptor. 0 or a negative errno.
 int outgoing_new(struct kit *kit, const struct postgres_conf *conf, size_t first_counter,
                  struct outgoing **ret);
+// As postgres_redirect. Rows of the table there was are not written back: they come as the same
+// events should it be the same table, or become the connector's again.
+int outgoing_redirect(struct outgoing *outgoing, const struct postgres_conf *conf);
 struct outgoing *outgoing_free(struct outgoing *outgoing); // takes NULL; returns NULL
 // For the descriptor's collect (at least every OUTGOING_POLL_MS) and settled.
 void outgoing_collect(struct outgoing *outgoing);

@@ -53,6 +53,32 @@ int postgres_new(const struct postgres_conf *conf, struct postgres **ret) {
     return 0;
 }
 
+static bool is_same(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+int postgres_redirect(struct postgres *postgres, const struct postgres_conf *conf) {
+    bool fails = false;
+    if (is_same(postgres->connection, conf->connection) &&
+        is_same(postgres->password_file, conf->password_file)) {
+        return 0;
+    }
+    char *connection = copy(conf->connection, &fails);
+    char *password_file = copy(conf->password_file, &fails);
+    if (fails) {
+        free(connection);
+        free(password_file);
+        return -ENOMEM;
+    }
+    free(postgres->connection);
+    free(postgres->password_file);
+    postgres->connection = connection;
+    postgres->password_file = password_file;
+    postgres->back_off_ms = 0;
+    postgres_drop(postgres);
+    return 0;
+}
+
 struct postgres *postgres_free(struct postgres *postgres) {
     if (postgres != NULL) {
         postgres_drop(postgres);

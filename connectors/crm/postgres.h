@@ -49,6 +49,10 @@ int postgres_check(const char *connection, char *error, size_t error_size);
 bool postgres_checks_certificate(const char *connection);
 // All of conf is copied but user. Does not connect. 0 or a negative errno.
 int postgres_new(const struct postgres_conf *conf, struct postgres **ret);
+// From now on that connection and password file (of conf nothing else is read). Where they are
+// other ones the connection is dropped, and the next postgres_connect waits for no back-off. 0;
+// -ENOMEM: as before.
+int postgres_redirect(struct postgres *postgres, const struct postgres_conf *conf);
 struct postgres *postgres_free(struct postgres *postgres); // takes NULL; returns NULL
 
 // Where there is no connection, or it broke: makes one, unless the last attempt was too short a

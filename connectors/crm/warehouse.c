@@ -21,6 +21,7 @@ enum { INCARNATION_TEXT_BYTES = 2 * STORE_INCARNATION_BYTES + 1 };
 
 struct warehouse {
     struct postgres *postgres;
+    int64_t timeout_ms;
     uint64_t generation;              // of the connection that is set up
     char log[INCARNATION_TEXT_BYTES]; // "": not asked for in this connection
     struct batch batch;
@@ -85,13 +86,14 @@ static enum postgres_class be_ready(struct warehouse *warehouse, const uint8_t *
     return class == POSTGRES_DONE ? take_log(warehouse, text, why) : class;
 }
 
-int warehouse_open(const struct postgres_conf *conf, struct warehouse **ret) {
+int warehouse_open(const struct postgres_conf *conf, int64_t timeout_ms, struct warehouse **ret) {
     struct warehouse *warehouse = calloc(1, sizeof(*warehouse));
     struct postgres_conf with = *conf;
     with.set_up = MIGRATE_SET_UP;
     if (warehouse == NULL) {
         return -ENOMEM;
     }
+    warehouse->timeout_ms = timeout_ms;
     batch_init(&warehouse->batch);
     int r = postgres_new(&with, &warehouse->postgres);
     if (r < 0) {
@@ -110,6 +112,12 @@ int warehouse_open(const struct postgres_conf *conf, struct warehouse **ret) {
     }
     *ret = warehouse;
     return 0;
+}
+
+int warehouse_redirect(struct warehouse *warehouse, const struct postgres_conf *conf,
+                       int64_t timeout_ms) {
+    warehouse->timeout_ms = timeout_ms;
+    return postgres_redirect(warehouse->postgres, conf);
 }
 
 struct warehouse *warehouse_close(struct warehouse *warehouse) {
@@ -205,12 +213,13 @@ static void judge_fences(struct warehouse *warehouse, size_t n_events,
     }
 }
 
-static int64_t patience(const struct store_event *events, size_t n_events) {
+static int64_t patience(const struct warehouse *warehouse, const struct store_event *events,
+                        size_t n_events) {
     size_t i = 0;
     while (i < n_events && !events[i].erases) {
         i++;
     }
-    return i < n_events ? WAREHOUSE_ERASE_MS_MAX : WAREHOUSE_BATCH_MS_MAX;
+    return i < n_events ? WAREHOUSE_ERASE_MS_MAX : warehouse->timeout_ms;
 }
 
 static enum postgres_class write_part(struct warehouse *warehouse, const struct store_event *events,
@@ -224,7 +233,7 @@ static enum postgres_class write_part(struct warehouse *warehouse, const struct 
     class = partitions_make(&warehouse->partitions, warehouse->postgres, events, *n_events, why);
     if (class == POSTGRES_DONE) {
         class = transaction_begin(warehouse->postgres, warehouse->log, warehouse->fences, n_fences,
-                                  WAREHOUSE_BATCH_MS_MAX, &is_other_log, why);
+                                  warehouse->timeout_ms, &is_other_log, why);
     }
     if (class == POSTGRES_DONE && is_other_log) {
         snprintf(why, STORE_WHY_BYTES, "the warehouse was taken over for another log");
@@ -234,7 +243,7 @@ static enum postgres_class write_part(struct warehouse *warehouse, const struct 
     if (class == POSTGRES_DONE) {
         judge_fences(warehouse, *n_events, results);
         class = transaction_commit(warehouse->postgres, &warehouse->batch, warehouse->skip,
-                                   patience(events, *n_events), why);
+                                   patience(warehouse, events, *n_events), why);
     }
     if (class != POSTGRES_DONE) {
         postgres_roll_back(warehouse->postgres);

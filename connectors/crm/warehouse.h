@@ -14,16 +14,19 @@
 enum {
     WAREHOUSE_EVENTS_MAX = 1024,     // of one call
     WAREHOUSE_AGAIN_MAX = 5,         // a transaction that lost against others is tried so often
-    WAREHOUSE_BATCH_MS_MAX = 30000,  // for each of its two answers
     WAREHOUSE_ERASE_MS_MAX = 600000, // where it erases somebody
     WAREHOUSE_MONTHS_MAX = 64,       // partitions known to be there; then they are asked for anew
 };
 
 struct warehouse;
 
-// Migrates where the server is there. 0; -EINVAL after one logged line: a newer program made it;
-// another negative errno. A server that is away is no error: it is waited for.
-int warehouse_open(const struct postgres_conf *conf, struct warehouse **ret);
+// timeout_ms is for each of a batch's two answers. Migrates where the server is there. 0; -EINVAL
+// after one logged line: a newer program made it; another negative errno. A server that is away is
+// no error: it is waited for.
+int warehouse_open(const struct postgres_conf *conf, int64_t timeout_ms, struct warehouse **ret);
+// As postgres_redirect, with a new timeout.
+int warehouse_redirect(struct warehouse *warehouse, const struct postgres_conf *conf,
+                       int64_t timeout_ms);
 struct warehouse *warehouse_close(struct warehouse *warehouse); // takes NULL; returns NULL
 // Its connection, made where there is none; NULL: the server is away. For between batches.
 struct postgres *warehouse_postgres(struct warehouse *warehouse);

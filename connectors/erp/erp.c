@@ -14,6 +14,7 @@
 #include "connectors/erp/tryton_changes.h"
 #include "connectors/erp/tryton_orders.h"
 #include "connectors/kit/exchange.h"
+#include "schemas/base/logging.h"
 
 struct erp {
     struct kit *kit;
@@ -25,7 +26,6 @@ struct erp {
     char inbox_path[PATH_MAX];
     char source[NAME_MAX]; // of what this connector publishes itself
     struct folder folder;
-    struct tryton_options tryton_options;
     struct tryton *tryton; // NULL: orders go to the folder
     struct tryton_orders orders;
     struct tryton_changes *changes; // NULL: without a Tryton
@@ -82,21 +82,24 @@ static void beat(void *user) {
     kit_beat(user);
 }
 
+static struct tryton_options options_of(const struct erp *erp) {
+    return (struct tryton_options){.url = erp->conf->tryton,
+                                   .user = erp->conf->tryton_user,
+                                   .password_file = erp->conf->password_file,
+                                   .ca_file = erp->conf->tryton_ca,
+                                   .timeout_us = erp->conf->tryton_timeout_us,
+                                   .beat = beat,
+                                   .beat_user = erp->kit};
+}
+
 static int open_tryton(struct erp *erp) {
-    const struct erp_conf *conf = erp->conf;
-    erp->tryton_options = (struct tryton_options){.url = conf->tryton,
-                                                  .user = conf->tryton_user,
-                                                  .password_file = conf->password_file,
-                                                  .ca_file = conf->tryton_ca,
-                                                  .timeout_us = conf->tryton_timeout_us,
-                                                  .beat = beat,
-                                                  .beat_user = erp->kit};
-    int r = tryton_new(&erp->tryton_options, &erp->tryton);
+    const struct tryton_options tryton_options = options_of(erp);
+    int r = tryton_new(&tryton_options, &erp->tryton);
     erp->orders = (struct tryton_orders){
         .kit = erp->kit, .tryton = erp->tryton, .first_counter = ERP_TRYTON, .source = erp->source};
     const struct tryton_changes_options options = {.kit = erp->kit,
                                                    .tryton = erp->tryton,
-                                                   .every_us = conf->tryton_every_us,
+                                                   .every_us = erp->conf->tryton_every_us,
                                                    .first_counter = ERP_CHANGES};
     return r == 0 ? tryton_changes_open(&options, &erp->changes) : r;
 }
@@ -117,6 +120,24 @@ static int erp_open(struct kit *kit, const void *conf, void **ret_state) {
     }
     *ret_state = erp;
     return 0;
+}
+
+// From folder to Tryton, or back, is another ERP: that is a restart's to do.
+static void erp_reload(void *state, const void *conf) {
+    struct erp *erp = state;
+    erp->conf = conf;
+    if ((erp->tryton == NULL) != (erp->conf->tryton == NULL)) {
+        logging_warning("option=tryton reloaded=false reason=needs-a-restart");
+    }
+    if (erp->tryton == NULL || erp->conf->tryton == NULL) {
+        return;
+    }
+    const struct tryton_options options = options_of(erp);
+    if (tryton_redirect(erp->tryton, &options) < 0) {
+        logging_error("reload=failed memory is short, the connection to Tryton stays as it was");
+        return;
+    }
+    tryton_changes_hurry(erp->changes, erp->conf->tryton_every_us);
 }
 
 // ---- orders out
@@ -203,6 +224,7 @@ static const struct kit_connector connector = {
     .deliver_max = erp_deliver_max,
     .counters = counters,
     .open = erp_open,
+    .reload = erp_reload,
     .collect = erp_collect,
     .settled = erp_settled,
     .deliver = erp_deliver,

@@ -54,9 +54,6 @@ static void begin_feed(struct tryton_changes *changes) {
 // Whether the call worked; where Tryton is away the round waits, else the feed does.
 static bool is_answered(struct tryton_changes *changes, const struct tryton_reply *reply) {
     if (reply->class == TRYTON_DONE) {
-        if (changes->away_us != 0) {
-            logging_info("tryton=back changes=true");
-        }
         changes->away_us = 0;
         changes->is_refused[changes->feed] = false;
         return true;
@@ -64,9 +61,6 @@ static bool is_answered(struct tryton_changes *changes, const struct tryton_repl
     changes_count(changes, CHANGES_FAILURES, 1);
     if (reply->class == TRYTON_AWAY) {
         int64_t most_us = CHANGES_AWAY_S_MAX * CLOCK_US_PER_S;
-        if (changes->away_us == 0) {
-            logging_warning("tryton=away changes=true error=\"%s\"", reply->words);
-        }
         changes->away_us = changes->away_us == 0 ? CLOCK_US_PER_S : 2 * changes->away_us;
         changes->away_us = changes->away_us > most_us ? most_us : changes->away_us;
         changes->due_us = clock_monotonic_us() + changes->away_us;
@@ -170,6 +164,11 @@ int tryton_changes_collect(struct tryton_changes *changes) {
         now_us = clock_monotonic_us();
     }
     return r < 0 ? r : 0; // KIT_FULL: the rest another time
+}
+
+void tryton_changes_hurry(struct tryton_changes *changes, int64_t every_us) {
+    changes->options.every_us = every_us;
+    changes->due_us = 0;
 }
 
 // ---- life

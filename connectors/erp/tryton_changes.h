@@ -50,6 +50,8 @@ struct tryton_changes;
 int tryton_changes_open(const struct tryton_changes_options *options, struct tryton_changes **ret);
 // Takes NULL; returns NULL.
 struct tryton_changes *tryton_changes_close(struct tryton_changes *changes);
+// The configuration was reloaded: another pace, and the next look is at once.
+void tryton_changes_hurry(struct tryton_changes *changes, int64_t every_us);
 // From the descriptor's collect. Negative errno of the disk; a Tryton that is away is not one.
 int tryton_changes_collect(struct tryton_changes *changes);
 // From the descriptor's settled. False: the item is somebody else's.

@@ -8,6 +8,7 @@
 #include "connectors/kit/secret.h"
 
 enum { TRYTON_HEADER_BYTES = 512, TRYTON_URL_BYTES = 4096 };
+enum { TRYTON_URL, TRYTON_USER, TRYTON_PASSWORD_FILE, TRYTON_CA_FILE, TRYTON_TEXTS };
 
 // One request on its way, or its answer. A slot is free while easy is NULL.
 struct tryton_transfer {
@@ -26,7 +27,8 @@ struct tryton_transfer {
 };
 
 struct tryton {
-    const struct tryton_options *options;
+    struct tryton_options options;
+    char *texts[TRYTON_TEXTS]; // what options point to
     CURLM *multi;
     struct tryton_transfer transfers[TRYTON_CALLS_MAX];
     size_t n_under_way;
@@ -40,6 +42,7 @@ struct tryton {
     int64_t refused_us;
     int64_t failed_us; // the last login that failed; 0: none
     char failed_words[TRYTON_WORDS_BYTES];
+    char away_words[TRYTON_WORDS_BYTES]; // why it is away, as the log has it; "": it is not
 };
 
 // ---- tryton_rpc.c
@@ -56,3 +59,7 @@ void transfer_read(const struct tryton_transfer *transfer, CURLcode code,
 // Has a session when true is returned; else reply says why not.
 bool session_open(struct tryton *tryton, struct tryton_reply *reply);
 void session_forget(struct tryton *tryton);
+// What became of a call: that Tryton is away is said once for each reason, and when it is back.
+void session_note(struct tryton *tryton, const struct tryton_reply *reply);
+// Frees what options point to.
+void options_clear_texts(struct tryton *tryton);

@@ -40,8 +40,8 @@ static size_t take(char *bytes, size_t ignored_one, size_t size, void *user) {
 static int beat(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
     const struct tryton *tryton = user;
     (void)a, (void)b, (void)c, (void)d;
-    if (tryton->options->beat != NULL) {
-        tryton->options->beat(tryton->options->beat_user);
+    if (tryton->options.beat != NULL) {
+        tryton->options.beat(tryton->options.beat_user);
     }
     return 0;
 }
@@ -53,12 +53,13 @@ static bool add_header(struct tryton_transfer *transfer, const char *line) {
 }
 
 static void set_bounds(const struct tryton *tryton, CURL *easy) {
-    const struct tryton_options *options = tryton->options;
+    const struct tryton_options *options = &tryton->options;
     long timeout_ms = (long)(options->timeout_us / CLOCK_US_PER_MS);
     long connect_ms = timeout_ms < TRYTON_CONNECT_MS ? timeout_ms : TRYTON_CONNECT_MS;
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L); // a host that moved is found at once
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); // an ERP stands in the house
@@ -79,9 +80,9 @@ int transfer_open(struct tryton *tryton, struct tryton_transfer *transfer, char 
     }
     CURL *easy = transfer->easy;
     char url[TRYTON_URL_BYTES];
-    size_t size = strlen(tryton->options->url);
-    const char *end = size > 0 && tryton->options->url[size - 1] == '/' ? "" : "/";
-    snprintf(url, sizeof(url), "%s%s", tryton->options->url, end);
+    size_t size = strlen(tryton->options.url);
+    const char *end = size > 0 && tryton->options.url[size - 1] == '/' ? "" : "/";
+    snprintf(url, sizeof(url), "%s%s", tryton->options.url, end);
     set_bounds(tryton, easy);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
@@ -235,6 +236,7 @@ void *tryton_wait(struct tryton *tryton) {
         return NULL;
     }
     void *user = done->user;
+    session_note(tryton, done->reply);
     transfer_close(done);
     tryton->n_under_way--;
     return user;
@@ -268,7 +270,10 @@ int tryton_new(const struct tryton_options *options, struct tryton **ret) {
         free(tryton);
         return -ENOMEM;
     }
-    tryton->options = options;
+    if (tryton_redirect(tryton, options) < 0) {
+        tryton_free(tryton);
+        return -ENOMEM;
+    }
     *ret = tryton;
     return 0;
 }
@@ -284,6 +289,7 @@ struct tryton *tryton_free(struct tryton *tryton) {
         curl_multi_cleanup(tryton->multi);
         curl_global_cleanup();
         json_decref(tryton->context);
+        options_clear_texts(tryton);
         free(tryton);
     }
     return NULL;

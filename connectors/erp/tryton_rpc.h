@@ -38,8 +38,11 @@ struct tryton_options {
 
 struct tryton;
 
-// Options are borrowed. Nothing is connected yet. 0; -ENOMEM.
+// Options are copied. Nothing is connected yet. 0; -ENOMEM.
 int tryton_new(const struct tryton_options *options, struct tryton **ret);
+// From the next call on with these; where address, user or password file are others, with a new
+// session, asked for at once. While no call is under way. 0; -ENOMEM: as before.
+int tryton_redirect(struct tryton *tryton, const struct tryton_options *options);
 // Calls under way are dropped. Takes NULL; returns NULL.
 struct tryton *tryton_free(struct tryton *tryton);
 

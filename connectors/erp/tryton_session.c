@@ -2,6 +2,7 @@
 // Who we are at Tryton: logs in when there is no session, and learns the user's company, without
 // which nothing works there. The password is read anew for each login and kept no longer; one that
 // was refused is not tried again at once, since Tryton locks a user out who tries too often.
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,53 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
+
+// ---- which Tryton, and as whom
+
+void options_clear_texts(struct tryton *tryton) {
+    for (size_t i = 0; i < TRYTON_TEXTS; i++) {
+        free(tryton->texts[i]);
+        tryton->texts[i] = NULL;
+    }
+}
+
+static bool is_same(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+int tryton_redirect(struct tryton *tryton, const struct tryton_options *options) {
+    const char *const given[TRYTON_TEXTS] = {[TRYTON_URL] = options->url,
+                                             [TRYTON_USER] = options->user,
+                                             [TRYTON_PASSWORD_FILE] = options->password_file,
+                                             [TRYTON_CA_FILE] = options->ca_file};
+    char *copies[TRYTON_TEXTS] = {NULL};
+    bool fails = false, is_other = false;
+    for (size_t i = 0; i < TRYTON_TEXTS; i++) {
+        copies[i] = given[i] != NULL ? strdup(given[i]) : NULL;
+        fails = fails || (given[i] != NULL && copies[i] == NULL);
+        is_other = is_other || (i != TRYTON_CA_FILE && !is_same(given[i], tryton->texts[i]));
+    }
+    if (!fails) {
+        options_clear_texts(tryton);
+        memcpy(tryton->texts, copies, sizeof(copies));
+        tryton->options = *options;
+        tryton->options.url = copies[TRYTON_URL];
+        tryton->options.user = copies[TRYTON_USER];
+        tryton->options.password_file = copies[TRYTON_PASSWORD_FILE];
+        tryton->options.ca_file = copies[TRYTON_CA_FILE];
+    }
+    for (size_t i = 0; i < TRYTON_TEXTS && fails; i++) {
+        free(copies[i]);
+    }
+    if (!fails && is_other) { // what was refused or failed was another one's
+        session_forget(tryton);
+        tryton->refused_hash = 0;
+        tryton->failed_us = 0;
+    }
+    return fails ? -ENOMEM : 0;
+}
+
+// ---- logging in
 
 static const char *const context_members[] = {"company", "language", "employee"};
 
@@ -38,7 +86,7 @@ static char *dump(json_t *request) {
 static void authorize(struct tryton *tryton, json_int_t uid, const char *key) {
     char plain[TRYTON_HEADER_BYTES / 2];
     int size = snprintf(plain, sizeof(plain), "%s:%" JSON_INTEGER_FORMAT ":%s",
-                        tryton->options->user, uid, key);
+                        tryton->options.user, uid, key);
     _cleanup_free_ char *base64 =
         size > 0 && (size_t)size < sizeof(plain) ? base64_encode(plain, (size_t)size) : NULL;
     if (base64 != NULL) {
@@ -99,25 +147,23 @@ static bool was_refused(const struct tryton *tryton, uint64_t hash) {
            clock_monotonic_us() - tryton->refused_us < TRYTON_LOGIN_WAIT_S * CLOCK_US_PER_S;
 }
 
-static void refuse(struct tryton *tryton, uint64_t hash, struct tryton_reply *reply) {
+static void say_refused(struct tryton_reply *reply) {
     tryton_reply_fail(reply, TRYTON_AWAY,
                       "the ERP refuses the user or the password; tried again after %d s, or when "
                       "the password has changed",
                       TRYTON_LOGIN_WAIT_S);
-    tryton->refused_hash = hash;
-    tryton->refused_us = clock_monotonic_us();
 }
 
 static bool login(struct tryton *tryton, const struct kit_secret *password,
                   struct tryton_reply *reply) {
     uint64_t hash = XXH3_64bits(password->text, password->size);
     if (was_refused(tryton, hash)) {
-        tryton_reply_fail(reply, TRYTON_AWAY, "the ERP refused the user or the password");
+        say_refused(reply);
         return fail(tryton, reply);
     }
     ask(tryton,
         dump(json_pack("{s:s, s:[s, {s:s}]}", "method", "common.db.login", "params",
-                       tryton->options->user, "password", password->text)),
+                       tryton->options.user, "password", password->text)),
         reply);
     json_int_t uid = json_integer_value(json_array_get(reply->result, 0));
     const char *key = json_string_value(json_array_get(reply->result, 1));
@@ -127,7 +173,9 @@ static bool login(struct tryton *tryton, const struct kit_secret *password,
         tryton->uid = uid;
         tryton->session++;
     } else if (reply->class == TRYTON_LOGIN) {
-        refuse(tryton, hash, reply);
+        say_refused(reply);
+        tryton->refused_hash = hash;
+        tryton->refused_us = clock_monotonic_us();
     } else if (reply->class == TRYTON_DONE) {
         tryton_reply_clear(reply);
         tryton_reply_fail(reply, TRYTON_AWAY, "the login's answer is not Tryton's");
@@ -147,7 +195,7 @@ bool session_open(struct tryton *tryton, struct tryton_reply *reply) {
     _cleanup_(kit_secret_clear) struct kit_secret password = {0};
     char why[KIT_SECRET_WHY_BYTES];
     int r =
-        kit_secret_read(tryton->options->password_file, TRYTON_PASSWORD_VARIABLE, &password, why);
+        kit_secret_read(tryton->options.password_file, TRYTON_PASSWORD_VARIABLE, &password, why);
     if (r != 0) {
         tryton_reply_fail(reply, TRYTON_AWAY, "%s",
                           r == KIT_NO_SECRET
@@ -158,8 +206,34 @@ bool session_open(struct tryton *tryton, struct tryton_reply *reply) {
     }
     bool is_open = login(tryton, &password, reply);
     if (is_open) {
-        logging_info("tryton=session user=%s session=%" PRIu64, tryton->options->user,
+        logging_info("tryton=session user=%s session=%" PRIu64, tryton->options.user,
                      tryton->session);
     }
     return is_open;
+}
+
+// ---- telling
+
+// Texts that differ in numbers alone: curl tells how long it took.
+static bool says_the_same(const char *a, const char *b) {
+    static const char digits[] = "0123456789";
+    a += strspn(a, digits);
+    b += strspn(b, digits);
+    while (*a != '\0' && *a == *b) {
+        a += 1 + strspn(a + 1, digits);
+        b += 1 + strspn(b + 1, digits);
+    }
+    return *a == *b;
+}
+
+void session_note(struct tryton *tryton, const struct tryton_reply *reply) {
+    if (reply->class != TRYTON_AWAY) {
+        if (tryton->away_words[0] != '\0') {
+            logging_info("tryton=back");
+        }
+        tryton->away_words[0] = '\0';
+    } else if (!says_the_same(tryton->away_words, reply->words)) {
+        logging_warning("tryton=away error=\"%s\"", reply->words);
+        memcpy(tryton->away_words, reply->words, sizeof(tryton->away_words));
+    }
 }

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A Tryton that is away in every way: wrong password, unknown host, a certificate that does not fit, a server that takes the connection and
+"""A Tryton that is away in every way: wrong password, unknown host or user, a certificate that does not fit, a server that takes the connection and
 never answers, one that answers garbage, a database that was killed. Each time a clear word in the log, nothing parked, no password
 anywhere, and the order that waits is a sale as soon as it is put right, by the same process."""
 import os
+import signal
 
-from desk import House, Tryton, drained, order, publish, sale, skip_without_tryton, start_erp, wait_for
+from desk import House, Names, NamesError, Tryton, drained, order, publish, sale, skip_without_tryton, start, wait_for
 from front import Authority, Front
-from tryton_house import PASSWORD
+from tryton_house import PASSWORD, USER
 
 LAMP = ("LAMP-1", 1, "19.90")
 numbers = iter(range(1000))
@@ -21,18 +22,18 @@ def write_secret(path, text):
 class Erp:
     """The connector, and what its log has said since it was asked last."""
 
-    def __init__(self, house, server, url, *arguments):
+    def __init__(self, house, server, *arguments, **options):
         self.house, self.server, self.seen = house, server, 0
-        self.process = start_erp(house, server, "--tryton-timeout", "2s", *arguments, url=url)
+        self.process = start(house, "erp", "--tryton-timeout", "2s", *arguments, **options)
 
     def log(self):
         with open(self.process.log, encoding="utf-8") as file:
             return file.read()
 
-    def says(self, *words):
-        """Waits for a sink=away line with one of the words."""
+    def says(self, *words, what="tryton=away"):
+        """Waits for such a line with one of the words."""
         def said():
-            lines = [line for line in self.log()[self.seen:].splitlines() if "sink=away" in line]
+            lines = [line for line in self.log()[self.seen:].splitlines() if what in line]
             return any(word in line for line in lines for word in words)
         wait_for(f"the log says one of {words}", said)
 
@@ -55,7 +56,7 @@ def passwords(house, server, front):
     """Refused once, not hammered; a password that is put right is taken at once."""
     secret = os.path.join(house.folder, "secret")
     write_secret(secret, "wrong " + PASSWORD[::-1])
-    erp = Erp(house, server, front.url(), "--password-file", secret)
+    erp = Erp(house, server, "--tryton", front.url(), "--password-file", secret)
     waiting = erp.waits("refuses the user or the password")
     calls = front.calls
     wait_for("a second look", lambda: erp.house.ask("connector", "show", "erp")["state"] == "sink-away")
@@ -64,7 +65,7 @@ def passwords(house, server, front):
     write_secret(secret + ".new", PASSWORD)
     os.chmod(secret + ".new", 0o644)
     os.rename(secret + ".new", secret)
-    wait_for("a file that others may read is refused", lambda: "sink=away" in erp.log())
+    erp.says("others")
     os.chmod(secret, 0o600)
     erp.goes_on(waiting)
     return erp
@@ -84,19 +85,48 @@ def servers(erp, server, front):
 
 
 def hosts(house, server):
-    """A name that is not known is said to be; SIGHUP cannot change the address, so this one is started anew."""
-    erp = Erp(house, server, "http://no-such-host.invalid/erp")
-    waiting = erp.waits("resolve host")
-    assert erp.process.stop() == 0
-    return waiting
+    """A host that nobody knows, then one that is somebody else's, until the name leads to Tryton. Then the configuration names another
+    host, and as another user, until it is put right and reloaded."""
+    try:
+        names = Names(house.folder)
+    except NamesError as error:
+        print(f"not tried, a host that becomes known: {error}")
+        return
+    conf = os.path.join(house.folder, "erp.conf")
+
+    def address(host, user=USER):
+        with open(conf, "w", encoding="ascii") as file:
+            file.write(f"tryton = http://{host}:{server.port}/erp\ntryton-user = {user}\npassword-file = {server.password_file}\n")
+
+    def reload(host, **more):
+        address(host, **more)
+        erp.process.popen.send_signal(signal.SIGHUP)
+        wait_for("it is reloaded", lambda: erp.log().count("reload=done") > reloads[0])
+        reloads[0] += 1
+
+    reloads = [0]
+    address("erp.shop.example")
+    erp = Erp(house, server, "--config", conf, under=names.under)
+    waiting = erp.waits("resolve host: erp.shop.example")
+    names.know("erp.shop.example", "127.0.0.2")  # nobody listens there
+    erp.says("port")
+    names.know("erp.shop.example")
+    erp.goes_on(waiting)
+    reload("erb.shop.example")
+    waiting = erp.waits("resolve host: erb.shop.example")
+    reload("erp.shop.example", user="touchbuz")
+    erp.says("refuses the user or the password")
+    reload("erp.shop.example")
+    erp.goes_on(waiting)
+    assert erp.process.stop() == 0, erp.process.tail()
 
 
-def certificates(house, server, waiting):
+def certificates(house, server):
     authority = Authority(house.folder)
     good, other = authority.issue("localhost"), authority.issue("elsewhere.example")
     with Front(server.port, other) as front:
-        erp = Erp(house, server, front.url("localhost"), "--tryton-ca", authority.pem)
-        erp.says("certificate", "SSL")
+        erp = Erp(house, server, "--tryton", front.url("localhost"), "--password-file", server.password_file, "--tryton-ca", authority.pem)
+        waiting = erp.waits("certificate", "SSL")
         front.certificate = good
         erp.goes_on(waiting)
         assert erp.process.stop() == 0, erp.process.tail()
@@ -109,7 +139,8 @@ def main():
         erp = passwords(house, server, front)
         servers(erp, server, front)
         assert erp.process.stop() == 0, erp.process.tail()
-        certificates(house, server, hosts(house, server))
+        hosts(house, server)
+        certificates(house, server)
         for word in (PASSWORD, PASSWORD[::-1]):
             assert word not in erp.log() and word not in str(house.ask("connector", "show", "erp")), "a password in the log"
         print("away in every way, and back")

@@ -7,6 +7,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "servers"), os.path.join(HERE, "..", "sinks")]
 import tryton  # noqa: E402
 from harness import SLOW  # noqa: E402,F401
+from names import Names, NamesError  # noqa: E402,F401
 from sinks import House, cloud, drained, publish, start, wait_for  # noqa: E402,F401
 from tryton import Tryton  # noqa: E402,F401
 
@@ -19,8 +20,8 @@ def skip_without_tryton():
         sys.exit(77)
 
 
-def start_erp(house, server, *arguments, url=None):
-    return start(house, "erp", "--tryton", url or server.url, "--password-file", server.password_file, *arguments)
+def start_erp(house, server, *arguments, url=None, **options):
+    return start(house, "erp", "--tryton", url or server.url, "--password-file", server.password_file, *arguments, **options)
 
 
 def order(order_id, lines, keys, currency="EUR", event_id=None, **data):

@@ -24,6 +24,7 @@ PROGRAMS = "/usr/lib/postgresql/15/bin"
 NOBODY = 65534
 START_S = 60
 PASSWORD = "correct-horse"  # of the role crm, on loopback
+SMALL = "mount -t tmpfs -o size=$1m,uid=$2,mode=700 small \"$0\" || exit 126; shift 2; exec \"$@\""
 
 
 def unprivileged(arguments):
@@ -34,13 +35,15 @@ def unprivileged(arguments):
 
 
 class Postgres:
-    """Settings are lines of postgresql.conf, as keywords: fsync="off". With a certificate (a file, and its key beside it) it speaks TLS."""
+    """Settings are lines of postgresql.conf, as keywords: fsync="off". With a certificate (a file, and its key beside it) it speaks TLS. With
+    small_mb the server alone, in a mount namespace of its own, sees a disk of that size at server.small, for a tablespace: root only."""
 
-    def __init__(self, certificate=None, key=None, **settings):
+    def __init__(self, certificate=None, key=None, small_mb=0, **settings):
         self.folder = tempfile.mkdtemp(prefix="touchbus-postgres-")
         os.chmod(self.folder, 0o755)
         self.data, self.log = os.path.join(self.folder, "data"), os.path.join(self.folder, "log")
-        self.password_file = os.path.join(self.folder, "password")
+        self.password_file, self.small = os.path.join(self.folder, "password"), os.path.join(self.folder, "small")
+        self.under = ["unshare", "--mount", "sh", "-c", SMALL, self.small, str(small_mb), str(NOBODY)] if small_mb else []
         self.port = free_ports(1)
         self.settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder, "port": self.port, **settings}
         self.certificate, self.key = certificate, key
@@ -70,6 +73,7 @@ class Postgres:
 
     def make(self):
         os.mkdir(self.data, 0o700)
+        os.mkdir(self.small)
         with open(self.password_file, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(PASSWORD + "\n")
         if os.geteuid() == 0:
@@ -94,13 +98,17 @@ class Postgres:
         if os.geteuid() == 0:
             os.chown(path, NOBODY, NOBODY)
 
+    def spawn(self):
+        """Started, perhaps not yet answering."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([*self.under, *unprivileged([f"{PROGRAMS}/postgres", "-D", self.data])], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, cwd="/")
+
     def start(self):
         """Up, and answering. After a kill the first attempts may find what its children have not yet let go."""
         def ready():
             if self.process is None or self.process.poll() is not None:
-                with open(self.log, "ab") as log:
-                    self.process = subprocess.Popen(unprivileged([f"{PROGRAMS}/postgres", "-D", self.data]), stdin=subprocess.DEVNULL,
-                                                    stdout=log, stderr=log, cwd="/")
+                self.spawn()
             return subprocess.run([f"{PROGRAMS}/pg_isready", "-q", "-h", self.folder, "-p", str(self.port), "-U", "postgres"], check=False).returncode == 0
         wait_for("PostgreSQL answers", ready, START_S)
         return self

@@ -70,8 +70,8 @@ class Crm:
         connection.close()
 
 
-def start(house, name, *arguments):
-    process = house.start(f"touchbus-{name}", "--broker", house.address, "--state", house.state, *arguments)
+def start(house, name, *arguments, **options):
+    process = house.start(f"touchbus-{name}", "--broker", house.address, "--state", house.state, *arguments, **options)
     wait_for(f"the subscription of {name}", lambda: house.touchbus("subscription", "show", name, check=False).returncode == 0)
     return process
 

@@ -9,6 +9,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "servers"), os.path.join(HERE, "..", "sinks")]
 from harness import SLOW, House, program, wait_for  # noqa: E402,F401
+from names import Names, NamesError  # noqa: E402,F401
 from postgres import Postgres  # noqa: E402,F401
 from sinks import cloud, drained, publish, start  # noqa: E402,F401
 
