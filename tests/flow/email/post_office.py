@@ -29,6 +29,7 @@ class PostOffice(House):
         self.smtp = self.stack.enter_context(Smtp(self.imap.authority, starttls=starttls))
         self.starttls = starttls
         self.imap_host = self.smtp_host = "localhost"
+        self.under = ()  # what the connector runs under: Names
         self.authority = self.imap.authority.file
         self.connector = None
         self.imap_password, self.smtp_password = self.secret("imap", self.imap.password), self.secret("smtp", self.smtp.password)
@@ -57,7 +58,7 @@ class PostOffice(House):
         arguments += ["--imap", f"imap{letter}://desk@{self.imap_host}:{port}/INBOX", "--imap-password-file", self.imap_password,
                       "--smtp", f"smtp{letter}://desk@{self.smtp_host}:{self.smtp.port}", "--smtp-password-file", self.smtp_password,
                       "--sender", DESK, "--sender-name", "Kundendienst", "--unsubscribe-address", "unsubscribe@example.com"]
-        self.connector = self.start("touchbus-email", *arguments)
+        self.connector = self.start("touchbus-email", *arguments, under=self.under)
         return self.connector
 
     def events(self, *types):

@@ -12,6 +12,7 @@ import threading
 import time
 
 from post_office import PostOffice, mail, wait_for
+from names import Names  # post_office says where
 
 ENDLESS = 40 << 20  # more than an answer may be
 
@@ -173,7 +174,7 @@ def decided_again(house):
     assert house.connector.stop() == 0
     house.touchbus("--yes", "subscription", "reset", "email", "--to", "beginning")
     house.start_connector(*FAST)
-    wait_for("all came again", lambda: house.counters().get("sent_before", 0) >= 6)
+    wait_for("all came again", lambda: all(row["lag"] == 0 for row in house.ask("status")["subscriptions"]))
     assert len(house.smtp.mails()) == before, "a mail was sent again"
 
 
@@ -199,12 +200,25 @@ def _now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat()
 
 
-def nowhere(house):
+def an_unknown_host(house):
+    """Two names that nobody knows, then one that is put right, then the other: the connector's process stays."""
     assert house.connector.stop() == 0
-    house.imap_host = house.smtp_host = "nowhere.invalid"
+    names, house.imap_host, house.smtp_host = Names(house.folder), "imap.house.example", "smtp.house.example"
+    house.under = names.under
     house.start_connector(*FAST)
-    away(house, "imap", "host: ")
-    assert house.connector.stop() == 0
+    away(house, "imap", "host: Name or service not known")
+    names.know(house.imap_host)
+    back(house, 40)
+    house.request("h-1", "email=ana@klant.example", subject="Wo", text="Text")
+    away(house, "smtp", "the host is unknown")
+    names.forget(house.imap_host)  # who is connected needs no name
+    back(house, 41)
+    house.imap.restart()
+    away(house, "imap", "host: Name or service not known")
+    for name in (house.imap_host, house.smtp_host):
+        names.know(name)
+    back(house, 42)
+    assert house.await_mails(9)[8][2]["Message-ID"] == "<h-1@example.com>"
 
 
 FAST = ("--answer", "1s", "--idle", "5s")
@@ -216,7 +230,8 @@ def main():
         house.open()
         house.start_connector(*FAST)
         house.touchbus("pub", "customer.identified", "-i", "user_id=u-1", "-i", "email=ana@klant.example", "-d", '{"traits":{"name":"Ana"}}')
-        for part in (the_mailbox, impostors, recipients, the_server, killed_before_the_answer, decided_again, lapsed, nowhere):
+        for part in (the_mailbox, impostors, recipients, the_server, killed_before_the_answer, decided_again, lapsed,
+                     an_unknown_host):
             begin = time.monotonic()
             part(house)
             print(f"{part.__name__}: holds, {time.monotonic() - begin:.1f} s", flush=True)

@@ -5,7 +5,7 @@
         server.deliver(b"From: ...")          # a mail into the INBOX, as an MTA does: written aside, renamed
         server.port, server.tls_port          # STARTTLS (and plain, for loopback), TLS
         server.user, server.password, server.authority.file
-        server.set_password("other"); server.use_certificate("other")
+        server.set_password("other"); server.use_certificate("elsewhere")   # "localhost" is for *.house.example, too (names.py)
         server.forget_uids()                  # the same mails under another UIDVALIDITY
         server.kill(); server.start()
 
@@ -60,6 +60,9 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -105,7 +108,7 @@ class Dovecot:
             for name in ("certificates", "mail", "mail/desk", "mail/desk/cur", "mail/desk/new", "mail/desk/tmp", "run"):
                 os.mkdir(self.path(name), 0o755)
             self.authority = Authority(self.path("certificates"))
-            self.authority.issue("localhost", "DNS:localhost")
+            self.authority.issue("localhost", "DNS:localhost,DNS:*.house.example")
             self.authority.issue("elsewhere", "DNS:mail.elsewhere.example")
             self.set_password(self.password)
             self.give_away()
