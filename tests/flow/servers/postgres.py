@@ -176,5 +176,10 @@ class Postgres:
         value = rows[0][0] if rows else None
         return int(value) if value and value.lstrip("-").isdigit() else value
 
+    def says(self, text):
+        """Whether the server's log has it."""
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return text in file.read()
+
     def sessions(self, application="touchbus-crm"):
         return self.one(f"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '{application}%'")

@@ -19,6 +19,20 @@ def connect(house, server, *arguments):
     return start(house, "crm", "--postgres", server.uri, "--password-file", server.password_file, *arguments)
 
 
+def says(process, text, after=0):
+    """What the connector's log says from `after` on; the place behind it."""
+    def found():
+        with open(process.log, encoding="utf-8") as file:
+            log = file.read()
+        place = log.find(text, after)
+        return place + len(text) if place >= 0 else None
+    return wait_for(f"the log says {text!r}", found, 40)
+
+
+def log_end(process):
+    return os.path.getsize(process.log)
+
+
 def mix(first, count):
     """Events of several types: a thousand customers who tell and buy, many who look, a few busy ones; the same arguments give the same events."""
     draw = random.Random(first)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 
-from warehouse import House, Names, NamesError, Postgres, agrees, cloud, connect, drained, publish, start, wait_for
+from warehouse import House, Names, NamesError, Postgres, agrees, cloud, drained, log_end, publish, says, start, wait_for
 
 SECRET = "not-the-password"
 RETRY = ("--retry-attempts", "2", "--retry-min", "50ms", "--retry-max", "100ms")
@@ -47,20 +47,6 @@ def pages(first, count):
     return [cloud(number, "page.viewed", {"url": "/"}, f"user_id=u-{number}") for number in range(first, first + count)]
 
 
-def says(process, text, after=0):
-    """What the connector's log says from `after` on; the place behind it."""
-    def found():
-        with open(process.log, encoding="utf-8") as file:
-            log = file.read()
-        place = log.find(text, after)
-        return place + len(text) if place >= 0 else None
-    return wait_for(f"the log says {text!r}", found, 40)
-
-
-def end_of(process):
-    return os.path.getsize(process.log)
-
-
 def held(house):
     shown = house.ask("subscription", "show", "crm")
     assert shown["parked"] == 0 and shown["lag"] > 0, shown
@@ -95,7 +81,7 @@ def wrong_password(house, server):
 def silent(house, server, process):
     """It accepts and never answers, then speaks something else; then it is there again."""
     server.stop()
-    place = end_of(process)
+    place = log_end(process)
     for answer, complaint in ((None, "no answer within 5000 ms"), (b"220 mail.example ESMTP\r\n" * 10, "invalid response to SSL negotiation")):
         impostor = Impostor(server.port, answer)
         publish(house, pages(100 if answer else 200, 20))
@@ -114,7 +100,7 @@ def hanging(house, server, process):
     other.stdin.write("BEGIN; LOCK TABLE touchbus.fences IN ACCESS EXCLUSIVE MODE;\n")
     other.stdin.flush()
     wait_for("the lock", lambda: server.one("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'fences'::regclass"))
-    place = end_of(process)
+    place = log_end(process)
     publish(house, pages(300, 20))
     says(process, "lock timeout", place)
     held(house)
