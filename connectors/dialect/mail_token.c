@@ -75,8 +75,12 @@ int mail_token_open(const struct mail_conf *conf, const char *token, struct mail
     if (conf->key == NULL || token == NULL || sodium_init() < 0) {
         return 1;
     }
-    size_t n = strcspn(token, " \t\r\n");
-    if (sodium_base642bin(sealed, sizeof(sealed), token, n, NULL, &size, &end, CODE) != 0 ||
+    // The decoder takes some bytes beyond ASCII for letters: one token is written in one way alone.
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    size_t n = strspn(token, letters);
+    if ((token[n] != '\0' && strchr(" \t\r\n", token[n]) == NULL) ||
+        sodium_base642bin(sealed, sizeof(sealed), token, n, NULL, &size, &end, CODE) != 0 ||
         end != token + n) {
         return 1;
     }

@@ -355,6 +355,14 @@ static void test_tokens_are_ours_alone(void **state) {
         token[i] = c;
     }
     assert_int_equal(mail_token_open(&conf, token, &opened), 0);
+    for (size_t i = 0; i < strlen(token); i++) { // nor is one that reads like it
+        char c = token[i];
+        for (int byte = 0x80; byte <= 0xff; byte++) {
+            token[i] = (char)byte;
+            assert_int_equal(mail_token_open(&conf, token, &opened), 1);
+        }
+        token[i] = c;
+    }
     char address[MAIL_ADDRESS_BYTES_MAX + 1], purpose[66];
     memset(address, 'a', sizeof(address));
     address[MAIL_ADDRESS_BYTES_MAX] = '\0';
