@@ -101,21 +101,19 @@ static const struct option_row rows[] = {
      .argument = "TIME",
      .default_text = "5s",
      .help = "How long it goes on."},
-    {.name = "start",
-     .type = OPTION_INTEGER,
-     .offset = MEMBER(start_us),
-     .argument = "US",
-     .default_text = "0",
-     .max = INT64_MAX,
-     .help = "CLOCK_MONOTONIC at the start. 0: at once."},
+    {.name = "wait",
+     .type = OPTION_BOOL,
+     .offset = MEMBER(waits),
+     .help = "Say on stderr when it is ready, and start when a line is read from stdin."},
 };
 
 void job_start(struct job *job) {
-    int64_t now_us = clock_monotonic_us();
-    if (job->conf.start_us > now_us) {
-        usleep((useconds_t)(job->conf.start_us - now_us));
-    } else if (job->conf.start_us != 0) {
-        fprintf(stderr, "late=%" PRId64 "us\n", now_us - job->conf.start_us);
+    char line[16];
+    if (job->conf.waits) {
+        fprintf(stderr, "ready\n");
+        if (fgets(line, sizeof(line), stdin) == NULL) {
+            job->conf.duration_us = 0; // nobody wants it any more
+        }
     }
     job->from_us = clock_monotonic_us();
 }

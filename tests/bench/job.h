@@ -15,8 +15,8 @@ enum { JOB_WAIT_MS_MAX = 60000 }; // for answers that are outstanding at the end
 
 struct job_conf {
     char *server, *name, *file, *variant, *zipf;
-    int64_t customers, seed, pad, connections, in_flight, rate, count, start_us;
-    int64_t duration_us;
+    int64_t customers, seed, pad, connections, in_flight, rate, count, duration_us;
+    bool waits;
 };
 
 struct job {
@@ -43,7 +43,8 @@ struct job_program {
 // A program's main.
 int job_main(const struct job_program *program, int argc, char **argv);
 
-// Says on stderr that the job is ready, waits for its start and takes it as from_us.
+// With --wait says on stderr that the job is ready and reads a line from stdin. The start is
+// from_us.
 void job_start(struct job *job);
 bool job_goes_on(const struct job *job); // its time is not over
 // How many events may be sent now so that --rate is kept; UINT64_MAX where there is none.

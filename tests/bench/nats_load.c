@@ -23,6 +23,7 @@ enum {
     ACK_PENDING = 20000, // events out to a consumer at most; the library drops above 65,536
     PACE_STEP_US = 2000,
     POLL_US = 1000,
+    END_US = 100000,
 };
 #define STREAM "EVENTS"
 #define SUBJECT "events"
@@ -61,6 +62,7 @@ static natsStatus link_open(struct link *link, struct job *job, int64_t max_pend
     snprintf(url, sizeof(url), "nats://%s", job->conf.server);
     natsStatus s = natsConnection_ConnectTo(&link->connection, url);
     jsOptions_Init(&options);
+    options.Wait = STALL_MS;
     options.PublishAsync.MaxPending = max_pending;
     options.PublishAsync.StallWait = STALL_MS;
     options.PublishAsync.ErrHandler = on_error;
@@ -236,7 +238,8 @@ static void on_message(natsConnection *connection, natsSubscription *subscriptio
     (void)subscription;
     struct consumer *consumer = closure;
     unsigned long long n = atomic_fetch_add(&consumer->n, 1) + 1;
-    if (consumer->acks && (!consumer->acks_all || n % ACK_EVERY == 0 || n == consumer->count)) {
+    if (consumer->acks && !atomic_load(&consumer->over) &&
+        (!consumer->acks_all || n % ACK_EVERY == 0 || n == consumer->count)) {
         natsMsg_Ack(msg, NULL);
     }
     natsMsg_Destroy(msg);
@@ -244,6 +247,21 @@ static void on_message(natsConnection *connection, natsSubscription *subscriptio
         consumer->job->to_us = clock_monotonic_us();
         atomic_store(&consumer->over, true);
     }
+}
+
+// The library goes on calling back while a subscription is destroyed: what it touches is static,
+// and nothing is acked any more.
+static struct consumer the_consumer;
+
+static void end(struct link *link, struct consumer *consumer, natsSubscription *subscription) {
+    atomic_store(&consumer->over, true);
+    natsSubscription_Unsubscribe(subscription);
+    usleep(END_US);
+    natsSubscription_Destroy(subscription);
+    if (consumer->acks) {
+        js_DeleteConsumer(link->js, STREAM, link->job->conf.name, NULL, NULL);
+    }
+    link_close(link);
 }
 
 // What comes by callback, until it has enough or the time is over.
@@ -282,37 +300,40 @@ static int subscribe_push(struct job *job) {
     struct link link;
     jsSubOptions options;
     natsSubscription *subscription = NULL;
-    struct consumer consumer = {.job = job,
-                                .count = (uint64_t)job->conf.count,
-                                .acks = true,
-                                .acks_all = strcmp(job->conf.variant, "all") == 0};
-    settings(job, &options, consumer.acks_all);
+    struct consumer *consumer = &the_consumer;
+    *consumer = (struct consumer){.job = job,
+                                  .count = (uint64_t)job->conf.count,
+                                  .acks = true,
+                                  .acks_all = strcmp(job->conf.variant, "all") == 0};
+    settings(job, &options, consumer->acks_all);
     natsStatus s = link_open(&link, job, 1);
-    if (consumer.count > 0) {
+    if (consumer->count > 0) {
         job_start(job);
     }
-    s = s == NATS_OK ? js_Subscribe(&subscription, link.js, SUBJECT, on_message, &consumer, NULL,
+    s = s == NATS_OK ? js_Subscribe(&subscription, link.js, SUBJECT, on_message, consumer, NULL,
                                     &options, NULL)
                      : s;
-    if (consumer.count == 0) {
+    if (consumer->count == 0) {
         job_start(job);
-        atomic_store(&consumer.n, 0);
+        atomic_store(&consumer->n, 0);
     }
-    int r = s == NATS_OK ? await(job, &consumer) : complain(job, s);
-    natsSubscription_Destroy(subscription);
-    link_close(&link);
+    int r = s == NATS_OK ? await(job, consumer) : complain(job, s);
+    end(&link, consumer, subscription);
     return r;
 }
 
 static natsStatus fetch(struct job *job, natsSubscription *subscription) {
     natsMsgList list = {0};
     natsStatus s = natsSubscription_Fetch(&list, subscription, FETCH, FETCH_MS, NULL);
+    if (s != NATS_OK) {
+        return s == NATS_TIMEOUT ? NATS_OK : s; // the list is not ours then
+    }
     for (int i = 0; i < list.Count; i++) {
         natsMsg_Ack(list.Msgs[i], NULL);
     }
     job->n += (uint64_t)list.Count;
     natsMsgList_Destroy(&list);
-    return s == NATS_TIMEOUT ? NATS_OK : s;
+    return NATS_OK;
 }
 
 // A durable pull consumer, FETCH at a time, each acked.
@@ -332,6 +353,7 @@ static int subscribe_pull(struct job *job) {
     }
     job->to_us = clock_monotonic_us();
     natsSubscription_Destroy(subscription);
+    js_DeleteConsumer(link.js, STREAM, job->conf.name, NULL, NULL);
     link_close(&link);
     return s == NATS_OK ? 0 : complain(job, s);
 }
@@ -345,18 +367,18 @@ static int replay(struct job *job) {
     struct link link;
     jsSubOptions options;
     natsSubscription *subscription = NULL;
-    struct consumer consumer = {.job = job, .count = (uint64_t)job->conf.count};
+    struct consumer *consumer = &the_consumer;
+    *consumer = (struct consumer){.job = job, .count = (uint64_t)job->conf.count};
     jsSubOptions_Init(&options);
     options.Stream = STREAM;
     options.Ordered = true;
     natsStatus s = link_open(&link, job, 1);
     job_start(job);
-    s = s == NATS_OK ? js_Subscribe(&subscription, link.js, SUBJECT, on_message, &consumer, NULL,
+    s = s == NATS_OK ? js_Subscribe(&subscription, link.js, SUBJECT, on_message, consumer, NULL,
                                     &options, NULL)
                      : s;
-    int r = s == NATS_OK ? await(job, &consumer) : complain(job, s);
-    natsSubscription_Destroy(subscription);
-    link_close(&link);
+    int r = s == NATS_OK ? await(job, consumer) : complain(job, s);
+    end(&link, consumer, subscription);
     return r;
 }
 

@@ -263,6 +263,11 @@ static int subscribe(struct job *job) {
     }
     job->to_us = clock_monotonic_us();
     redisFree(link.context);
+    link = (struct link){.context = connect_to(job)};
+    if (link.context != NULL) {
+        freeReplyObject(redisCommand(link.context, "XGROUP DESTROY %s %s", STREAM, job->conf.name));
+        redisFree(link.context);
+    }
     return r;
 }
 

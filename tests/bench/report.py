@@ -53,14 +53,13 @@ def table(of):
     print(f"{m['cores']} cores ({m['processor']}), {m['disk']}, kernel {m['kernel']}; load {m['load_before']:.1f} before, "
           f"{m['load_after']:.1f} after; nats-server {m['nats-server']}, redis-server {m['redis-server']}")
     print(f"medians of {of['runs']} interleaved rounds, {of['seconds']:g} s each, {of['customers']:,} customers\n")
-    print(f"{'figure':<66}{'median':>10} {'unit':<9} durability")
-    for name, figure in of["figures"].items():
-        title = f"{figure['system']}: {figure['what']}" if figure["system"] else figure["what"]
-        print(f"{title[:95]:<96}\n    {name:<62}{number(figure['median']):>10} {figure['unit']:<9} {figure['durability']}")
+    print(f"{'':<25}{'what':<82}{'median':>9} {'unit':<10}durability of the system")
+    for figure in of["figures"].values():
+        print(f"{figure['system']:<25}{figure['what'][:81]:<82}{number(figure['median']):>9} {figure['unit']:<10}{figure['durability']}")
     print(f"\n{'row':<84}{'value':>9}{'lowest':>9}{'highest':>9}{'floor':>8}{'aim':>8}  reached")
     for row in of["rows"]:
         if row["value"] is None:
             values = f"{'-':>9}{'-':>9}{'-':>9}"
         else:
             values = "".join(f"{number(row[k]):>9}" for k in ("value", "lowest", "highest"))
-        print(f"{row['number']} {row['title'][:81]:<82}{values}{row['floor']:>8,}{row['aim']:>8,}  {row['reached']}")
+        print(f"{row['number']} {row['title'][:81]:<82}{values}{row['floor'] or '-':>8}{row['aim'] or '-':>8}  {row['reached']}")

@@ -6,9 +6,6 @@ all rounds. Ratios are made of medians; the lowest and highest ratio of one roun
 """
 import os
 import statistics
-import time
-
-from systems import LEAD_S, LEAD_ZIPF_S
 
 
 class Figures:
@@ -19,7 +16,7 @@ class Figures:
 
     def note(self, name, value, unit, what, system=None, durability=None):
         figure = self.all.setdefault(name, {"what": what, "system": system.label if system else "", "unit": unit, "runs": [],
-                                            "durability": (durability or system.durability) if system else ""})
+                                            "durability": durability or (system.durability if system else "")})
         figure["runs"].append(value)
         figure["median"] = statistics.median(figure["runs"])
 
@@ -40,9 +37,20 @@ def settle():
 
 def together(bench, jobs):
     """Load generators that start at one moment: (system, mode, options) each. Their figures, in that order."""
-    at = time.monotonic() + (LEAD_ZIPF_S if bench.zipf else LEAD_S)
-    loads = [system.load(mode, start=at, **options) for system, mode, options in jobs]
-    return [load.take() for load in loads]
+    loads = []
+    try:
+        loads += [system.load(mode, **options) for system, mode, options in jobs]
+        for load in loads:
+            load.ready()
+        for load in loads:
+            load.go()
+        found = [load.take() for load in loads]
+    finally:
+        for load in loads:
+            load.stop()
+    for (system, mode, _), run in zip(jobs, found):
+        system.n_events += run["n"] if mode == "publish" else 0
+    return found
 
 
 def peak(bench, figures, system, **options):
@@ -56,6 +64,8 @@ def peak(bench, figures, system, **options):
 def acked(bench, figures, system, skew):
     name = f"acked.{system.name}.{skew}"
     rate, cpu_us = peak(bench, figures, system)
+    if skew == "uniform":
+        system.peak = rate
     figures.note(name, rate, "events/s", f"publish, record kept up to date, acked; customers {skew}", system)
     figures.note(f"{name}.cpu", cpu_us, "us/event", f"the server's processor time for it; customers {skew}", system)
 
@@ -72,7 +82,7 @@ def round_acked(bench, figures, systems):
         for system in bench.turn(systems):
             acked(bench, figures, system, skew)
             if system.name == "nats" and skew == "uniform":
-                rate, _ = peak(bench, figures, system, variant="stream")
+                rate, _ = peak(bench, figures, system, variant=system.stream)
                 figures.note("stream.nats", rate, "events/s", "publish to the stream alone, no record", system)
     in_skews(bench, measure)
 
@@ -94,10 +104,95 @@ def round_single(bench, figures, systems):
             figures.note(f"single.{system.name}", run["p50_us"], "us", "one in flight, event and record acked, median", system)
 
 
-class Row:
-    """One line of the table that is judged."""
+SUBSCRIBERS = 3
+LOOKUPS_PER_S = 200
 
-    def __init__(self, number, key, title, systems, run, over, under, floor, aim, more=True):
+
+def fan(bench, system, lookups=False, **options):
+    """Publishing at saturation, three durable subscribers that settle what they get, look-ups or none: events out a second, those in a
+    second, and the look-ups."""
+    settle()
+    time_option = {"duration": bench.duration}
+    jobs = [(system, "subscribe", {"name": system.new_name(), "variant": system.consumer, **time_option}) for _ in range(SUBSCRIBERS)]
+    jobs.append((system, "publish", {**time_option, **options}))
+    if lookups:
+        jobs.append((system, "lookup", {"rate": LOOKUPS_PER_S, **time_option}))
+    runs = together(bench, jobs)
+    out = sum(run["n"] for run in runs[:SUBSCRIBERS]) / bench.seconds
+    return out, runs[SUBSCRIBERS]["per_s"], runs[-1]
+
+
+def catch_up(bench, system):
+    """Three durable subscribers from the beginning, nothing published meanwhile: events out a second."""
+    system.grow(bench.backlog)
+    settle()
+    runs = together(bench, [(system, "subscribe", {"name": system.new_name(), "variant": system.consumer, "count": bench.backlog})
+                            for _ in range(SUBSCRIBERS)])
+    return sum(run["n"] for run in runs) / max(run["seconds"] for run in runs)
+
+
+def round_fanout(bench, figures, systems):
+    for system in bench.turn(systems):
+        # JetStream is judged without the records that touchbus keeps up to date all the same.
+        plain = {"variant": system.stream} if system.stream else {}
+        out, acked_per_s, _ = fan(bench, system, **plain)
+        note = " (no record kept)" if plain else ""
+        figures.note(f"fanout.{system.name}", out, "events/s", f"out to three durable subscribers while publishing{note}", system)
+        figures.note(f"fanout.{system.name}.in", acked_per_s, "events/s", f"acked meanwhile{note}", system)
+        figures.note(f"catchup.{system.name}", catch_up(bench, system), "events/s", "out to three durable subscribers that catch up", system)
+
+
+def round_whole(bench, figures, systems):
+    for system in bench.turn(systems):
+        out, acked_per_s, lookup = fan(bench, system, lookups=True)
+        figures.note(f"whole.{system.name}", acked_per_s, "events/s", "acked with record, while three subscribe and customers are looked up", system)
+        figures.note(f"whole.{system.name}.out", out, "events/s", "out to the three meanwhile", system)
+        figures.note(f"whole.{system.name}.lookup", lookup["p99_us"], "us", "look-up of a customer meanwhile, 99th percentile", system)
+
+
+def round_replay(bench, figures, systems):
+    for system in bench.turn(systems):
+        system.grow(bench.backlog)
+        settle()
+        (run,) = together(bench, [(system, "replay", {"count": bench.backlog})])
+        figures.note(f"replay.{system.name}", run["per_s"], "events/s", "from the beginning to one subscriber without acks", system)
+
+
+def round_lookup(bench, figures, systems):
+    for system in bench.turn(systems):
+        if system.peak is None:
+            system.peak, _ = peak(bench, figures, system)
+        settle()
+        rate = round(system.peak * 0.7)
+        paced, asked = together(bench, [(system, "publish", {"duration": bench.duration, "rate": rate}),
+                                        (system, "lookup", {"duration": bench.duration, "rate": LOOKUPS_PER_S})])
+        figures.note(f"lookup.{system.name}", asked["p99_us"] / 1000, "ms", "look-up of a customer at 70 % of the peak, 99th percentile", system)
+        figures.note(f"lookup.{system.name}.p50", asked["p50_us"] / 1000, "ms", "the same, median", system)
+        figures.note(f"lookup.{system.name}.paced", paced["per_s"], "events/s", f"acked meanwhile (70 % of the peak: {rate:,})", system)
+
+
+def round_customers(bench, figures, systems):
+    """The same load on two houses that differ in the number of their customers."""
+    (small,) = systems
+    for system in bench.turn([small, bench.large_house()]):
+        rate, cpu_us = peak(bench, figures, system)
+        n = system.customers
+        figures.note(f"customers.{'small' if system is small else 'large'}", 1e6 / rate, "us/event", f"time an event at saturation, {n:,} customers", system)
+        figures.note(f"customers.{'small' if system is small else 'large'}.cpu", cpu_us, "us/event", f"the server's processor time, {n:,} customers", system)
+
+
+def round_http(bench, figures, systems):
+    settle()
+    calls = bench.web(systems[0]).calls(bench.seconds)
+    figures.note("http", calls["n"] / calls["seconds"], "calls/s", "single Segment track calls through the web connector, acked", systems[0])
+    figures.note("http.p50", calls["p50_us"] / 1000, "ms", "call to answer, median", systems[0])
+    figures.note("http.p99", calls["p99_us"] / 1000, "ms", "call to answer, 99th percentile", systems[0])
+
+
+class Row:
+    """One line of the second part; without floor and aim it is shown and not judged."""
+
+    def __init__(self, number, key, title, systems, run, over, under, floor=None, aim=None, more=True):
         self.number, self.key, self.title, self.systems, self.run = number, key, title, systems, run
         self.over, self.under, self.floor, self.aim = over, under, floor, aim
         self.more = more  # whether more is better
@@ -112,15 +207,32 @@ class Row:
         return figures.median(self.over), min(runs), max(runs)
 
     def judge(self, value):
+        if self.floor is None:
+            return "-"
         reached = (lambda bound: value >= bound) if self.more else (lambda bound: value <= bound)
         return "aim" if reached(self.aim) else "floor" if reached(self.floor) else "below"
 
 
+T, N, R, E = "touchbus", "nats", "redis", "redis-everysec"
 ROWS = [
-    Row(1, "acked", "acked, on disk, view current / JetStream stream + key-value (no sync)", ["touchbus", "nats"], round_acked,
+    Row(1, "acked", "acked, on disk, view current / JetStream stream + key-value (no sync)", [T, N], round_acked,
         "acked.touchbus.uniform", "acked.nats.uniform", 3, 10),
-    Row(2, "synced", "the same / Redis Streams + record, appendfsync always", ["touchbus", "redis", "redis-everysec"], round_acked,
+    Row(2, "synced", "the same / Redis Streams + record, appendfsync always", [T, R, E], round_acked,
         "acked.touchbus.uniform", "acked.redis.uniform", 1, 4),
-    Row(3, "single", "one in flight, p50 / one write + fdatasync of the same bytes", ["touchbus"], round_single,
+    Row(3, "single", "one in flight, p50 / one write + fdatasync of the same bytes", [T, N, R], round_single,
         "single.touchbus", "single.append", 3.5, 1.5, more=False),
+    Row(4, "fanout", "out to three durable subscribers at saturation / JetStream, three consumers", [T, N, R], round_fanout,
+        "fanout.touchbus", "fanout.nats", 1.5, 6),
+    Row(5, "replay", "replay from the log to one subscriber / JetStream's ordered consumer", [T, N, R], round_replay,
+        "replay.touchbus", "replay.nats", 2, 5),
+    Row(6, "lookup", "look-up of a customer, p99 in ms, while publishing at 70 % of the peak", [T, N, R], round_lookup,
+        "lookup.touchbus", None, 2, 0.3, more=False),
+    Row(7, "customers", "cost per event at 10^6 customers / at 10^5", [T], round_customers,
+        "customers.large", "customers.small", 3, 1.5, more=False),
+    Row(8, "http", "HTTP: single Segment track calls through the web connector, acked, a second", [T], round_http,
+        "http", None, 8000, 20000),
+    Row(9, "catchup", "out to three durable subscribers that catch up / JetStream, three consumers", [T, N, R], round_fanout,
+        "catchup.touchbus", "catchup.nats"),
+    Row(10, "whole", "all at once: publish, record, three subscribers, look-ups; acked / JetStream", [T, N, R], round_whole,
+        "whole.touchbus", "whole.nats"),
 ]

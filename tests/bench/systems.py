@@ -6,28 +6,31 @@ fastest (README.md says what was tried). A load generator is a program a system,
 """
 import json
 import os
+import selectors
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "flow"))
 from harness import Process, free_ports, listens, wait_for  # noqa: E402
 
 START_S = 60       # for a server to listen
-LEAD_S = 1.0       # from starting a load generator to its start
-LEAD_ZIPF_S = 2.5  # it draws its customers first
+READY_S = 120      # for a load generator to be ready
 END_S = 180        # for a load generator to end after its time
 
 
 class System:
     name = label = durability = ""
     connections, in_flight = 1, 8000
+    consumer = ""  # the variant of subscribe that is the fastest
+    stream = ""    # the variant of publish that keeps no record; none: always kept
 
-    def __init__(self, bench, folder):
-        self.bench, self.folder, self.process = bench, os.path.join(folder, self.name), None
+    def __init__(self, bench, folder, customers=None):
+        self.bench, self.customers, self.process = bench, customers or bench.customers, None
+        self.folder = os.path.join(folder, f"{self.name}-{self.customers}")
         os.makedirs(self.folder)
         self.port = free_ports()
-        self.seed = 0
+        self.seed = self.n_names = self.n_events = 0
+        self.peak = None  # events/s, of the last round
 
     @property
     def address(self):
@@ -42,21 +45,33 @@ class System:
             self.process.stop(START_S * 2)
             self.process = None
 
-    def load(self, mode, start=True, **options):
-        """A load generator in this mode; it waits for `start`. take() has its figures."""
-        values = {"server": self.address, "connections": self.connections, "in-flight": self.in_flight, "customers": self.bench.customers,
+    def load(self, mode, waits=True, **options):
+        """A load generator in this mode; with `waits` it is to be told to go. take() has its figures."""
+        values = {"server": self.address, "connections": self.connections, "in-flight": self.in_flight, "customers": self.customers,
                   "zipf": self.bench.zipf, **{k.replace("_", "-"): v for k, v in options.items()}}
         if "seed" not in options:
             self.seed = values["seed"] = (self.seed + 1) % 100
         words = [self.bench.program(f"bench-{self.program}"), mode]
-        if start:
-            words += ["--start", str(int((time.monotonic() if start is True else start) * 1e6))]
+        if waits:
+            words += ["--wait"]
         for name, value in values.items():
             words += [f"--{name}", str(value)]
         return Load(words)
 
     def run(self, mode, **options):
-        return self.load(mode, start=False, **options).take()
+        found = self.load(mode, waits=False, **options).take()
+        self.n_events += found["n"] if mode in ("fill", "publish") else 0
+        return found
+
+    def new_name(self):
+        """For a subscription, a consumer, a group."""
+        self.n_names += 1
+        return f"bench-{self.n_names}"
+
+    def grow(self, n_events):
+        """Publishes until there are so many."""
+        if self.n_events < n_events:
+            self.run("publish", count=n_events - self.n_events, duration="1h", **({"variant": self.stream} if self.stream else {}))
 
     def cpu_s(self):
         """Processor time of the server so far."""
@@ -75,23 +90,41 @@ class System:
 class Load:
     def __init__(self, words):
         self.words = words
-        self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.popen = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def ready(self):
+        """Waits until it is connected and has made what it needs. One that ended says why when it is taken."""
+        selector = selectors.DefaultSelector()
+        selector.register(self.popen.stderr, selectors.EVENT_READ)
+        if not selector.select(READY_S):
+            raise RuntimeError(f"{' '.join(self.words)}: not ready in {READY_S} s")
+
+    def go(self):
+        try:
+            self.popen.stdin.write(b"go\n")
+            self.popen.stdin.flush()
+        except BrokenPipeError:
+            pass  # take() says why
 
     def take(self, seconds=END_S * 10):
         try:
             out, err = self.popen.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
+            self.stop()
             raise
-        if self.popen.returncode or "late=" in err:
-            raise RuntimeError(f"{' '.join(self.words)}: exit {self.popen.returncode}\n{err}")
+        if self.popen.returncode:
+            raise RuntimeError(f"{' '.join(self.words)}: exit {self.popen.returncode}\n{err.decode(errors='replace')}")
         return json.loads(out)
+
+    def stop(self):
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.wait()
 
 
 class Touchbus(System):
     name, label = "touchbus", "touchbus"
-    durability = "fdatasync before each ack, view current at ack"
+    durability = "fdatasync before the ack, view current"
     connections, in_flight = 20, 8000
 
     def command(self):
@@ -113,8 +146,9 @@ jetstream {{ store_dir: "{store}", max_mem: 4G, max_file: 64G }}
 
 class Nats(System):
     name, label = "nats", "NATS JetStream"
-    durability = "no sync before the ack (file storage; 2.9 syncs every two minutes)"
+    durability = "no sync before the ack"
     connections, in_flight = 2, 8000
+    consumer, stream = "all", "stream"
 
     def command(self):
         conf = os.path.join(self.folder, "nats.conf")
@@ -128,7 +162,7 @@ class Nats(System):
 
 class Redis(System):
     name, label = "redis", "Redis Streams, always"
-    durability = "fsync before the reply (appendfsync always)"
+    durability = "fsync before the reply"
     fsync = "always"
     connections, in_flight = 50, 8000
 
@@ -143,8 +177,49 @@ class Redis(System):
 
 class RedisEverysec(Redis):
     name, label = "redis-everysec", "Redis Streams, everysec"
-    durability = "fsync once a second (appendfsync everysec)"
+    durability = "fsync once a second"
     fsync = "everysec"
 
 
 ALL = {system.name: system for system in (Touchbus, Nats, Redis, RedisEverysec)}
+
+
+class Web:
+    """The web connector in front of a touchbus, and wrk as its callers: single track calls over connections that are kept."""
+    connections = 256
+
+    def __init__(self, touchbus):
+        self.touchbus, self.bench = touchbus, touchbus.bench
+        self.port, self.n_runs, self.process = free_ports(1), 0, None
+
+    def start(self):
+        self.process = Process([self.bench.program("touchbus-web"), "--broker", self.touchbus.address, "--port", str(self.port), "--state",
+                                os.path.join(self.touchbus.folder, "web")], os.path.join(self.touchbus.folder, "web.log"))
+        wait_for("touchbus-web listens", lambda: self.process.alive() and listens(self.port), START_S)
+
+    def stop(self):
+        if self.process:
+            self.process.stop(START_S)
+            self.process = None
+
+    def log_next(self):
+        done = subprocess.run([self.bench.program("touchbus"), "-j", "--broker", self.touchbus.address, "log", "info"], text=True,
+                              capture_output=True, timeout=START_S, check=True)
+        return json.loads(done.stdout)["next"]
+
+    def calls(self, seconds, connections=None):
+        """What wrk counted. An answer promises that the event is in the log: so it is asked whether they all are."""
+        self.n_runs += 1
+        before = self.log_next()
+        done = subprocess.run(["wrk", "-t", "1", "-c", str(connections or self.connections), "-d", f"{seconds}s", "--timeout", "30s", "-s",
+                               os.path.join(os.path.dirname(os.path.abspath(__file__)), "track.lua"), f"http://127.0.0.1:{self.port}/v1/track"],
+                              env={**os.environ, "BENCH_CUSTOMERS": str(self.bench.customers), "BENCH_RUN": str(self.n_runs)},
+                              text=True, capture_output=True, timeout=END_S, check=False)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("BENCH ")]
+        if done.returncode or not lines:
+            raise RuntimeError(f"wrk: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        found = json.loads(lines[0].removeprefix("BENCH "))
+        logged = self.log_next() - before
+        if found["failed"] or logged < found["n"]:
+            raise RuntimeError(f"wrk: {found}, but {logged} events are in the log")
+        return found

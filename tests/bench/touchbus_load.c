@@ -14,6 +14,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/scheduling.h"
 #include "tests/bench/job.h"
+#include "tools/bench/house.h"
 
 enum {
     PUBLISHERS_MAX = 64,
@@ -278,6 +279,28 @@ static int take(struct job *job, touchbus_subscriber *subscriber, bool settles, 
     return r;
 }
 
+// Until the broker knows the subscription.
+static int await_place(struct job *job, touchbus_subscriber *subscriber) {
+    int64_t end_us = clock_monotonic_us() + JOB_WAIT_MS_MAX * CLOCK_US_PER_MS;
+    int r = 0;
+    while (r >= 0 && !touchbus_subscriber_connected(subscriber)) {
+        if (clock_monotonic_us() > end_us) {
+            return job_complain(job, "no connection");
+        }
+        r = take(job, subscriber, true, STEP_MS);
+    }
+    return r;
+}
+
+// So that later jobs find no subscription more than they make.
+static void forget(struct job *job) {
+    struct house house = {0};
+    if (house_use(&house, job->conf.server) == 0) {
+        house_remove_subscription(&house, job->conf.name);
+        house_close(&house);
+    }
+}
+
 // A named subscription. With --count from the beginning, until it has so many; else from the end,
 // what comes within the time.
 static int subscribe(struct job *job) {
@@ -296,7 +319,7 @@ static int subscribe(struct job *job) {
         return r;
     }
     if (!catches_up) {
-        take(job, subscriber, true, 1); // it asks for its place now
+        r = await_place(job, subscriber);
         job_start(job);
         job->n = 0;
     }
@@ -311,6 +334,7 @@ static int subscribe(struct job *job) {
         job->to_us = clock_monotonic_us();
     }
     touchbus_subscriber_free(subscriber);
+    forget(job);
     return r < 0 ? r : 0;
 }
 
