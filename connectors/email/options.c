@@ -144,6 +144,12 @@ static int check_sending(const struct email_conf *conf, char *error, size_t erro
     if (conf->unsubscribe_url != NULL && strncmp(conf->unsubscribe_url, "https://", 8) != 0) {
         return complain("unsubscribe-url: begins with https:// (RFC 8058)", error, error_size);
     }
+    // A slash forgotten would be seen by customers alone.
+    const char *url = conf->unsubscribe_url;
+    if (url != NULL && strchr("/=", url[strlen(url) - 1]) == NULL) {
+        return complain("unsubscribe-url: ends with / or =, for the token is appended", error,
+                        error_size);
+    }
     return 0;
 }
 

@@ -128,9 +128,9 @@ def test_the_spool_takes_it_while_the_broker_is_away(house):
 
 
 def test_a_key_is_asked_for(house):
-    """Without a key there are no such links; with one that is none, or not private, it does not start."""
-    def check(*options):
-        done = subprocess.run([harness.program("touchbus-web"), "--state", house.state, *options, "--check"], capture_output=True, text=True,
+    """Without a key there are no such links; with one that is none, or not private, it does not start. Nor does it with links that are none."""
+    def check(*options, name="web"):
+        done = subprocess.run([harness.program(f"touchbus-{name}"), "--state", house.state, *options, "--check"], capture_output=True, text=True,
                               timeout=60, check=False)
         return done.returncode, done.stderr
     assert check("--unsubscribe-key", house.key)[0] == 0
@@ -142,6 +142,11 @@ def test_a_key_is_asked_for(house):
             os.chmod(file, mode)
         status, said = check("--unsubscribe-key", file)
         assert status != 0 and "unsubscribe-key" in said and word in said, (status, said)
+    mails = ("--smtp", "smtps://localhost", "--sender", "desk@example.com", "--unsubscribe-url")
+    assert check(*mails, URL, name="email")[0] == 0 and check(*mails, f"{URL}?token=", name="email")[0] == 0
+    for url, word in ((URL.rstrip("/"), "the token is appended"), (URL.replace("https", "http"), "https")):
+        status, said = check(*mails, url, name="email")
+        assert status != 0 and word in said, (status, said)
     house.web.stop()
     house.start_web()
     assert house.click(house.path)[0] == 404 and house.http("GET", house.path)[0] == 404
