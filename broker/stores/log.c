@@ -116,7 +116,6 @@ int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret
 
 struct log *log_close(struct log *log) {
     if (log != NULL) {
-        assert(log->write.txn == NULL);
         store_close(log->store);
         if (log->lock >= 0) {
             close(log->lock);
@@ -155,20 +154,33 @@ struct store *log_store(struct log *log) {
 }
 
 int log_begin(struct log *log, struct log_txn **ret) {
-    struct store_txn *txn = NULL;
-    int r = store_begin(log->store, true, &txn);
-    if (r < 0) {
-        return r;
+    struct log_txn *txn = calloc(1, sizeof(*txn));
+    struct pending *changes = pending_new(LOG_STORE_TABLES, LOG_CHANGES_BYTES_MAX);
+    if (txn == NULL || changes == NULL) {
+        free(txn);
+        pending_free(changes);
+        return -ENOMEM;
     }
-    log->write =
-        (struct log_txn){.log = log, .txn = txn, .next = log_next(log), .first = log_first(log)};
-    *ret = &log->write;
+    *txn = (struct log_txn){.log = log, .changes = changes};
+    *ret = txn;
     return 0;
+}
+
+// From here on this thread is the store's writer.
+static int begin_writing(struct log_txn *txn) {
+    if (txn->write != NULL) {
+        return 0;
+    }
+    store_abort(txn->read);
+    txn->read = NULL;
+    txn->next = log_next(txn->log);
+    return store_begin(txn->log->store, true, &txn->write);
 }
 
 int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t size) {
     struct block_head head;
     int r = block_open(block, size, false, &head);
+    r = r < 0 ? r : begin_writing(txn);
     if (r < 0) {
         return r;
     }
@@ -177,7 +189,7 @@ int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t
     }
     uint8_t key[8];
     store_be64(key, expected);
-    r = store_append(txn->txn, LOG_BLOCKS, key, sizeof(key), block, size);
+    r = store_append(txn->write, LOG_BLOCKS, key, sizeof(key), block, size);
     if (r != 0) {
         return r > 0 ? -EBADMSG : r; // something lies beyond what the log calls its end
     }
@@ -188,28 +200,44 @@ int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t
 int log_put(struct log_txn *txn, enum log_table table, const void *key, size_t key_size,
             const void *value, size_t size) {
     assert(table < LOG_N_TABLES);
-    return store_put(txn->txn, table, key, key_size, value, size);
+    if (key_size == 0 || key_size > STORE_KEY_BYTES_MAX) {
+        return -EINVAL;
+    }
+    return pending_put(txn->changes, table, key, key_size, value, size);
+}
+
+static int begin_reading(struct log_txn *txn) {
+    return txn->read != NULL ? 0 : store_begin(txn->log->store, false, &txn->read);
 }
 
 int log_delete(struct log_txn *txn, enum log_table table, const void *key, size_t key_size) {
     assert(table < LOG_N_TABLES);
-    return store_delete(txn->txn, table, key, key_size);
+    if (key_size == 0 || key_size > STORE_KEY_BYTES_MAX) {
+        return 1;
+    }
+    const struct pending_row *row = pending_get(txn->changes, table, key, key_size);
+    int r = row != NULL && row->value == NULL ? 1 : 0;
+    if (row == NULL) {
+        const void *value;
+        size_t size;
+        r = begin_reading(txn);
+        r = r != 0 ? r : store_get(txn->read, table, key, key_size, &value, &size);
+    }
+    return r != 0 ? r : pending_delete(txn->changes, table, key, key_size);
 }
 
 int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_n) {
     unsigned n = 0;
     struct store_cursor *cursor = NULL;
-    int r = store_cursor_new(txn->txn, LOG_BLOCKS, &cursor);
+    int r = begin_reading(txn);
+    r = r != 0 ? r : store_cursor_new(txn->read, LOG_BLOCKS, &cursor);
     if (r < 0) {
         return r;
     }
-    while (n < n_max) {
-        const void *key = NULL;
-        size_t size = 0;
-        r = store_cursor_move(cursor, STORE_FIRST, NULL, 0, &key, &size, NULL, NULL);
-        if (r != 0) {
-            break;
-        }
+    const void *key = NULL;
+    size_t size = 0;
+    r = store_cursor_move(cursor, STORE_FIRST, NULL, 0, &key, &size, NULL, NULL);
+    while (r == 0 && n < n_max) {
         uint8_t first[8];
         memcpy(first, key, sizeof(first));
         // Where the next block starts, this one ends; the last one has no next and stays.
@@ -218,11 +246,8 @@ int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_
             break;
         }
         txn->first = store_from_be64(key);
-        r = store_delete(txn->txn, LOG_BLOCKS, first, sizeof(first));
-        if (r != 0) {
-            break;
-        }
-        n++;
+        r = pending_delete(txn->changes, LOG_BLOCKS, first, sizeof(first));
+        n += r == 0;
     }
     store_cursor_free(cursor);
     if (r < 0) {
@@ -234,26 +259,31 @@ int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_
 
 int log_commit(struct log_txn *txn) {
     struct log *log = txn->log;
-    struct log_txn done = *txn;
     uint64_t bytes = 0;
-    int r = sum_bytes(txn->txn, &bytes);
-    txn->txn = NULL;
-    if (r < 0) {
-        store_abort(done.txn);
-        return r;
-    }
-    r = store_commit(done.txn);
+    int r = begin_writing(txn);
+    r = r != 0 ? r : pending_apply(txn->changes, txn->write);
+    r = r != 0 ? r : sum_bytes(txn->write, &bytes);
     if (r == 0) {
-        atomic_store(&log->next, done.next);
-        atomic_store(&log->first, done.first);
-        atomic_store(&log->bytes, bytes);
+        struct store_txn *write = txn->write;
+        txn->write = NULL;
+        r = store_commit(write);
     }
+    if (r == 0) {
+        atomic_store(&log->next, txn->next);
+        atomic_store(&log->bytes, bytes);
+        if (txn->first != 0) {
+            atomic_store(&log->first, txn->first);
+        }
+    }
+    log_abort(txn);
     return r;
 }
 
 void log_abort(struct log_txn *txn) {
     if (txn != NULL) {
-        store_abort(txn->txn);
-        txn->txn = NULL;
+        store_abort(txn->read);
+        store_abort(txn->write);
+        pending_free(txn->changes);
+        free(txn);
     }
 }

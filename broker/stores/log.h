@@ -43,13 +43,17 @@ uint64_t
 log_bytes(const struct log *log); // what the log holds, on disk, without free pages; any thread
 struct store *log_store(struct log *log); // for upkeep: readers, file size
 
-// ---- write, tick thread only
+// ---- write. What is put and deleted is gathered, by any one thread; log_append and log_commit
+// write it, on one thread, which may be another: the store has one writer at a time, who waits for
+// the one before. What log_delete and log_trim see is the store as it is and the transaction's own
+// changes: nothing else may be on its way.
 int log_begin(struct log *log, struct log_txn **ret);
 // One block whose first sequence must be `expected` == log_next. 1 where it is not (a gap is
 // refused, nothing written).
 int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t size);
 int log_put(struct log_txn *txn, enum log_table table, const void *key, size_t key_size,
             const void *value, size_t size);
+// 1: it was not there.
 int log_delete(struct log_txn *txn, enum log_table table, const void *key, size_t key_size);
 // Removes whole blocks that end below `floor`, at most n_max of them. *ret_n: removed. The last
 // block always stays: it carries the next sequence.

@@ -5,15 +5,21 @@
 #include <stdatomic.h>
 
 #include "broker/stores/log.h"
+#include "broker/stores/pending.h"
 #include "broker/stores/store.h"
 #include "schemas/limits.h"
 
 enum { LOG_BLOCKS = LOG_N_TABLES, LOG_STORE_TABLES }; // the store's table of blocks
 
+enum { LOG_CHANGES_BYTES_MAX = 256 << 20 }; // far more than a tick's jobs and numbers can be
+
 struct log_txn {
     struct log *log;
-    struct store_txn *txn;
-    uint64_t next, first;
+    struct pending *changes; // beside the blocks
+    struct store_txn *read;  // what was asked for; NULL: nothing
+    struct store_txn *write; // NULL before the first block or the commit
+    uint64_t next;           // once it writes
+    uint64_t first;          // 0: nothing was trimmed
 };
 
 struct log {
@@ -22,7 +28,6 @@ struct log {
     uint8_t incarnation[INCARNATION_BYTES], before[INCARNATION_BYTES];
     uint64_t parting;
     atomic_uint_fast64_t next, first, bytes;
-    struct log_txn write; // the only one
 };
 
 struct log_reader {

@@ -92,6 +92,24 @@ int store_cursor_move(struct store_cursor *cursor, enum store_move move, const v
                       size_t key_size, const void **ret_key, size_t *ret_key_size,
                       const void **ret_value, size_t *ret_size);
 
+// The last key below this one; key_size 0: the last of all. As store_cursor_move.
+int store_cursor_below(struct store_cursor *cursor, const void *key, size_t key_size,
+                       const void **ret_key, size_t *ret_key_size, const void **ret_value,
+                       size_t *ret_size);
+
+// The first key behind every key with the prefix; 0: there is none.
+size_t store_behind(const void *prefix, size_t prefix_size,
+                    uint8_t ret[static STORE_KEY_BYTES_MAX]);
+bool store_has_prefix(const void *key, size_t key_size, const void *prefix, size_t prefix_size);
+// Where a scan begins: forward with the first key not below `begin`, in reverse with the last one
+// below it; size 0: with the first or last of all. The sizes are at most STORE_KEY_BYTES_MAX.
+struct store_range {
+    uint8_t begin[STORE_KEY_BYTES_MAX];
+    size_t size;
+};
+struct store_range store_range_of(const void *prefix, size_t prefix_size, const void *from,
+                                  size_t from_size, bool reverse);
+
 typedef int (*store_row)(void *user, const void *key, size_t key_size, const void *value,
                          size_t size);
 // Calls row for every entry whose key starts with prefix (prefix_size 0: all), in key order from

@@ -5,36 +5,48 @@
 
 #include "broker/stores/store.h"
 
-static bool has_prefix(const void *key, size_t key_size, const void *prefix, size_t prefix_size) {
+bool store_has_prefix(const void *key, size_t key_size, const void *prefix, size_t prefix_size) {
     return prefix_size == 0 || (key_size >= prefix_size && memcmp(key, prefix, prefix_size) == 0);
 }
 
-// Puts the cursor on the last key below `behind`; without one on the last of all.
-static int seek_below(struct store_cursor *cursor, const void *behind, size_t behind_size,
-                      const void **key, size_t *key_size, const void **value, size_t *size) {
-    int r = behind_size == 0 ? 1
-                             : store_cursor_move(cursor, STORE_AT_OR_AFTER, behind, behind_size,
-                                                 NULL, NULL, NULL, NULL);
-    return r < 0 ? r
-                 : store_cursor_move(cursor, r == 0 ? STORE_PREVIOUS : STORE_LAST, NULL, 0, key,
-                                     key_size, value, size);
-}
-
-// Puts the cursor on the last key with the prefix: one step before the first key behind all of
-// them, which is the prefix counted up by one.
-static int seek_last(struct store_cursor *cursor, const void *prefix, size_t prefix_size,
-                     const void **key, size_t *key_size, const void **value, size_t *size) {
-    uint8_t behind[STORE_KEY_BYTES_MAX];
+size_t store_behind(const void *prefix, size_t prefix_size,
+                    uint8_t ret[static STORE_KEY_BYTES_MAX]) {
     if (prefix_size > 0) { // without one there may be no pointer
-        memcpy(behind, prefix, prefix_size);
+        memcpy(ret, prefix, prefix_size);
     }
-    while (prefix_size > 0 && behind[prefix_size - 1] == UINT8_MAX) {
+    while (prefix_size > 0 && ret[prefix_size - 1] == UINT8_MAX) {
         prefix_size--;
     }
     if (prefix_size > 0) {
-        behind[prefix_size - 1]++;
+        ret[prefix_size - 1]++;
     }
-    return seek_below(cursor, behind, prefix_size, key, key_size, value, size);
+    return prefix_size;
+}
+
+int store_cursor_below(struct store_cursor *cursor, const void *key, size_t key_size,
+                       const void **ret_key, size_t *ret_key_size, const void **ret_value,
+                       size_t *ret_size) {
+    int r = key_size == 0 ? 1
+                          : store_cursor_move(cursor, STORE_AT_OR_AFTER, key, key_size, NULL, NULL,
+                                              NULL, NULL);
+    return r < 0 ? r
+                 : store_cursor_move(cursor, r == 0 ? STORE_PREVIOUS : STORE_LAST, NULL, 0, ret_key,
+                                     ret_key_size, ret_value, ret_size);
+}
+
+struct store_range store_range_of(const void *prefix, size_t prefix_size, const void *from,
+                                  size_t from_size, bool reverse) {
+    struct store_range range = {.size = 0};
+    if (from != NULL && from_size > 0) {
+        memcpy(range.begin, from, from_size);
+        range.size = from_size;
+    } else if (reverse) {
+        range.size = store_behind(prefix, prefix_size, range.begin);
+    } else if (prefix_size > 0) {
+        memcpy(range.begin, prefix, prefix_size);
+        range.size = prefix_size;
+    }
+    return range;
 }
 
 int store_scan(struct store_txn *txn, unsigned table, const void *prefix, size_t prefix_size,
@@ -49,19 +61,12 @@ int store_scan(struct store_txn *txn, unsigned table, const void *prefix, size_t
     }
     const void *key = NULL, *value = NULL;
     size_t key_size = 0, size = 0;
-    if (reverse && from != NULL && from_size > 0) {
-        r = seek_below(cursor, from, from_size, &key, &key_size, &value, &size);
-    } else if (reverse) {
-        r = seek_last(cursor, prefix, prefix_size, &key, &key_size, &value, &size);
-    } else {
-        if (from == NULL || from_size == 0) {
-            from = prefix;
-            from_size = prefix_size;
-        }
-        r = store_cursor_move(cursor, from_size > 0 ? STORE_AT_OR_AFTER : STORE_FIRST, from,
-                              from_size, &key, &key_size, &value, &size);
-    }
-    while (r == 0 && has_prefix(key, key_size, prefix, prefix_size)) {
+    struct store_range range = store_range_of(prefix, prefix_size, from, from_size, reverse);
+    r = reverse
+            ? store_cursor_below(cursor, range.begin, range.size, &key, &key_size, &value, &size)
+            : store_cursor_move(cursor, range.size > 0 ? STORE_AT_OR_AFTER : STORE_FIRST,
+                                range.begin, range.size, &key, &key_size, &value, &size);
+    while (r == 0 && store_has_prefix(key, key_size, prefix, prefix_size)) {
         int answer = row(user, key, key_size, value, size);
         if (answer != 0) {
             store_cursor_free(cursor);

@@ -79,6 +79,7 @@ int view_begin(struct view *view, bool write, struct view_txn **ret) {
 }
 
 int view_commit(struct view_txn *txn) {
+    assert(txn->changes == NULL);
     view_end_keys(txn);
     int r = store_commit(txn->txn);
     free(txn);
@@ -96,23 +97,28 @@ void view_abort(struct view_txn *txn) {
 int view_get(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
              const void **ret, size_t *ret_size) {
     txn->rows_touched++;
-    return store_get(txn->txn, table, key, key_size, ret, ret_size);
+    return txn->changes != NULL ? view_ahead_get(txn, table, key, key_size, ret, ret_size)
+                                : store_get(txn->txn, table, key, key_size, ret, ret_size);
 }
 
 int view_put(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
              const void *value, size_t size) {
     txn->rows_touched++;
-    return store_put(txn->txn, table, key, key_size, value, size);
+    return txn->changes != NULL ? view_ahead_put(txn, table, key, key_size, value, size)
+                                : store_put(txn->txn, table, key, key_size, value, size);
 }
 
 int view_put_new(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
                  const void *value, size_t size, const void **ret, size_t *ret_size) {
-    return store_put_new(txn->txn, table, key, key_size, value, size, ret, ret_size);
+    return txn->changes != NULL
+               ? view_ahead_put_new(txn, table, key, key_size, value, size, ret, ret_size)
+               : store_put_new(txn->txn, table, key, key_size, value, size, ret, ret_size);
 }
 
 int view_delete(struct view_txn *txn, enum view_table table, const void *key, size_t key_size) {
     txn->rows_touched++;
-    return store_delete(txn->txn, table, key, key_size);
+    return txn->changes != NULL ? view_ahead_delete(txn, table, key, key_size)
+                                : store_delete(txn->txn, table, key, key_size);
 }
 
 struct counting {
@@ -142,8 +148,10 @@ int view_scan_from(struct view_txn *txn, enum view_table table, const void *pref
                    void *user) {
     struct counting counting = {.txn = txn, .row = row, .user = user};
     txn->rows_touched++; // where it begins
-    return store_scan(txn->txn, table, prefix, prefix_size, from, from_size, reverse, count_row,
-                      &counting);
+    return txn->changes != NULL ? view_ahead_scan(txn, table, prefix, prefix_size, from, from_size,
+                                                  reverse, count_row, &counting)
+                                : store_scan(txn->txn, table, prefix, prefix_size, from, from_size,
+                                             reverse, count_row, &counting);
 }
 
 uint64_t view_rows_touched(const struct view_txn *txn) {
@@ -229,6 +237,7 @@ static int hash_row(void *user, const void *key, size_t key_size, const void *va
 }
 
 int view_hash(struct view_txn *txn, char ret[static 65]) {
+    assert(txn->changes == NULL);
     uint8_t hash[32];
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, sizeof(hash));

@@ -70,6 +70,19 @@ int view_scan_from(struct view_txn *txn, enum view_table table, const void *pref
                               size_t size),
                    void *user);
 
+// ---- ahead: a transaction whose writes come later, so that the next one can decide by them while
+// they are written (view_ahead.c). Two `changes` take turns.
+struct pending;
+enum { VIEW_CHANGES_BYTES_MAX = 512 << 20 }; // an erasure deletes all that a customer had
+struct pending *view_changes_new(void);      // pending_free; NULL where memory is short
+// Reads what is committed, `before` on top of it (whose writing may still go on, or be done; NULL:
+// nothing is on its way), and what it writes itself, which goes into `changes` and nowhere else.
+// Both are borrowed. Ends with view_abort, which leaves them as they are.
+int view_begin_ahead(struct view *view, struct pending *changes, const struct pending *before,
+                     struct view_txn **ret);
+// Into a transaction of view_begin that writes.
+int view_write_changes(struct view_txn *txn, const struct pending *changes);
+
 // Rows asked for, passed over by scans, written and deleted in txn so far: what an event costs, in
 // a measure that no other load changes.
 uint64_t view_rows_touched(const struct view_txn *txn);

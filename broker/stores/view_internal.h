@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What view.c and snapshot.c share.
+// What the view_*.c files and snapshot.c share.
 #pragma once
 
 #include <stdatomic.h>
 
+#include "broker/stores/pending.h"
 #include "broker/stores/store.h"
 #include "broker/stores/view.h"
 
@@ -16,9 +17,25 @@ struct view {
 
 struct view_txn {
     struct store_txn *txn;
-    struct keys_reader *keys; // NULL: nothing is sealed or opened here
-    bool keys_begun;          // by us
+    struct pending *changes;      // what is written ahead (view_ahead.c); NULL: into txn itself
+    const struct pending *before; // of the transaction ahead of this one; NULL: none
+    struct keys_reader *keys;     // NULL: nothing is sealed or opened here
+    bool keys_begun;              // by us
     uint64_t rows_touched;
 };
+
+// ---- view_ahead.c: the same as view_get and so on, of a transaction with changes
+int view_ahead_get(const struct view_txn *txn, enum view_table table, const void *key,
+                   size_t key_size, const void **ret, size_t *ret_size);
+int view_ahead_put(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
+                   const void *value, size_t size);
+int view_ahead_put_new(struct view_txn *txn, enum view_table table, const void *key,
+                       size_t key_size, const void *value, size_t size, const void **ret,
+                       size_t *ret_size);
+int view_ahead_delete(struct view_txn *txn, enum view_table table, const void *key,
+                      size_t key_size);
+int view_ahead_scan(const struct view_txn *txn, enum view_table table, const void *prefix,
+                    size_t prefix_size, const void *from, size_t from_size, bool reverse,
+                    store_row row, void *user);
 
 void view_end_keys(struct view_txn *txn); // view_seal.c

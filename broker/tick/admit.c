@@ -46,8 +46,12 @@ static int read_block(struct tick *tick, uint64_t sequence) {
 
 // 0; 1: the log does not have it any more; -EBADMSG: damaged.
 static int look_up(struct tick *tick, uint64_t sequence, struct known *ret) {
-    if (sequence >= tick->first) {
-        const struct record *record = &tick->records[sequence - tick->first];
+    const struct flight *flight = &tick->flight;
+    // The tick before may be in the log by now, but the reader's snapshot may be older.
+    bool is_before = sequence - flight->first < flight->n_records;
+    if (sequence >= tick->first || is_before) {
+        const struct record *record = is_before ? &flight->records[sequence - flight->first]
+                                                : &tick->records[sequence - tick->first];
         const Touchbus__Event *event = record->event;
         *ret = (struct known){record->id_hash, record->body_hash,
                               event->survivor != 0 ? event->survivor : event->customer,
@@ -110,6 +114,7 @@ bool tick_has_room_for(const struct tick *tick, size_t n) {
     size_t more = n - 1;
     return tick->n_records + n + FOLLOW_UPS_MAX <= TICK_RECORDS_MAX &&
            fold_record_bytes(tick->fold) + more * RECORD_BYTES_MAX < FOLD_RECORD_BYTES_MAX &&
+           pending_bytes(tick->changes) < VIEW_CHANGES_BYTES_MAX / 4 &&
            arena_used(tick->arena) + more * OWN_BYTES_MAX <=
                TICK_ARENA_BYTES_MAX / 4 * 3 - 8 * EVENT_BYTES_MAX;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop: wait, receive, decide and fold, log, show, ack. Under load a tick takes more, so the
-// cost of one sync is shared; idle, the thread sleeps in zmq_poll. It never waits inside a tick but
-// for the disk.
+// The loop: wait, receive, decide and fold, then log, show, ack. Under load a tick takes more, so
+// the cost of one sync is shared, and the next one is decided while it is on its way (flight.c);
+// idle, the thread sleeps in zmq_poll. It never waits inside a tick but for the disk.
 #include "broker/tick/tick.h"
 #include "broker/policy/holder.h"
 
@@ -19,6 +19,8 @@
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
+enum { BESIDE_EVENTS_MIN = 64 }; // of fewer, waking a thread costs more than it saves
+
 // ---- one tick
 
 static int tick_open(struct tick *tick) {
@@ -28,11 +30,15 @@ static int tick_open(struct tick *tick) {
     int64_t now_us = clock_now_us();
     tick->now_us = !GUARD(clock_back) || now_us > tick->now_us ? now_us : tick->now_us;
     tick->quota_us = clock_monotonic_us();
-    tick->first = log_next(tick->broker->log);
+    bool follows = tick->flight.is_open && tick->flight.n_records > 0;
+    tick->first =
+        follows ? tick->flight.first + tick->flight.n_records : log_next(tick->broker->log);
     tick->requests = NULL;
     tick->requests_end = &tick->requests;
     int r = log_begin(tick->broker->log, &tick->log);
-    r = r != 0 ? r : view_begin(tick->broker->view, true, &tick->view);
+    r = r != 0 ? r
+               : view_begin_ahead(tick->broker->view, tick->changes,
+                                  tick->flight.is_open ? tick->flight.changes : NULL, &tick->view);
     if (r == 0) {
         view_use_keys(tick->view, tick->view_keys);
     }
@@ -85,73 +91,68 @@ static int receive_jobs(struct tick *tick) {
     return 0;
 }
 
-static void show(struct tick *tick) {
-    struct broker *broker = tick->broker;
-    atomic_fetch_add(&broker->erasures, tick->n_erased); // known before its events are
-    atomic_store(&broker->visible, tick->first + tick->n_records - 1);
-    atomic_fetch_add(&broker->counters.ticks, 1);
-    if (broker->to_delivery != NULL) {
-        mailbox_wake(broker->to_delivery);
-    }
-    if (tick->n_erased > 0 && broker->to_upkeep != NULL) {
-        mailbox_wake(broker->to_upkeep);
-    }
-}
-
-static void answer(struct tick *tick) {
-    for (struct request *request = tick->requests; request != NULL; request = request->next) {
-        publish_reply(tick->publish, tick->arena, request);
-    }
-    for (size_t i = 0; i < tick->n_jobs; i++) {
-        tick->jobs[i]->done(tick->jobs[i], tick->job_results[i]);
-    }
-}
-
-static void tick_close(struct tick *tick) {
-    log_abort(tick->log);
-    view_abort(tick->view);
-    tick->log = NULL;
-    tick->view = NULL;
-    tick->n_records = tick->n_events = tick->n_bytes = tick->n_jobs = tick->n_erased = 0;
-    tick->requests = NULL;
-    tick->open = tick->log_touched = false;
-    fold_count_anew(tick->fold);
-    arena_reset(tick->arena);
-    arena_reset(tick->block_arena);
-}
-
-// What waits now, all of it through to its answers.
-static void tick_once(struct tick *tick, bool with_requests) {
+// What the broker itself has to say, and what is due.
+static int take_own(struct tick *tick, bool with_requests) {
     bool due = timers_look(tick) && with_requests;
-    bool has_own = due || tick->reload || tick->n_unsaid > 0 || tick->policy_before != NULL;
-    int r = has_own ? tick_open(tick) : 0;
+    bool has_own = tick->reload || tick->n_unsaid > 0 || tick->policy_before != NULL;
+    if (has_own) {
+        flight_settle(tick); // it may change what a tick on its way is written with
+    }
+    int r = has_own || due ? tick_open(tick) : 0;
     r = r == 0 && tick->policy_before != NULL ? policy_told_say(tick) : r;
     r = r == 0 && tick->reload ? reload_on_signal(tick) : r;
     tick->reload = false;
     r = r == 0 && tick->n_unsaid > 0 ? erase_go_on(tick) : r;
-    r = r == 0 && due ? timers_fire(tick) : r;
-    r = r != 0 ? r : receive_jobs(tick);
-    r = r != 0 || !with_requests ? r : receive_requests(tick);
+    return r == 0 && due ? timers_fire(tick) : r;
+}
+
+// While the tick before is on its way this one takes what comes, up to its bound.
+static int receive_meanwhile(struct tick *tick) {
+    zmq_pollitem_t items[] = {
+        {.socket = publish_socket(tick->publish), .events = ZMQ_POLLIN},
+        {.fd = flight_descriptor(tick), .events = ZMQ_POLLIN},
+    };
+    for (;;) {
+        int r = receive_requests(tick);
+        if (r != 0 || !tick->flight.is_beside || tick_is_full(tick)) {
+            return r;
+        }
+        r = zmq_poll(items, sizeof(items) / sizeof(items[0]), -1);
+        if (r < 0 && errno != EINTR) {
+            return -errno;
+        }
+        if (r > 0 && items[1].revents != 0) {
+            return 0;
+        }
+    }
+}
+
+// Jobs see both stores at rest: they come first where nothing is on its way, else when it is there.
+static int take_all(struct tick *tick, bool with_requests) {
+    int r = take_own(tick, with_requests);
+    if (tick->jobs_wait) {
+        flight_settle(tick);
+    }
+    bool jobs_first = !tick->flight.is_open;
+    r = r == 0 && jobs_first ? receive_jobs(tick) : r;
+    r = r != 0 || !with_requests ? r : receive_meanwhile(tick);
+    flight_settle(tick);
+    tick->jobs_wait = !jobs_first && !tick_has_room(tick);
+    return r == 0 && !jobs_first ? receive_jobs(tick) : r;
+}
+
+// What waits now: decided while the tick before is on its way, then on its own.
+static void tick_once(struct tick *tick, bool with_requests) {
+    int r = take_all(tick, with_requests);
     if (tick->reading) {
         log_reader_end(tick->reader);
         tick->reading = false;
     }
-    if (!GUARD(ack_after_commit) && r == 0) {
-        answer(tick);
-    }
-    if (r == 0 && (tick->n_records > 0 || tick->log_touched)) {
-        r = tick_commit(tick);
-    }
+    bool beside = with_requests && tick->n_records >= BESIDE_EVENTS_MIN;
+    r = r == 0 && tick->open ? flight_send(tick, beside) : r;
     if (r != 0) {
         broker_fatal("tick", r);
     }
-    if (tick->n_records > 0) {
-        show(tick);
-    }
-    if (GUARD(ack_after_commit)) {
-        answer(tick);
-    }
-    tick_close(tick);
 }
 
 // ---- the loop
@@ -182,6 +183,7 @@ void tick_run(struct tick *tick) {
         {.socket = publish_socket(tick->publish), .events = ZMQ_POLLIN},
         {.fd = mailbox_descriptor(tick->broker->to_tick), .events = ZMQ_POLLIN},
         {.fd = tick->signals, .events = ZMQ_POLLIN},
+        {.fd = flight_descriptor(tick), .events = ZMQ_POLLIN},
     };
     while (!atomic_load(&tick->broker->stop)) {
         int wait_ms = loop_wait_ms(tick);
@@ -198,6 +200,7 @@ void tick_run(struct tick *tick) {
         }
         tick_once(tick, true);
     }
+    flight_settle(tick);
 }
 
 void tick_drain(struct tick *tick, int timeout_ms) {
@@ -258,13 +261,8 @@ static int open_signals(struct tick *tick) {
 
 static int load(struct tick *tick) {
     struct broker *broker = tick->broker;
-    tick->arena = arena_new(TICK_ARENA_BYTES_MAX);
-    tick->block_arena = arena_new(TICK_BLOCK_ARENA_BYTES_MAX);
-    tick->records = calloc(TICK_RECORDS_MAX, sizeof(*tick->records));
-    int r = tick->arena == NULL || tick->block_arena == NULL || tick->records == NULL
-                ? -ENOMEM
-                : open_signals(tick);
-    r = r != 0 ? r : beside_new("view", &tick->beside);
+    int r = flight_new(tick);
+    r = r != 0 ? r : open_signals(tick);
     r = r != 0 ? r : log_reader_new(broker->log, &tick->reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->keys_reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->view_keys);
@@ -309,7 +307,7 @@ struct tick *tick_free(struct tick *tick) {
         return NULL;
     }
     assert(!tick->open);
-    beside_free(tick->beside);
+    flight_free(tick);
     publish_free(tick->publish);
     decide_free(tick->decide);
     policy_release(tick->broker->policy, tick->policy);
@@ -324,9 +322,6 @@ struct tick *tick_free(struct tick *tick) {
     }
     free(tick->policy_before);
     free(tick->unsaid);
-    free(tick->records);
-    arena_free(tick->block_arena);
-    arena_free(tick->arena);
     free(tick);
     return NULL;
 }

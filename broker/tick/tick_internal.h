@@ -11,6 +11,7 @@
 #include "broker/bounds.h"
 #include "broker/broker.h"
 #include "broker/fold/fold.h"
+#include "broker/stores/pending.h"
 #include "broker/tick/beside.h"
 #include "broker/tick/decide.h"
 #include "broker/tick/dedup.h"
@@ -34,6 +35,28 @@ struct outcome {
     ProtobufCBinaryData verdict; // for the ack, in the arena; empty: none
 };
 
+// A tick that was decided and is on its way to the disk, or there and not yet answered. While it
+// is, the next one may be decided by its changes.
+struct flight {
+    struct broker *broker;
+    struct arena *arena;       // its events and requests
+    struct arena *block_arena; // its events as they go into a block
+    struct keys_reader *keys;  // seals blocks
+    struct pending *changes;   // of the view
+    struct record *records;    // TICK_RECORDS_MAX
+    size_t n_records;
+    uint64_t first;
+    size_t n_erased;
+    struct log_txn *log; // NULL: nothing to commit
+    struct request *requests;
+    struct tick_job *jobs[TICK_JOBS_MAX];
+    int job_results[TICK_JOBS_MAX];
+    size_t n_jobs;
+    bool is_open;   // until it is answered
+    bool is_beside; // the commit thread has it
+    int done;       // eventfd: it is through
+};
+
 struct tick {
     struct broker *broker;
     struct publish *publish;
@@ -43,14 +66,14 @@ struct tick {
     struct producers *producers;
     struct fold *fold;
     struct log_reader *reader;
-    struct keys_reader *keys_reader; // seals blocks, at the tick's end
+    struct keys_reader *keys_reader; // seals what is put aside
     struct keys_reader *view_keys;   // of the open view
-    struct arena *arena;
-    struct arena *block_arena; // the tick's events as they go into a block
-    struct beside *beside;     // writes the view while this thread writes the log
-    int signals;               // signalfd
-    bool reload;               // SIGHUP came
-    uint64_t *unsaid;          // customers whose erasure the log does not know, found at the start
+    struct flight flight;            // the tick before
+    struct beside *beside;           // commits it while this thread decides the next
+    bool jobs_wait;                  // the last tick had no room for them
+    int signals;                     // signalfd
+    bool reload;                     // SIGHUP came
+    uint64_t *unsaid; // customers whose erasure the log does not know, found at the start
     size_t n_unsaid;
     struct timers timers;
     char *policy_before; // in force when the log last heard of one, and still to be said; NULL
@@ -58,6 +81,8 @@ struct tick {
 
     // the open tick
     bool open, reading;
+    struct arena *arena;
+    struct pending *changes; // of the view
     struct block_head block; // of the log, last read; n_events 0: none
     bool log_touched;        // something beside events must be committed
     struct log_txn *log;
@@ -101,9 +126,21 @@ int tick_append_own(struct tick *tick, const char *type, json_t *data, const cha
 int erase_load(struct tick *tick);  // finds erasures that the log does not know, at a start
 int erase_go_on(struct tick *tick); // says some of them, inside an open tick
 
-// ---- tick_commit.c
-// Makes the tick's events durable, then visible. Nothing is answered where it does not return 0.
-int tick_commit(struct tick *tick);
+// ---- tick_commit.c: what was decided, to the disk and into the view. 0, or a negative errno.
+// What the open tick has still to write, into its transactions; nothing is on its way.
+int commit_prepare(struct tick *tick);
+// Makes the events durable, then visible. Any one thread. Ends the process where it cannot.
+void commit_flight(struct flight *flight);
+
+// ---- flight.c
+int flight_new(struct tick *tick); // its memory
+void flight_free(struct tick *tick);
+// Waits for the tick that is on its way, if one is, and answers it.
+void flight_settle(struct tick *tick);
+int flight_descriptor(const struct tick *tick); // readable once the one on its way is there
+// The open tick goes on its way and is closed; nothing else may be on its way. beside: on the
+// commit thread, so that the next one can begin; else it is answered when this returns.
+int flight_send(struct tick *tick, bool beside);
 
 // ---- reload.c
 // SIGHUP, inside an open tick: reload_configuration (reload.h) by "operator". 0, or a negative

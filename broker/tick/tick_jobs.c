@@ -33,6 +33,7 @@ struct arena *tick_arena(struct tick *tick) {
 }
 
 struct log_txn *tick_log(struct tick *tick) {
+    flight_settle(tick); // who writes there asks what stands there
     tick->log_touched = true;
     return tick->log;
 }

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// A skip list a table (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees", CACM 33,
+// 1990), all of it in one arena: ordered for scans and for the store's pages, and never rearranged,
+// so that a scan goes on while its caller writes.
+#include "broker/stores/pending.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/stores/store.h"
+#include "schemas/base/arena.h"
+
+enum { LEVELS_MAX = 16 }; // a quarter of the rows goes up a level: enough for 4^16
+
+struct node {
+    struct pending_row row; // first, so that a row leads to its node
+    uint64_t head;          // the key's first eight bytes as a number: most comparisons end here
+    size_t room;            // for the value, where it lies
+    void *value;
+    struct node *next[];
+};
+
+struct list {
+    struct node *first[LEVELS_MAX];
+};
+
+struct pending {
+    struct arena *arena;
+    uint64_t chance; // of levels; the same after every reset
+    unsigned n_tables;
+    struct list lists[];
+};
+
+static const uint64_t CHANCE = UINT64_C(0x9e3779b97f4a7c15);
+
+struct pending *pending_new(unsigned n_tables, size_t bytes_max) {
+    struct pending *pending = calloc(1, sizeof(*pending) + n_tables * sizeof(pending->lists[0]));
+    if (pending == NULL) {
+        return NULL;
+    }
+    pending->n_tables = n_tables;
+    pending->chance = CHANCE;
+    pending->arena = arena_new(bytes_max);
+    return pending->arena == NULL ? pending_free(pending) : pending;
+}
+
+struct pending *pending_free(struct pending *pending) {
+    if (pending != NULL) {
+        arena_free(pending->arena);
+        free(pending);
+    }
+    return NULL;
+}
+
+void pending_reset(struct pending *pending) {
+    memset(pending->lists, 0, pending->n_tables * sizeof(pending->lists[0]));
+    pending->chance = CHANCE;
+    arena_reset(pending->arena);
+}
+
+size_t pending_bytes(const struct pending *pending) {
+    return arena_used(pending->arena);
+}
+
+// ---- finding
+
+static uint64_t head_of(const void *key, size_t key_size) {
+    uint8_t bytes[8] = {0};
+    if (key_size > 0) {
+        memcpy(bytes, key, key_size < sizeof(bytes) ? key_size : sizeof(bytes));
+    }
+    return store_from_be64(bytes);
+}
+
+static int compare(const struct node *node, uint64_t head, const void *key, size_t key_size) {
+    if (node->head != head) {
+        return node->head < head ? -1 : 1;
+    }
+    size_t size = node->row.key_size < key_size ? node->row.key_size : key_size;
+    int order = size > 0 ? memcmp(node->row.key, key, size) : 0;
+    return order != 0 ? order : (node->row.key_size > key_size) - (node->row.key_size < key_size);
+}
+
+// On each level the last node below the key, NULL: the list's beginning. Returns the one behind it
+// on the lowest, the first that is not below.
+static struct node *find(const struct list *list, const void *key, size_t key_size,
+                         struct node *ret_before[static LEVELS_MAX]) {
+    uint64_t head = head_of(key, key_size);
+    struct node *before = NULL;
+    for (unsigned level = LEVELS_MAX; level-- > 0;) {
+        struct node *next = before != NULL ? before->next[level] : list->first[level];
+        while (next != NULL && compare(next, head, key, key_size) < 0) {
+            before = next;
+            next = before->next[level];
+        }
+        ret_before[level] = before;
+    }
+    return before != NULL ? before->next[0] : list->first[0];
+}
+
+static const struct list *list_of(const struct pending *pending, unsigned table) {
+    assert(table < pending->n_tables);
+    return &pending->lists[table];
+}
+
+const struct pending_row *pending_from(const struct pending *pending, unsigned table,
+                                       const void *key, size_t key_size) {
+    struct node *before[LEVELS_MAX];
+    const struct node *node = find(list_of(pending, table), key, key_size, before);
+    return node != NULL ? &node->row : NULL;
+}
+
+const struct pending_row *pending_get(const struct pending *pending, unsigned table,
+                                      const void *key, size_t key_size) {
+    const struct pending_row *row = pending_from(pending, table, key, key_size);
+    bool is_it = row != NULL && row->key_size == key_size &&
+                 (key_size == 0 || memcmp(row->key, key, key_size) == 0);
+    return is_it ? row : NULL;
+}
+
+static const struct node *last_of(const struct list *list) {
+    const struct node *node = NULL;
+    for (unsigned level = LEVELS_MAX; level-- > 0;) {
+        const struct node *next = node != NULL ? node->next[level] : list->first[level];
+        while (next != NULL) {
+            node = next;
+            next = node->next[level];
+        }
+    }
+    return node;
+}
+
+const struct pending_row *pending_below(const struct pending *pending, unsigned table,
+                                        const void *key, size_t key_size) {
+    const struct list *list = list_of(pending, table);
+    struct node *before[LEVELS_MAX];
+    const struct node *node = NULL;
+    if (key_size == 0) {
+        node = last_of(list);
+    } else {
+        find(list, key, key_size, before);
+        node = before[0];
+    }
+    return node != NULL ? &node->row : NULL;
+}
+
+const struct pending_row *pending_next(const struct pending_row *row) {
+    const struct node *next = ((const struct node *)(const void *)row)->next[0];
+    return next != NULL ? &next->row : NULL;
+}
+
+// ---- writing
+
+// Each level has a quarter of the one below. By a xorshift generator (Marsaglia, 2003): what the
+// keys are has no part in it.
+static unsigned draw_levels(struct pending *pending) {
+    uint64_t chance = pending->chance;
+    chance ^= chance << 13;
+    chance ^= chance >> 7;
+    chance ^= chance << 17;
+    pending->chance = chance;
+    unsigned levels = 1;
+    for (; levels < LEVELS_MAX && (chance & 3) == 0; chance >>= 2) {
+        levels++;
+    }
+    return levels;
+}
+
+static struct node *add(struct pending *pending, struct list *list, const void *key,
+                        size_t key_size, struct node *before[static LEVELS_MAX]) {
+    unsigned levels = draw_levels(pending);
+    struct node *node =
+        arena_calloc(pending->arena, 1, sizeof(*node) + levels * sizeof(node->next[0]) + key_size);
+    if (node == NULL) {
+        return NULL;
+    }
+    void *copy = &node->next[levels];
+    if (key_size > 0) {
+        memcpy(copy, key, key_size);
+    }
+    node->row = (struct pending_row){.key = copy, .key_size = key_size};
+    node->head = head_of(key, key_size);
+    for (unsigned level = 0; level < levels; level++) {
+        struct node **link =
+            before[level] != NULL ? &before[level]->next[level] : &list->first[level];
+        node->next[level] = *link;
+        *link = node;
+    }
+    return node;
+}
+
+static struct node *get_or_add(struct pending *pending, unsigned table, const void *key,
+                               size_t key_size) {
+    assert(table < pending->n_tables);
+    struct list *list = &pending->lists[table];
+    struct node *before[LEVELS_MAX];
+    struct node *node = find(list, key, key_size, before);
+    bool is_it = node != NULL && compare(node, head_of(key, key_size), key, key_size) == 0;
+    return is_it ? node : add(pending, list, key, key_size, before);
+}
+
+int pending_put(struct pending *pending, unsigned table, const void *key, size_t key_size,
+                const void *value, size_t size) {
+    struct node *node = get_or_add(pending, table, key, key_size);
+    if (node == NULL) {
+        return -ENOMEM;
+    }
+    if (node->value == NULL || size > node->room) {
+        size_t room = size > 0 ? size : 1;
+        void *place = arena_alloc(pending->arena, room);
+        if (place == NULL) {
+            return -ENOMEM;
+        }
+        node->value = place;
+        node->room = room;
+    }
+    if (size > 0) {
+        memmove(node->value, value, size);
+    }
+    node->row.value = node->value;
+    node->row.size = size;
+    return 0;
+}
+
+int pending_delete(struct pending *pending, unsigned table, const void *key, size_t key_size) {
+    struct node *node = get_or_add(pending, table, key, key_size);
+    if (node == NULL) {
+        return -ENOMEM;
+    }
+    node->row.value = NULL;
+    node->row.size = 0;
+    return 0;
+}
+
+// ---- into a store
+
+int pending_apply(const struct pending *pending, struct store_txn *txn) {
+    int r = 0;
+    for (unsigned table = 0; table < pending->n_tables; table++) {
+        const struct pending_row *row = pending_from(pending, table, NULL, 0);
+        for (; r >= 0 && row != NULL; row = pending_next(row)) {
+            r = row->value != NULL
+                    ? store_put(txn, table, row->key, row->key_size, row->value, row->size)
+                    : store_delete(txn, table, row->key, row->key_size);
+        }
+    }
+    return r < 0 ? r : 0;
+}

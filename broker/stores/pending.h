@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a transaction will write, kept in key order until a store takes it. Whoever decides by it
+// reads it as if it were written; the store's own writing happens later, elsewhere, at one go and
+// in the order of its pages. One thread changes it; once nobody does, any number may read.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct pending;
+struct store_txn;
+
+// A row of a table. value NULL: what stands under this key is deleted.
+struct pending_row {
+    const void *key, *value;
+    size_t key_size, size;
+};
+
+// bytes_max bounds keys, values and rows together. NULL where memory is short.
+struct pending *pending_new(unsigned n_tables, size_t bytes_max);
+struct pending *pending_free(struct pending *pending); // takes NULL; returns NULL
+void pending_reset(struct pending *pending);           // empty again; keeps its memory
+size_t pending_bytes(const struct pending *pending);
+
+// Both copy. 0, or -ENOMEM beyond the bound.
+int pending_put(struct pending *pending, unsigned table, const void *key, size_t key_size,
+                const void *value, size_t size);
+int pending_delete(struct pending *pending, unsigned table, const void *key, size_t key_size);
+
+// NULL where nothing is said of this key. Rows stay until the reset, what is in them until the next
+// put of the same key.
+const struct pending_row *pending_get(const struct pending *pending, unsigned table,
+                                      const void *key, size_t key_size);
+// The first row whose key is not below this one; key_size 0: the first of all. NULL: none.
+const struct pending_row *pending_from(const struct pending *pending, unsigned table,
+                                       const void *key, size_t key_size);
+// The last row whose key is below this one; key_size 0: the last of all. NULL: none.
+const struct pending_row *pending_below(const struct pending *pending, unsigned table,
+                                        const void *key, size_t key_size);
+const struct pending_row *pending_next(const struct pending_row *row);
+
+// Writes everything into txn, table by table, in key order. 0, or a negative errno of the store.
+int pending_apply(const struct pending *pending, struct store_txn *txn);
