@@ -116,7 +116,7 @@ static void hand_over(struct tick *tick) {
     flight->is_open = true;
 }
 
-static void tick_close(struct tick *tick) {
+void flight_close(struct tick *tick) {
     log_abort(tick->log);
     view_abort(tick->view);
     tick->log = NULL;
@@ -139,7 +139,7 @@ int flight_send(struct tick *tick, bool beside) {
     }
     arena_reset(flight->block_arena);
     hand_over(tick);
-    tick_close(tick);
+    flight_close(tick);
     if (!GUARD(ack_after_commit)) {
         answer(tick);
     }

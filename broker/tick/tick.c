@@ -149,7 +149,11 @@ static void tick_once(struct tick *tick, bool with_requests) {
         tick->reading = false;
     }
     bool beside = with_requests && tick->n_records >= BESIDE_EVENTS_MIN;
-    r = r == 0 && tick->open ? flight_send(tick, beside) : r;
+    if (r == 0 && tick->open) {
+        r = flight_send(tick, beside);
+    } else {
+        flight_close(tick);
+    }
     if (r != 0) {
         broker_fatal("tick", r);
     }

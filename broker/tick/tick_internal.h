@@ -141,6 +141,8 @@ int flight_descriptor(const struct tick *tick); // readable once the one on its 
 // The open tick goes on its way and is closed; nothing else may be on its way. beside: on the
 // commit thread, so that the next one can begin; else it is answered when this returns.
 int flight_send(struct tick *tick, bool beside);
+// The open tick is forgotten, and what was refused without there being one.
+void flight_close(struct tick *tick);
 
 // ---- reload.c
 // SIGHUP, inside an open tick: reload_configuration (reload.h) by "operator". 0, or a negative
