@@ -20,6 +20,8 @@ enum {
     ORDER_DIGITS = 12,
     ID_DIGITS = 16,
     N_CUSTOMER_MARKS = 2,
+    SMALL_BELOW = 250, // bytes, what is smaller has one identity
+    PAD_BYTES = 18,    // what a text more takes besides
     N_DRAWS = 1 << 22, // by Zipf's law: so many are drawn, then the same again
 };
 #define ID_MARK "0123456789abcdef"
@@ -31,7 +33,7 @@ enum {
 struct template {
     uint8_t *bytes;
     size_t size;
-    uint8_t *customer[N_CUSTOMER_MARKS], *id, *order; // id, order: NULL where there is none
+    uint8_t *customer[N_CUSTOMER_MARKS], *id, *order; // but the first: NULL where there is none
 };
 
 struct source {
@@ -50,10 +52,10 @@ static int find_marks(struct template *template, uint32_t customer) {
     snprintf(marks[1], sizeof(marks[1]), "customer.%06" PRIu32 "@", customer);
     for (int i = 0; i < N_CUSTOMER_MARKS; i++) {
         uint8_t *at = memmem(template->bytes, template->size, marks[i], strlen(marks[i]));
-        if (at == NULL) {
+        if (at == NULL && i == 0) {
             return -1;
         }
-        template->customer[i] = at + strcspn(marks[i], "0123456789");
+        template->customer[i] = at == NULL ? NULL : at + strcspn(marks[i], "0123456789");
     }
     template->id = memmem(template->bytes, template->size, ID_MARK, ID_DIGITS);
     static const char ORDER[] = "order_id";
@@ -65,7 +67,20 @@ static int find_marks(struct template *template, uint32_t customer) {
     return 0;
 }
 
-// Its data with one text more, so that the event is as large as is wanted.
+// The same event with less: one identity, the shortest data of its type.
+static int make_small(touchbus_event **event, uint32_t customer) {
+    char user[SOURCE_KEY_BYTES];
+    source_key(customer, user);
+    touchbus_event_free(*event);
+    *event = touchbus_event_new("page.viewed", NULL, NULL);
+    if (*event == NULL || touchbus_event_set(*event, "channel", "web") != 0 ||
+        touchbus_event_add_identity(*event, "user_id", user + strlen("user_id="), false) != 0) {
+        return -1;
+    }
+    return touchbus_event_set_data_json(*event, "{\"url\":\"/\"}", strlen("{\"url\":\"/\"}"));
+}
+
+// Its data with one text more.
 static int pad(touchbus_event *event, size_t n_bytes) {
     _cleanup_free_ char *json = touchbus_event_data_json(event);
     size_t size = json == NULL ? 0 : strlen(json), room = size + n_bytes + 32;
@@ -80,6 +95,19 @@ static int pad(touchbus_event *event, size_t n_bytes) {
     return touchbus_event_set_data_json(event, padded, (size_t)n);
 }
 
+// So that it has the size that is wanted, with the id and source a publisher gives it.
+static int resize(const struct source_options *options, touchbus_event **event, uint32_t customer) {
+    size_t wanted = options->n_bytes, size;
+    _cleanup_free_ void *bytes = NULL;
+    int r = wanted > 0 && wanted < SMALL_BELOW ? make_small(event, customer) : 0;
+    if (wanted == 0 || r != 0) {
+        return r;
+    }
+    r = touchbus_event_serialize(*event, &bytes, &size);
+    size += strlen(ID_MARK ID_REST) + strlen(SOURCE_NAME) + PAD_BYTES;
+    return r == 0 && wanted > size ? pad(*event, wanted - size) : r;
+}
+
 static int make_template(struct source *source, struct events *events, uint32_t i) {
     struct template *template = &source->templates[i];
     _cleanup_free_ void *bytes = NULL;
@@ -88,12 +116,10 @@ static int make_template(struct source *source, struct events *events, uint32_t 
     touchbus_event *event = NULL;
     int r = touchbus_event_serialize(events_next(events, i % SOURCE_KINDS), &bytes, &size);
     r = r == 0 ? touchbus_event_parse(bytes, size, &event) : r;
+    r = r == 0 ? resize(&source->options, &event, i) : r;
     if (r == 0 && source->options.with_id) {
         r = touchbus_event_set(event, "id", ID_MARK ID_REST);
         r = r == 0 ? touchbus_event_set(event, "source", SOURCE_NAME) : r;
-    }
-    if (r == 0 && source->options.pad_bytes > 0) {
-        r = pad(event, source->options.pad_bytes);
     }
     r = r == 0 ? touchbus_event_serialize(event, &whole, &template->size) : r;
     template->bytes = whole;
@@ -179,7 +205,9 @@ const uint8_t *source_event(struct source *source, uint32_t customer, size_t *re
     struct template *template =
         &source->templates[orders ? SOURCE_KINDS - 1 : customer % (SOURCE_KINDS - 1)];
     for (int i = 0; i < N_CUSTOMER_MARKS; i++) {
-        write_digits(template->customer[i], CUSTOMER_DIGITS, customer);
+        if (template->customer[i] != NULL) {
+            write_digits(template->customer[i], CUSTOMER_DIGITS, customer);
+        }
     }
     if (template->id != NULL) {
         write_hex(template->id, source->options.seed << 40 | n);

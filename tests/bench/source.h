@@ -14,7 +14,7 @@ struct source_options {
     uint32_t n_customers; // 1 to SOURCE_CUSTOMERS_MAX
     double zipf;          // exponent; 0: uniform
     uint64_t seed;        // below 1000, another one for each process that publishes to one server
-    size_t pad_bytes;     // 0; else each event's data gets that much text more
+    size_t n_bytes;       // of each event, with its id; 0: as they come, about 300
     int with_id;          // the bytes carry id and source, as the log of touchbus has them
 };
 

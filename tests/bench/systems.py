@@ -211,7 +211,7 @@ class Web:
         """What wrk counted. An answer promises that the event is in the log: so it is asked whether they all are."""
         self.n_runs += 1
         before = self.log_next()
-        done = subprocess.run(["wrk", "-t", "1", "-c", str(connections or self.connections), "-d", f"{seconds}s", "--timeout", "30s", "-s",
+        done = subprocess.run(["wrk", "-t", "1", "-c", str(connections or self.connections), "-d", f"{max(1, round(seconds))}s", "--timeout", "30s", "-s",
                                os.path.join(os.path.dirname(os.path.abspath(__file__)), "track.lua"), f"http://127.0.0.1:{self.port}/v1/track"],
                               env={**os.environ, "BENCH_CUSTOMERS": str(self.bench.customers), "BENCH_RUN": str(self.n_runs)},
                               text=True, capture_output=True, timeout=END_S, check=False)

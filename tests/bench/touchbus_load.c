@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The load on touchbus, by libtouchbus as any connector would make it: several numbered publishers
-// in one thread, named subscriptions that settle each event, a replay, look-ups of customers.
+// in one thread. What takes events out again is in touchbus_out.c.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/scheduling.h"
 #include "tests/bench/job.h"
-#include "tools/bench/house.h"
+#include "tests/bench/touchbus_out.h"
 
 enum {
     PUBLISHERS_MAX = 64,
@@ -23,8 +23,6 @@ enum {
     STEP_MS = 5,
     PACE_STEP_US = 2000,
     SINGLE_BLOCK = 50, // published, then as many appended to the file
-    SUBSCRIBER_CREDIT = 8192,
-    ASK_MS = 10000,
 };
 
 // ---- publishers
@@ -259,146 +257,14 @@ static int single(struct job *job) {
     return r != 0 ? r : finished;
 }
 
-// ---- modes that take events out
-
-static int take(struct job *job, touchbus_subscriber *subscriber, bool settles, int timeout_ms) {
-    touchbus_event *event;
-    int r = touchbus_subscriber_next(subscriber, timeout_ms, &event);
-    if (r == 1) {
-        if (settles) {
-            touchbus_subscriber_delivered(subscriber, event);
-        }
-        touchbus_event_free(event);
-        job->n++;
-        job->to_us = clock_monotonic_us();
-    } else if (r == TOUCHBUS_REFUSED) {
-        const char *reason = "";
-        touchbus_subscriber_refusal(subscriber, &reason, NULL, NULL);
-        r = job_complain(job, reason);
-    }
-    return r;
-}
-
-// Until the broker knows the subscription.
-static int await_place(struct job *job, touchbus_subscriber *subscriber) {
-    int64_t end_us = clock_monotonic_us() + JOB_WAIT_MS_MAX * CLOCK_US_PER_MS;
-    int r = 0;
-    while (r >= 0 && !touchbus_subscriber_connected(subscriber)) {
-        if (clock_monotonic_us() > end_us) {
-            return job_complain(job, "no connection");
-        }
-        r = take(job, subscriber, true, STEP_MS);
-    }
-    return r;
-}
-
-// So that later jobs find no subscription more than they make.
-static void forget(struct job *job) {
-    struct house house = {0};
-    if (house_use(&house, job->conf.server) == 0) {
-        house_remove_subscription(&house, job->conf.name);
-        house_close(&house);
-    }
-}
-
-// A named subscription. With --count from the beginning, until it has so many; else from the end,
-// what comes within the time.
-static int subscribe(struct job *job) {
-    bool catches_up = job->conf.count > 0;
-    touchbus_subscriber *subscriber;
-    touchbus_subscriber_options options = {.broker = job->conf.server,
-                                           .name = job->conf.name,
-                                           .credit = SUBSCRIBER_CREDIT,
-                                           .start = catches_up ? TOUCHBUS_START_BEGINNING
-                                                               : TOUCHBUS_START_END};
-    if (catches_up) {
-        job_start(job);
-    }
-    int r = touchbus_subscriber_new(&options, &subscriber);
-    if (r != 0) {
-        return r;
-    }
-    if (!catches_up) {
-        r = await_place(job, subscriber);
-        job_start(job);
-        job->n = 0;
-    }
-    job->to_us = job->from_us;
-    while (r >= 0 && (catches_up ? job->n < (uint64_t)job->conf.count : job_goes_on(job))) {
-        r = take(job, subscriber, true, catches_up ? JOB_WAIT_MS_MAX : STEP_MS);
-        if (r == 0 && catches_up) {
-            r = job_complain(job, "nothing comes");
-        }
-    }
-    if (!catches_up) {
-        job->to_us = clock_monotonic_us();
-    }
-    touchbus_subscriber_free(subscriber);
-    forget(job);
-    return r < 0 ? r : 0;
-}
-
-// The log from the beginning to one unnamed subscriber, --count events.
-static int replay(struct job *job) {
-    touchbus_subscriber *subscriber;
-    touchbus_subscriber_options options = {
-        .broker = job->conf.server, .start = TOUCHBUS_START_BEGINNING, .credit = SUBSCRIBER_CREDIT};
-    job_start(job);
-    int r = touchbus_subscriber_new(&options, &subscriber);
-    if (r != 0) {
-        return r;
-    }
-    do {
-        r = take(job, subscriber, false, JOB_WAIT_MS_MAX);
-    } while (r == 1 && job->n < (uint64_t)job->conf.count);
-    touchbus_subscriber_free(subscriber);
-    return r == 1 ? 0 : job_complain(job, "nothing comes");
-}
-
-// ---- look-ups
-
-static int ask(struct job *job, touchbus_client *client, bool counts) {
-    char key[SOURCE_KEY_BYTES];
-    touchbus_answer *answer;
-    source_key(source_customer(job->source), key);
-    int64_t from_us = clock_monotonic_us();
-    int r = touchbus_client_customer(client, key, 0, ASK_MS, &answer);
-    if (r != 0) {
-        return job_complain(job, "a question was not answered");
-    }
-    if (counts) {
-        job->n++;
-        job->n_failed += touchbus_answer_code(answer) != 0;
-        samples_add(&job->latency, clock_monotonic_us() - from_us);
-    }
-    touchbus_answer_free(answer);
-    return 0;
-}
-
-// One at a time, --rate a second.
-static int look_up(struct job *job) {
-    touchbus_client *client;
-    int r = touchbus_client_new(&(touchbus_client_options){.broker = job->conf.server}, &client);
-    r = r == 0 ? ask(job, client, false) : r; // the first one also waits for its connection
-    job_start(job);
-    while (r == 0 && job_goes_on(job)) {
-        while (job_allowance(job, job->n) == 0) {
-            usleep(PACE_STEP_US / 10);
-        }
-        r = ask(job, client, true);
-    }
-    job->to_us = clock_monotonic_us();
-    touchbus_client_free(client);
-    return r == 0 && job->n_failed > 0 ? job_complain(job, "a customer was not found") : r;
-}
-
 static const struct job_mode modes[] = {
     {"fill", "one event a customer", fill},
     {"publish", "events of drawn customers", publish},
     {"single", "one event in flight, in turn with appending to --file", single},
-    {"subscribe", "a named subscription that settles each event", subscribe},
-    {"replay", "--count events of the log, from the beginning", replay},
-    {"lookup", "a customer's profile, one at a time", look_up},
+    {"subscribe", "a named subscription that settles each event", touchbus_subscribe},
+    {"many", "--connections of them; --variant customer: each of one customer only", touchbus_many},
+    {"replay", "--count events of the log, from the beginning", touchbus_replay},
+    {"lookup", "a customer's profile, one at a time", touchbus_look_up},
 };
 
 int main(int argc, char **argv) {
