@@ -3,7 +3,7 @@
 set datafile separator ","
 set terminal svg size 720,420 background rgb "white" font "sans,12"
 set grid
-set key left top
+set key outside top center horizontal
 set logscale x
 set yrange [0:*]
 have(name) = system(sprintf("test -f '%s/%s.csv' && echo 1 || echo 0", folder, name)) + 0
