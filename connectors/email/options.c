@@ -50,9 +50,10 @@ const struct option_row email_options[EMAIL_N_OPTIONS] = {
              "and mails are then anybody's who sits in between."),
     BOOL_ROW("plaintext", plaintext,
              "With imap:// and smtp://: talk without TLS. For servers on this machine only."),
-    BOOL_ROW("mark-seen", mark_seen,
-             "Set the flag Seen on each mail that the broker has. By default no flag is touched, "
-             "and the mailbox is opened for reading only."),
+    BOOL_ROW(
+        "mark-seen", mark_seen,
+        "Set the flag Seen on each mail once the broker has it. By default no flag is touched, "
+        "and the mailbox is opened for reading only."),
     TIME_ROW("answer", answer_us, "30s", CLOCK_US_PER_S, 10 * MINUTE_US,
              "How long a server may take for an answer; then the connection is given up, and made "
              "again later. While SMTP is waited for, nothing is read."),
@@ -71,8 +72,9 @@ const struct option_row email_options[EMAIL_N_OPTIONS] = {
              "The texts of contacts that bring none: CONTENT_ID.LANGUAGE.txt, else CONTENT_ID.txt; "
              "the first line is \"Subject: ...\", an empty line follows, {name} is replaced."),
     BOOL_ROW("subject-tag", subject_tag,
-             "Put [#CONTACT_ID] behind subjects, so that the contact is found also where a mail "
-             "program loses References."),
+             "Put [#CONTACT_ID] behind subjects: where a mail program loses References, the answer "
+             "has the contact as its tag and thread, though not as contact_id, which would be "
+             "anybody's to write."),
     TEXT_ROW("unsubscribe-address", unsubscribe_address, "ADDRESS",
              "An address that ends in the mailbox: it stands in List-Unsubscribe of marketing, and "
              "a mail to it with the subject \"unsubscribe\" withdraws the consent. Marketing needs "
@@ -95,13 +97,11 @@ const struct option_row email_options[EMAIL_N_OPTIONS] = {
 
 const char email_description[] =
     "Each mail of the mailbox becomes an event: message.received, of a bounce message.outcome, of "
-    "a "
-    "request to unsubscribe consent.changed. No flag is touched; where we are is kept as "
-    "UIDVALIDITY "
-    "and UID, and moves on when the broker has everything. contact.requested with channel email is "
-    "kept until contact.decided approves it; then the mail is sent, with the contact's id in its "
-    "Message-ID, and reported as message.sent. Its text is the request's own (subject, text, "
-    "in_reply_to, references: an agent's answer), or the content of that content_id.";
+    "a request to unsubscribe consent.changed. Where we are is kept as UIDVALIDITY and UID, and "
+    "moves on when the broker has everything. contact.requested with channel email is kept until "
+    "contact.decided approves it; then the mail is sent, with the contact's id in its Message-ID, "
+    "and reported as message.sent. Its text is the request's own (subject, text, in_reply_to, "
+    "references: an agent's answer), or the content of that content_id.";
 
 const char email_sections[] =
     "ENVIRONMENT\n"
@@ -113,7 +113,7 @@ const char email_sections[] =
     "  STATE/email/bodies     attachments and long texts, by SHA-256\n"
     "  STATE/email/owners     whose they are\n"
     "  STATE/email/contacts   what became of each contact\n"
-    "  STATE/email/token.key  seals unsubscribe tokens: back it up; touchbus-web gets a copy\n";
+    "  STATE/email/token.key  seals unsubscribe tokens; touchbus-web gets a copy\n";
 
 const char *email_domain(const struct email_conf *conf) {
     const char *at = conf->sender != NULL ? strrchr(conf->sender, '@') : NULL;
