@@ -67,10 +67,18 @@ static int ask_capabilities(struct imap *imap) {
 static int start_tls(struct imap *imap, const struct imap_conf *conf) {
     imap_allow(imap);
     int code = mailimap_starttls(imap->session);
-    if (!imap_went_well(code)) {
-        return imap_fail(imap, "starttls", code);
+    // What came in the clear behind that answer would be read as if it had come by TLS
+    // (CVE-2020-15953); libetpan refuses it as well, under the name of a server without STARTTLS.
+    if (imap->session->imap_stream->read_buffer_len > 0) {
+        snprintf(imap->why, sizeof(imap->why),
+                 "starttls: more came in the clear with the answer: somebody may be in between");
+        stream_break(imap->stream);
+        return -EPERM;
     }
-    // libetpan refuses what came in the clear behind that answer (CVE-2020-15953).
+    if (!imap_went_well(code)) { // NO, or BAD of who does not know the command
+        return imap_fail(imap, "starttls",
+                         code == MAILIMAP_ERROR_PROTOCOL ? MAILIMAP_ERROR_STARTTLS : code);
+    }
     return stream_start_tls(imap->stream, conf->endpoint.host, &conf->trust, imap->why);
 }
 
