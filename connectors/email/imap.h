@@ -51,7 +51,7 @@ struct imap_mail {
 // than that.
 int imap_fetch(struct imap *imap, uint32_t uid, size_t bytes_max, struct imap_mail *ret);
 void imap_mail_clear(struct imap_mail *mail);
-int imap_mark_seen(struct imap *imap, uint32_t uid);
+int imap_mark_seen(struct imap *imap, uint32_t uid); // 1: the server refuses it
 // Waits until the mailbox changes or nudge_fd is readable, by IDLE for idle_ms at most, without it
 // for poll_ms. 0: look again; -ECANCELED woken; another negative errno.
 int imap_wait(struct imap *imap, int idle_ms, int poll_ms, int nudge_fd);

@@ -159,7 +159,8 @@ int imap_mark_seen(struct imap *imap, uint32_t uid) {
     imap_allow(imap);
     int code =
         store == NULL ? MAILIMAP_ERROR_MEMORY : mailimap_uid_store(imap->session, set, store);
-    int r = imap_went_well(code) ? 0 : imap_fail(imap, "store", code);
+    bool refused = code == MAILIMAP_ERROR_UID_STORE || code == MAILIMAP_ERROR_PROTOCOL; // NO, BAD
+    int r = imap_went_well(code) ? 0 : refused ? 1 : imap_fail(imap, "store", code);
     if (set != NULL) {
         mailimap_set_free(set);
     }

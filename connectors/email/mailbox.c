@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 
 #include "connectors/email/durable.h"
+#include "connectors/email/marks.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/logging.h"
 
@@ -18,22 +19,21 @@ struct mailbox {
     const struct mailbox_options *options;
     pthread_t thread;
     bool running;
-    int stop_fd;  // readable: it ends
-    int nudge_fd; // readable: there is something to mark
-    int fd;       // readable: there are mails
+    int stop_fd; // readable: it ends
+    int fd;      // readable: there are mails
+    struct marks *marks;
 
     pthread_mutex_t lock; // of what follows
     pthread_cond_t room;
     struct mailbox_mail queue[MAILBOX_QUEUE_MAX];
     size_t first, n, n_bytes;
-    uint32_t marks[MAILBOX_SEEN_MAX], marks_uidvalidity;
-    size_t n_marks;
     bool stop;
 
     // The thread's own.
     uint32_t uidvalidity, uid; // what was handed over last
     char told[IMAP_WHY_BYTES]; // what was logged last, "" that all is well
     int64_t retry_ms;
+    bool mark_refused; // said once
 };
 
 static bool is_stopping(struct mailbox *mailbox) {
@@ -89,37 +89,25 @@ int mailbox_fd(const struct mailbox *mailbox) {
 // ---- flags
 
 void mailbox_mark_seen(struct mailbox *mailbox, uint32_t uidvalidity, uint32_t uid) {
-    pthread_mutex_lock(&mailbox->lock);
-    if (mailbox->marks_uidvalidity != uidvalidity) {
-        mailbox->n_marks = 0;
-        mailbox->marks_uidvalidity = uidvalidity;
-    }
-    if (mailbox->n_marks < MAILBOX_SEEN_MAX) {
-        mailbox->marks[mailbox->n_marks++] = uid;
-        eventfd_write(mailbox->nudge_fd, 1);
-    }
-    pthread_mutex_unlock(&mailbox->lock);
+    marks_add(mailbox->marks, uidvalidity, uid);
 }
 
-static bool next_mark(struct mailbox *mailbox, uint32_t uidvalidity, uint32_t *ret) {
-    pthread_mutex_lock(&mailbox->lock);
-    bool any = mailbox->n_marks > 0 && mailbox->marks_uidvalidity == uidvalidity;
-    if (any) {
-        *ret = mailbox->marks[--mailbox->n_marks];
-    }
-    pthread_mutex_unlock(&mailbox->lock);
-    return any;
-}
-
+// What the server refuses to mark is given up: mails are read all the same.
 static int mark(struct mailbox *mailbox, struct imap *imap) {
-    uint32_t uid;
-    eventfd_t ignored;
+    uint32_t uid, uidvalidity = imap_uidvalidity(imap);
     int r = 0;
-    eventfd_read(mailbox->nudge_fd, &ignored);
-    while (r == 0 && next_mark(mailbox, imap_uidvalidity(imap), &uid)) {
+    marks_clear(mailbox->marks);
+    while (r >= 0 && marks_next(mailbox->marks, uidvalidity, &uid)) {
         r = imap_mark_seen(imap, uid);
+        if (r >= 0) {
+            marks_forget(mailbox->marks, uidvalidity, uid);
+        }
+        if (r > 0 && !mailbox->mark_refused) {
+            logging_warning("imap=mark-seen-refused");
+        }
+        mailbox->mark_refused = mailbox->mark_refused || r > 0;
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 // ---- reading
@@ -174,7 +162,8 @@ static int attend(struct mailbox *mailbox, struct imap *imap) {
             r = read_all(mailbox, imap);
         } while (r == 1);
         r = r != 0 ? r : mark(mailbox, imap);
-        r = r != 0 ? r : imap_wait(imap, options->idle_ms, options->poll_ms, mailbox->nudge_fd);
+        r = r != 0 ? r
+                   : imap_wait(imap, options->idle_ms, options->poll_ms, marks_fd(mailbox->marks));
     }
     return r;
 }
@@ -239,11 +228,9 @@ int mailbox_start(const struct mailbox_options *options, const struct cursor *cu
     pthread_mutex_init(&mailbox->lock, NULL);
     pthread_cond_init(&mailbox->room, NULL);
     mailbox->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    mailbox->nudge_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mailbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = mailbox->stop_fd < 0 || mailbox->nudge_fd < 0 || mailbox->fd < 0
-                ? -errno
-                : -pthread_create(&mailbox->thread, NULL, run, mailbox);
+    int r = mailbox->stop_fd < 0 || mailbox->fd < 0 ? -errno : marks_new(&mailbox->marks);
+    r = r != 0 ? r : -pthread_create(&mailbox->thread, NULL, run, mailbox);
     mailbox->running = r == 0;
     if (r != 0) {
         mailbox_stop(mailbox);
@@ -270,7 +257,7 @@ struct mailbox *mailbox_stop(struct mailbox *mailbox) {
         mailbox->first = (mailbox->first + 1) % MAILBOX_QUEUE_MAX;
     }
     cleanup_fd(&mailbox->stop_fd);
-    cleanup_fd(&mailbox->nudge_fd);
+    marks_free(mailbox->marks);
     cleanup_fd(&mailbox->fd);
     pthread_cond_destroy(&mailbox->room);
     pthread_mutex_destroy(&mailbox->lock);

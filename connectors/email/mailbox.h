@@ -11,7 +11,6 @@
 enum {
     MAILBOX_QUEUE_MAX = 64,             // mails read and not yet taken
     MAILBOX_QUEUE_BYTES_MAX = 96 << 20, // of them in all; one more than this may be read
-    MAILBOX_SEEN_MAX = 4096,            // to be marked seen; beyond, they are not
     MAILBOX_RETRY_MS_MIN = 500,         // after a failure, doubled
     MAILBOX_RETRY_MS_MAX = 30000,
 };
