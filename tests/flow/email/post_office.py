@@ -21,13 +21,14 @@ def mail(number, text="Guten Tag", sender="Ana <ana@klant.example>", subject="Fr
 
 
 class PostOffice(House):
-    def __init__(self, starttls=True):
+    def __init__(self, tls="starttls", dovecot=""):
+        """`tls`: starttls, tls or none; `dovecot`: more of its configuration."""
         super().__init__()
         os.chmod(self.folder, 0o755)
         self.stack = contextlib.ExitStack()
-        self.imap = self.stack.enter_context(Dovecot())
-        self.smtp = self.stack.enter_context(Smtp(self.imap.authority, starttls=starttls))
-        self.starttls = starttls
+        self.imap = self.stack.enter_context(Dovecot(dovecot, ssl="no" if tls == "none" else "yes"))
+        self.smtp = self.stack.enter_context(Smtp(self.imap.authority, tls=tls))
+        self.tls = tls
         self.imap_host = self.smtp_host = "localhost"
         self.under = ()  # what the connector runs under: Names
         self.authority = self.imap.authority.file
@@ -54,7 +55,7 @@ class PostOffice(House):
 
     def start_connector(self, *more):
         arguments = ["--broker", self.address, "--state", self.state, "--ca-file", self.authority, *more]
-        letter, port = ("", self.imap.port) if self.starttls else ("s", self.imap.tls_port)
+        letter, port = ("s", self.imap.tls_port) if self.tls == "tls" else ("", self.imap.port)
         arguments += ["--imap", f"imap{letter}://desk@{self.imap_host}:{port}/INBOX", "--imap-password-file", self.imap_password,
                       "--smtp", f"smtp{letter}://desk@{self.smtp_host}:{self.smtp.port}", "--smtp-password-file", self.smtp_password,
                       "--sender", DESK, "--sender-name", "Kundendienst", "--unsubscribe-address", "unsubscribe@example.com"]

@@ -226,7 +226,7 @@ def attachments_are_kept_once_and_go_with_the_person(house, known):
 
 
 def main():
-    with PostOffice(starttls=False) as house:
+    with PostOffice(tls="tls") as house:
         house.open()
         house.start_connector()
         known_from_the_web(house)

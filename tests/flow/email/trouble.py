@@ -2,45 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that refuse, lie, say nothing or are not there: what is wrong is said clearly, once, and it goes on by itself when it is right
 again; nothing is lost, nothing is sent twice where that can be known."""
-import contextlib
 import json
 import os
 import re
-import socket
 import sys
-import threading
 import time
 
+from impostor import Impostor
 from post_office import PostOffice, mail, wait_for
 from names import Names  # post_office says where
 
 ENDLESS = 40 << 20  # more than an answer may be
-
-
-class Impostor:
-    """Listens in a server's place and plays a part with whoever connects."""
-
-    def __init__(self, port, part):
-        self.part, self.listener, self.met = part, socket.create_server(("127.0.0.1", port)), 0
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def run(self):
-        held = []
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.met += 1
-            held.append(connection)
-            with contextlib.suppress(OSError):
-                self.part(connection)
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join(30)
 
 
 def silent(_):
@@ -101,7 +73,7 @@ def the_mailbox(house):
 
 def impostors(house):
     for number, (part, pattern) in enumerate([(silent, "greeting: wait: the server does not answer in time"), (garbage, "greeting: "),
-                                              (endless, "the server answers more than it may"), (injecting, "starttls: ")]):
+                                              (endless, "the server answers more than it may"), (injecting, "starttls: more came in the clear")]):
         house.imap.stop()
         impostor = Impostor(house.imap.port, part)
         away(house, "imap", pattern)

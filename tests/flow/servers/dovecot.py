@@ -142,7 +142,7 @@ class Dovecot:
             if self.process.poll() is not None:
                 with open(self.path("stderr"), encoding="utf-8", errors="replace") as file:
                     raise AssertionError(f"dovecot ended with {self.process.returncode}: {file.read()}")
-            return listens(self.port) and listens(self.tls_port)
+            return listens(self.port) and (self.ssl == "no" or listens(self.tls_port))
         wait_for("dovecot listens", ready)
 
     def signal(self, number):

@@ -8,12 +8,13 @@
 
 The program runs in a mount namespace of its own, in which that file lies over /etc/hosts, and an nsswitch.conf that knows files only
 over /etc/nsswitch.conf; nothing of the machine is changed, and with the program's end it is all gone. Where nobody may make such a
-namespace, not even of a user's own, NamesError says so. The process keeps its pid. Standard library and util-linux only.
+namespace, not even of a user's own, NamesError says so. The process keeps its pid. Other files are laid over the machine's alike:
+`over={"/etc/ssl/certs/ca-certificates.crt": file}`. Standard library and util-linux only.
 """
 import os
 import subprocess
 
-SCRIPT = "for name in hosts nsswitch.conf; do mount --bind \"$0/$name\" \"/etc/$name\" || exit 126; done; exec \"$@\""
+LAY = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit 126; shift 2; done; shift; exec "$@"'
 TRY_S = 30
 
 
@@ -22,14 +23,15 @@ class NamesError(Exception):
 
 
 class Names:
-    def __init__(self, folder):
+    def __init__(self, folder, over=None):
         self.folder = os.path.join(folder, "names")
         os.mkdir(self.folder, 0o755)
         self.known = {}
         self._write("nsswitch.conf", "passwd: files\ngroup: files\nservices: files\nprotocols: files\nhosts: files\n")
         self._publish()
         own_user = [] if os.geteuid() == 0 else ["--map-root-user"]
-        self.under = ["unshare", "--mount", *own_user, "sh", "-c", SCRIPT, self.folder]
+        files = {f"/etc/{name}": os.path.join(self.folder, name) for name in ("hosts", "nsswitch.conf")} | (over or {})
+        self.under = ["unshare", "--mount", *own_user, "sh", "-c", LAY, "sh", *(word for path in files for word in (files[path], path)), "--"]
         done = subprocess.run([*self.under, "getent", "hosts", "localhost"], text=True, capture_output=True, timeout=TRY_S, check=False)
         if done.returncode != 0:
             raise NamesError(f"no mount namespace of a program's own: {done.stderr.strip()}")

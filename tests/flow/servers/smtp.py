@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An SMTP server of the test's own: aiosmtpd, in a process of an unprivileged user, on loopback, with TLS or STARTTLS and a log-in.
+"""An SMTP server of the test's own: aiosmtpd, in a process of an unprivileged user, on loopback, with TLS, STARTTLS or none, and a log-in.
 
     with Smtp(authority) as server:
         server.mails()                    # what it took: (sender, recipients, email.message.Message)
@@ -28,9 +28,9 @@ STOP_S = 30
 class Smtp:
     user, password = "desk", "correct-horse"
 
-    def __init__(self, authority, certificate="localhost", starttls=True):
+    def __init__(self, authority, certificate="localhost", tls="starttls"):
         self.folder = tempfile.mkdtemp(prefix="touchbus-smtp-")
-        self.authority, self.certificate, self.starttls = authority, certificate, starttls
+        self.authority, self.certificate, self.tls = authority, certificate, tls
         self.port = free_ports(1)
         self.process = None
 
@@ -56,7 +56,7 @@ class Smtp:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def behave(self, password=None, **answers):
-        """mail, rcpt, data: answered instead of what is right; hang=True: the end of a mail gets no answer."""
+        """mail, rcpt, data: answered instead of what is right; hang=True: the end of a mail gets no answer; user=None: nobody logs in (at its start)."""
         path = os.path.join(self.folder, "behaviour")
         with open(f"{path}.new", "w", encoding="ascii") as file:
             json.dump({"user": self.user, "password": password or self.password, **answers}, file)
@@ -67,7 +67,7 @@ class Smtp:
         program = shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "smtp_server.py"), self.folder)
         arguments = ["/usr/bin/python3", program, self.folder, str(self.port),
                      os.path.join(self.authority.folder, f"{self.certificate}.pem"), os.path.join(self.authority.folder, f"{self.certificate}.key"),
-                     "starttls" if self.starttls else "tls"]
+                     self.tls]
         if os.geteuid() == 0:
             arguments = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *arguments]
         with open(os.path.join(self.folder, "log"), "ab") as log:
@@ -89,6 +89,11 @@ class Smtp:
     def restart(self):
         self.kill()
         self.start()
+
+    def passwords(self):
+        """How many log-ins it was shown, right or wrong."""
+        path = os.path.join(self.folder, "passwords")
+        return os.path.getsize(path) if os.path.exists(path) else 0
 
     def mails(self):
         taken = []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that smtp.py starts: FOLDER PORT CERTIFICATE KEY starttls|tls. It reads FOLDER/behaviour and writes FOLDER/mails."""
+"""The process that smtp.py starts: FOLDER PORT CERTIFICATE KEY starttls|tls|none. It reads FOLDER/behaviour and writes FOLDER/mails.
+Behaviour with "user": null takes mail without a log-in."""
 import asyncio
 import itertools
 import json
@@ -44,12 +45,14 @@ def serve(folder, port, certificate, key, kind):
 
     def authenticate(server, session, envelope, mechanism, data):
         behaves = behaviour()
+        with open(os.path.join(folder, "passwords"), "ab") as file:
+            file.write(b".")
         good = isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode()) == (behaves["user"], behaves["password"])
         return AuthResult(success=good, handled=False)
 
     def make():
         return SMTP(Handler(), hostname="localhost", tls_context=context if kind == "starttls" else None, require_starttls=kind == "starttls",
-                    authenticator=authenticate, auth_required=True, auth_require_tls=kind == "starttls", timeout=60)
+                    authenticator=authenticate, auth_required=behaviour()["user"] is not None, auth_require_tls=kind == "starttls", timeout=60)
 
     async def main():
         server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", port, ssl=context if kind == "tls" else None)

@@ -167,7 +167,7 @@ class KeyedHouse(webhouse.WebHouse, harness.KeyedHouse):
 
 
 def main():
-    with House(starttls=False) as house:
+    with House(tls="tls") as house:
         house.open()
         house.start_connector("--unsubscribe-url", URL, *(part for name in PURPOSES for part in ("--marketing", name)))
         made = os.path.join(house.state, "email", "token.key")
