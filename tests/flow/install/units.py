@@ -12,8 +12,11 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+FLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+sys.path[:0] = [FLOW, os.path.join(FLOW, "servers")]
+from dovecot import Dovecot  # noqa: E402
 from harness import House, free_ports, listens, program, wait_for  # noqa: E402
+from smtp import Smtp  # noqa: E402
 
 BUILD = os.environ["TOUCHBUS_BUILD"]
 UNITS = {"touchbusd.service": "touchbusd.service", "touchbus-connector@.service": "touchbus-connector@web.service"}
@@ -139,19 +142,40 @@ def end(process):
     assert process.wait() == 0, process.tail()
 
 
+def start_email(house, imap, smtp):
+    """Between real servers, by TLS, host names and passwords."""
+    password = os.path.join(house.folder, "password")
+    with open(password, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(f"{imap.password}\n")
+    return house.start("touchbus-email", "--broker", house.address, "--state", house.folder, "--ca-file", imap.authority.file,
+                       "--imap", f"imap://desk@localhost:{imap.port}/INBOX", "--imap-password-file", password, "--mark-seen",
+                       "--smtp", f"smtp://desk@localhost:{smtp.port}", "--smtp-password-file", password, "--sender", "desk@example.com")
+
+
+def mail_comes_and_goes(house, imap, smtp):
+    imap.deliver(b"From: ana@klant.example\r\nTo: desk@example.com\r\nSubject: Frage\r\nMessage-ID: <m1@klant.example>\r\n"
+                 b"Content-Type: application/x-thing\r\nContent-Disposition: attachment\r\n\r\nText\r\n")
+    wait_for("it is marked", lambda: any(path.endswith("S") for path in imap.mails()))
+    house.touchbus("pub", "contact.requested", "-i", "email=ana@klant.example", "--channel", "agentdesk", "-d",
+                   '{"contact_id":"c-1","content_id":"c-1","purpose":"transactional","channels":["email"],"subject":"Re: Frage","text":"Text"}')
+    wait_for("it is answered", smtp.mails)
+
+
 def test_sandbox_allows_what_is_done(units):
     broker_unit, connector_unit = units
-    with Traced() as house:
+    with Dovecot() as imap, Smtp(imap.authority) as smtp, Traced() as house:
         broker = house.start_broker()
         port = free_ports(1)
         web = house.start("touchbus-web", "--broker", house.address, "--state", house.folder, "--port", str(port))
         sinks = [house.start(f"touchbus-{name}", "--broker", house.address, "--state", house.folder,
                              *(("--buyer", "t, T", "--default-supplier", "s, S") if name == "scm" else ()))
                  for name in ("crm", "erp", "scm")]
+        sinks.append(start_email(house, imap, smtp))
         wait_for("web listens", lambda: listens(port))
         house.touchbus("pub", "order.placed", "--identity", "user_id=u-1", "--attr", "order_id=o-1", "--attr", "currency=EUR",
                        "--attr", 'lines:=[{"sku":"s1","quantity":1,"price":"9.90"}]')
         run("curl", "-sS", "--fail", f"http://127.0.0.1:{port}/health")
+        mail_comes_and_goes(house, imap, smtp)
         wait_for("delivered", lambda: all(s["lag"] == 0 for s in house.ask("status")["subscriptions"]))
         for process in (broker, web, *sinks):
             os.kill(inner_pid(process), signal.SIGHUP)
