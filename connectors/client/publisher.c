@@ -265,11 +265,14 @@ int touchbus_publisher_publish(touchbus_publisher *publisher, const touchbus_eve
     if (!window_has_room(publisher->window, 0)) {
         return TOUCHBUS_FULL;
     }
-    char id[sizeof(publisher->id_prefix) + 24];
-    snprintf(id, sizeof(id), "%s-%" PRIu64, publisher->id_prefix, publisher->next_id);
+    char id[sizeof(publisher->id_prefix) + 24] = "";
     uint8_t *bytes;
     size_t size;
-    int r = event_pack_to_publish(event, id, publisher->source, &bytes, &size);
+    int r = event_pack(event);
+    if (r == 0 && !event->outline.has_id) {
+        snprintf(id, sizeof(id), "%s-%" PRIu64, publisher->id_prefix, publisher->next_id);
+    }
+    r = r != 0 ? r : event_pack_to_publish(event, id, publisher->source, &bytes, &size);
     if (r != 0) {
         return r;
     }

@@ -61,7 +61,7 @@ static void place(struct publishing *publishing, struct submission *submission) 
     size_t n = submission->n_entries;
     // Nobody wants a verdict later: without a broker it is not even asked for.
     bool away = submission->never_spool && !touchbus_publisher_connected(publishing->publisher);
-    submission->entries = NULL; // they answer for themselves; it may be gone when they did
+    submission->entries = NULL; // they answer for themselves; with the last of them it is gone
     for (size_t i = 0; i < n; i++) {
         struct entry *entry = entries[i];
         if (entry->code == 0 && away) {
@@ -76,7 +76,6 @@ static void place(struct publishing *publishing, struct submission *submission) 
         publishing_answer(publishing, entry, &ack);
         entry_free(entry);
     }
-    free(entries);
 }
 
 static void take_submissions(struct publishing *publishing) {

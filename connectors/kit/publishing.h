@@ -40,7 +40,7 @@ struct submission {
     size_t n_bytes;
     bool never_spool;
     int64_t deadline_us;
-    struct entry **entries; // until they are placed
+    struct entry **entries; // until they are placed; this and what follows are in one block with it
     struct kit_ack *acks;
     char **details;  // of refusals
     char **verdicts; // NULL: none

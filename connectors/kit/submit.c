@@ -100,34 +100,28 @@ static struct submission *submission_free(struct submission *submission) {
         }
         entry_free(entry);
     }
-    for (size_t i = 0; submission->details != NULL && i < submission->n_entries; i++) {
+    for (size_t i = 0; i < submission->n_entries; i++) {
         free(submission->details[i]);
-    }
-    for (size_t i = 0; submission->verdicts != NULL && i < submission->n_entries; i++) {
         free(submission->verdicts[i]);
     }
-    free(submission->entries);
-    free(submission->details);
-    free(submission->verdicts);
-    free(submission->acks);
     free(submission);
     return NULL;
 }
 
+// Made by one thread and freed by another, so it is one block.
 static struct submission *submission_new(size_t n_events) {
-    struct submission *submission = calloc(1, sizeof(*submission));
+    struct submission *submission;
+    size_t an_event = sizeof(*submission->acks) + sizeof(*submission->entries) +
+                      sizeof(*submission->details) + sizeof(*submission->verdicts);
+    submission = calloc(1, sizeof(*submission) + n_events * an_event);
     if (submission == NULL) {
         return NULL;
     }
     submission->n_entries = submission->n_open = n_events;
-    submission->entries = calloc(n_events, sizeof(*submission->entries));
-    submission->acks = calloc(n_events, sizeof(*submission->acks));
-    submission->details = calloc(n_events, sizeof(*submission->details));
-    submission->verdicts = calloc(n_events, sizeof(*submission->verdicts));
-    if (submission->entries == NULL || submission->acks == NULL || submission->details == NULL ||
-        submission->verdicts == NULL) {
-        return submission_free(submission);
-    }
+    submission->acks = (struct kit_ack *)(submission + 1);
+    submission->entries = (struct entry **)(submission->acks + n_events);
+    submission->details = (char **)(submission->entries + n_events);
+    submission->verdicts = submission->details + n_events;
     return submission;
 }
 
@@ -153,7 +147,8 @@ static int prepare(struct publishing *publishing, struct submission *submission,
     return 0;
 }
 
-static int enqueue(struct publishing *publishing, struct submission *submission) {
+// *ret_first: the loop knows of none before it, so that it is to be woken. It takes all there are.
+static int enqueue(struct publishing *publishing, struct submission *submission, bool *ret_first) {
     int r = 0;
     pthread_mutex_lock(&publishing->lock);
     if (publishing->closed) {
@@ -165,6 +160,7 @@ static int enqueue(struct publishing *publishing, struct submission *submission)
     } else {
         publishing->n_events += submission->n_entries;
         publishing->n_bytes += submission->n_bytes;
+        *ret_first = publishing->queue_first == NULL;
         *(publishing->queue_last != NULL ? &publishing->queue_last->next
                                          : &publishing->queue_first) = submission;
         publishing->queue_last = submission;
@@ -187,7 +183,8 @@ int kit_submit(struct kit *kit, touchbus_event *const *events, size_t n_events, 
     submission->never_spool = (flags & KIT_NEVER_SPOOL) != 0;
     submission->deadline_us = clock_monotonic_us() + kit->settings.kit->spool_after_us;
     int r = prepare(kit->publishing, submission, events);
-    r = r != 0 ? r : enqueue(kit->publishing, submission);
+    bool first = false;
+    r = r != 0 ? r : enqueue(kit->publishing, submission, &first);
     if (r != 0) {
         if (r == KIT_FULL) {
             metric_add(&kit->metrics, METRIC_BUSY, n_events);
@@ -195,7 +192,9 @@ int kit_submit(struct kit *kit, touchbus_event *const *events, size_t n_events, 
         submission_free(submission);
         return r;
     }
-    eventfd_write(kit->wake_fd, 1);
+    if (first) {
+        eventfd_write(kit->wake_fd, 1);
+    }
     return 0;
 }
 
@@ -240,7 +239,5 @@ void submission_answer(struct publishing *publishing, struct submission *submiss
     publishing->n_bytes -= submission->n_bytes;
     pthread_mutex_unlock(&publishing->lock);
     submission->done(submission->user, submission->acks, submission->n_entries);
-    free(submission->entries);
-    submission->entries = NULL;
     submission_free(submission);
 }
