@@ -27,7 +27,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
-enum { ALIGNMENT = 16, CHUNK_BYTES_FIRST = 16 << 10 };
+enum { ALIGNMENT = 16, CHUNK_BYTES_FIRST = 960 };
 
 struct chunk {
     struct chunk *older;
