@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "schemas/base/scheduling.h"
+
 struct beside {
     pthread_t thread;
     pthread_mutex_t lock;
@@ -20,6 +22,7 @@ struct beside {
 
 static void *run(void *object) {
     struct beside *beside = object;
+    scheduling_patient(); // as the tick, which waits for it
     pthread_mutex_lock(&beside->lock);
     while (!beside->stop) {
         if (beside->work == NULL) {
