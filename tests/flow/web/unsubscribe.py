@@ -185,7 +185,8 @@ def main():
         with open(house.web.log, encoding="utf-8") as file:
             log = file.read()
         assert "klant.example" not in log and house.path.rsplit("/", 1)[1] not in log, log
-        assert house.web.stop() == 0 and house.connector.stop() == 0
+        ended = house.web.stop(), house.connector.stop()
+        assert ended == (0, 0), (ended, house.web.tail())
         with KeyedHouse() as keyed:
             test_it_is_not_done_where_the_role_may_not(keyed, house.path, house.key)
     print("ok", flush=True)
