@@ -37,6 +37,12 @@ static const struct option_row rows[] = {
      .argument = "NAME",
      .default_text = "",
      .help = "A way to do it, of those the mode names."},
+    {.name = "work",
+     .type = OPTION_STRING,
+     .offset = MEMBER(work),
+     .argument = "plain|mix",
+     .default_text = "plain",
+     .help = "Interactions alone, or with carts, feedback and orders."},
     {.name = "zipf",
      .type = OPTION_STRING,
      .offset = MEMBER(zipf),
@@ -172,6 +178,7 @@ static int run(struct job *job, const struct job_program *program, const struct 
         .zipf = strtod(job->conf.zipf, NULL),
         .seed = (uint64_t)job->conf.seed,
         .n_bytes = (size_t)job->conf.bytes,
+        .mix = strcmp(job->conf.work, "mix") == 0,
         .with_id = program->with_id,
     });
     int r = job->source == NULL ? job_complain(job, "no events") : mode->run(job);

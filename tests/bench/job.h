@@ -14,7 +14,7 @@
 enum { JOB_WAIT_MS_MAX = 60000 }; // for answers that are outstanding at the end
 
 struct job_conf {
-    char *server, *name, *file, *variant, *zipf;
+    char *server, *name, *file, *variant, *work, *zipf;
     int64_t customers, seed, bytes, first, connections, in_flight, rate, count, duration_us;
     bool waits;
 };

@@ -144,7 +144,8 @@ static int publish(struct job *job) {
                 .zipf = strtod(job->conf.zipf, NULL),
                 .seed = (uint64_t)(job->conf.seed + INT64_C(100) * i) % 1000,
                 .n_bytes = (size_t)job->conf.bytes,
-                .with_id = 1});
+                .mix = strcmp(job->conf.work, "mix") == 0,
+                .with_id = true});
         }
     }
     job_start(job);

@@ -40,7 +40,7 @@ def result(chosen, figures, arguments, before):
             entry.update(value=value[0], lowest=value[1], highest=value[2], reached=row.judge(value[0]))
         rows.append(entry)
     return {"machine": {**before, "load_after": os.getloadavg()[0]}, "runs": arguments.runs, "seconds": arguments.seconds,
-            "customers": arguments.customers, "rows": rows, "figures": figures.all}
+            "customers": arguments.customers, "work": arguments.work, "rows": rows, "figures": figures.all}
 
 
 def number(value):
@@ -52,7 +52,7 @@ def table(of):
     m = of["machine"]
     print(f"{m['cores']} cores ({m['processor']}), {m['disk']}, kernel {m['kernel']}; load {m['load_before']:.1f} before, "
           f"{m['load_after']:.1f} after; nats-server {m['nats-server']}, redis-server {m['redis-server']}")
-    print(f"medians of {of['runs']} interleaved rounds, {of['seconds']:g} s each, {of['customers']:,} customers\n")
+    print(f"medians of {of['runs']} interleaved rounds, {of['seconds']:g} s each, {of['customers']:,} customers, {of['work']} events\n")
     print(f"{'':<25}{'what':<82}{'median':>9} {'unit':<10}durability of the system")
     for figure in of["figures"].values():
         print(f"{figure['system']:<25}{figure['what'][:81]:<82}{number(figure['median']):>9} {figure['unit']:<10}{figure['durability']}")
@@ -62,4 +62,4 @@ def table(of):
             values = f"{'-':>9}{'-':>9}{'-':>9}"
         else:
             values = "".join(f"{number(row[k]):>9}" for k in ("value", "lowest", "highest"))
-        print(f"{row['number']} {row['title'][:81]:<82}{values}{row['floor'] or '-':>8}{row['aim'] or '-':>8}  {row['reached']}")
+        print(f"{row['number']:<3}{row['title'][:80]:<81}{values}{row['floor'] or '-':>8}{row['aim'] or '-':>8}  {row['reached']}")

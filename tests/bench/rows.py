@@ -61,30 +61,30 @@ def peak(bench, figures, system, **options):
     return run["per_s"], (system.cpu_s() - before) * 1e6 / run["n"]
 
 
-def acked(bench, figures, system, skew):
-    name = f"acked.{system.name}.{skew}"
+def acked(bench, figures, system, kind, what):
     rate, cpu_us = peak(bench, figures, system)
-    if skew == "uniform":
+    if kind == "uniform":
         system.peak = rate
-    figures.note(name, rate, "events/s", f"publish, record kept up to date, acked; customers {skew}", system)
-    figures.note(f"{name}.cpu", cpu_us, "us/event", f"the server's processor time for it; customers {skew}", system)
-
-
-def in_skews(bench, measure):
-    for skew, exponent in bench.skews:
-        bench.zipf = exponent
-        measure(skew)
-    bench.zipf = 0
+    figures.note(f"acked.{system.name}.{kind}", rate, "events/s", f"publish, record kept up to date, acked; {what}", system)
+    figures.note(f"acked.{system.name}.{kind}.cpu", cpu_us, "us/event", f"the server's processor time for it; {what}", system)
 
 
 def round_acked(bench, figures, systems):
-    def measure(skew):
+    for skew, exponent in bench.skews:
+        bench.zipf = exponent
         for system in bench.turn(systems):
-            acked(bench, figures, system, skew)
+            acked(bench, figures, system, skew, f"plain, customers {skew}")
             if system.name == "nats" and skew == "uniform":
                 rate, _ = peak(bench, figures, system, variant=system.stream)
                 figures.note("stream.nats", rate, "events/s", "publish to the stream alone, no record", system)
-    in_skews(bench, measure)
+    bench.zipf = 0
+
+
+def round_mix(bench, figures, systems):
+    """With orders, carts and feedback; of touchbus in a house of its own, so that plain customers stay plain."""
+    with bench.mixed():
+        for system in bench.turn(systems):
+            acked(bench, figures, bench.mix_house() if system.name == "touchbus" else system, "mix", "mix, customers uniform")
 
 
 def round_single(bench, figures, systems):
@@ -215,10 +215,14 @@ class Row:
 
 T, N, R, E = "touchbus", "nats", "redis", "redis-everysec"
 ROWS = [
-    Row(1, "acked", "acked, on disk, view current / JetStream stream + key-value (no sync)", [T, N], round_acked,
+    Row(1, "acked", "plain: acked, on disk, view current / JetStream stream + key-value (no sync)", [T, N], round_acked,
         "acked.touchbus.uniform", "acked.nats.uniform", 3, 10),
-    Row(2, "synced", "the same / Redis Streams + record, appendfsync always", [T, R, E], round_acked,
+    Row(2, "synced", "plain: the same / Redis Streams + record, appendfsync always", [T, R, E], round_acked,
         "acked.touchbus.uniform", "acked.redis.uniform", 1, 4),
+    Row("1m", "acked-mix", "mix (carts, feedback, every 6th an order): acked / JetStream stream + key-value", [T, N], round_mix,
+        "acked.touchbus.mix", "acked.nats.mix"),
+    Row("2m", "synced-mix", "mix: the same / Redis Streams + record, appendfsync always", [T, R], round_mix,
+        "acked.touchbus.mix", "acked.redis.mix"),
     Row(3, "single", "one in flight, p50 / one write + fdatasync of the same bytes", [T, N, R], round_single,
         "single.touchbus", "single.append", 3.5, 1.5, more=False),
     Row(4, "fanout", "out to three durable subscribers at saturation / JetStream, three consumers", [T, N, R], round_fanout,

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one source of events that every system under the benchmark is fed from: the six types of
+// The one source of events that every system under the benchmark is fed from: those of
 // tools/bench/events.h, about 300 bytes with two identities, of customers drawn uniformly or by
-// Zipf's law. The same seed gives the same customers and the same bytes. Made from templates in
-// which the digits are written anew, so that an event costs the load generator a copy.
+// Zipf's law. Plain ones are what a customer does on a site (page.viewed, product.viewed,
+// need.selected); the mix has carts, feedback and, every sixth, an order besides. The same seed
+// gives the same customers and the same bytes. Made from templates in which the digits are written
+// anew, so that an event costs the load generator a copy.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +18,8 @@ struct source_options {
     double zipf;          // exponent; 0: uniform
     uint64_t seed;        // below 1000, another one for each process that publishes to one server
     size_t n_bytes;       // of each event, with its id; 0: as they come, about 300
-    int with_id;          // the bytes carry id and source, as the log of touchbus has them
+    bool mix;             // else plain
+    bool with_id;         // the bytes carry id and source, as the log of touchbus has them
 };
 
 struct source;

@@ -24,9 +24,9 @@ class System:
     consumer = ""  # the variant of subscribe that is the fastest
     stream = ""    # the variant of publish that keeps no record; none: always kept
 
-    def __init__(self, bench, folder, customers=None):
+    def __init__(self, bench, folder, customers=None, kind=""):
         self.bench, self.customers, self.process = bench, customers or bench.customers, None
-        self.folder = os.path.join(folder, f"{self.name}-{self.customers}")
+        self.folder = os.path.join(folder, f"{self.name}{kind}-{self.customers}")
         os.makedirs(self.folder)
         self.port = free_ports()
         self.seed = self.n_names = self.n_events = 0
@@ -48,7 +48,7 @@ class System:
     def load(self, mode, waits=True, **options):
         """A load generator in this mode; with `waits` it is to be told to go. take() has its figures."""
         values = {"server": self.address, "connections": self.connections, "in-flight": self.in_flight, "customers": self.customers,
-                  "zipf": self.bench.zipf, **{k.replace("_", "-"): v for k, v in options.items()}}
+                  "zipf": self.bench.zipf, "work": self.bench.work, **{k.replace("_", "-"): v for k, v in options.items()}}
         if "seed" not in options:
             self.seed = values["seed"] = (self.seed + 1) % 100
         words = [self.bench.program(f"bench-{self.program}"), mode]
