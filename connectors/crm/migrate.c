@@ -71,7 +71,8 @@ enum postgres_class migrate(struct postgres *postgres, bool *ret_newer, char *wh
     snprintf(lock, sizeof(lock), "SELECT pg_advisory_lock(%d)", MIGRATE_LOCK);
     snprintf(unlock, sizeof(unlock), "SELECT pg_advisory_unlock(%d)", MIGRATE_LOCK);
     *ret_newer = false;
-    enum postgres_class class = postgres_exec(postgres, lock, 0, NULL, NULL, why);
+    enum postgres_class class =
+        postgres_exec(postgres, GUARD(warehouse_lock) ? lock : "SELECT 1", 0, NULL, NULL, why);
     if (class == POSTGRES_DONE) {
         class = run(postgres, ret_newer, why);
         postgres_exec(postgres, unlock, 0, NULL, NULL, ignored);

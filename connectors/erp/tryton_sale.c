@@ -127,7 +127,8 @@ enum job_step sale_take(struct job *job) {
     if (choose_sale(job) != 0) {
         return job_end(job, KIT_REJECT, "sale: the ERP has it in a state that is none of 6.0's");
     }
-    if (job->sale == NULL && job->intent == INTENT_PLACE) {
+    bool is_there = job->sale != NULL && (GUARD(tryton_reference) || job->has_done[STEP_SALE_MAKE]);
+    if (!is_there && job->intent == INTENT_PLACE) {
         return STEP_IDENTIFIER;
     }
     if (job->sale == NULL) {
@@ -172,7 +173,9 @@ json_t *sale_stray_ask(struct job *job) {
 json_t *sale_timestamp(const struct job *job) {
     char name[JOB_NAME_BYTES];
     snprintf(name, sizeof(name), "sale.sale,%" JSON_INTEGER_FORMAT, job_integer(job->sale, "id"));
-    return json_pack("{s:{s:O}}", "_timestamp", name, json_object_get(job->sale, "_timestamp"));
+    return GUARD(tryton_stale) ? json_pack("{s:{s:O}}", "_timestamp", name,
+                                           json_object_get(job->sale, "_timestamp"))
+                               : json_object();
 }
 
 // ---- saying no

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A door in front of trytond that can be any bad server: the connector's URL leads to it, what is behind changes while it runs."""
+"""A door in front of trytond that can be any bad server: the connector's URL leads to it, what is behind changes while it runs. And one who
+holds the door: just before a call of a method is let through, something else happens behind it."""
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -20,7 +22,7 @@ class Front:
         self.behind, self.mode, self.certificate = port, "pass", certificate
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.socket.getsockname()[1]
-        self.calls, self.over = 0, threading.Event()
+        self.calls, self.over, self.meanwhile, self.trouble = 0, threading.Event(), {}, None
         threading.Thread(target=self.accept, daemon=True).start()
 
     def __enter__(self):
@@ -63,9 +65,33 @@ class Front:
         elif self.mode == "pass":
             self.relay(client)
 
+    def before(self, method, does, times=1):
+        """When the method is called next, so many times, this is done first."""
+        self.meanwhile[method] = [does] * times
+
+    def hold(self, client):
+        """The whole request, when what was to be done before it is done."""
+        request = b""
+        while (end := request.find(b"\r\n\r\n")) < 0 or len(request) < end + 4 + int(re.search(rb"(?i)content-length: *(\d+)", request)[1]):
+            data = client.recv(65536)
+            if not data:
+                return request
+            request += data
+        method = re.search(rb'"method": *"([^"]+)"', request[end:])
+        does = self.meanwhile.get(method[1].decode() if method else None)
+        if does:
+            try:
+                does.pop()()
+            except Exception as error:  # a thread's own: told by the test
+                self.trouble = error
+        return request
+
     def relay(self, client):
         """One request: trytond closes when it has answered."""
+        request = self.hold(client)
         with socket.create_connection(("127.0.0.1", self.behind)) as server:
+            server.sendall(request)
+
             def up():
                 try:
                     while data := client.recv(65536):

@@ -25,12 +25,11 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tryton_house as house  # noqa: E402
-from postgres import NOBODY, PASSWORD, PROGRAMS, Postgres, unprivileged  # noqa: E402
+from postgres import BUILD, NOBODY, PASSWORD, PROGRAMS, Postgres, unprivileged  # noqa: E402
 
 from harness import Process, free_ports, wait_for  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BUILD = os.environ.get("TOUCHBUS_BUILD", os.path.join(tempfile.gettempdir(), "touchbus-build"))
 SET_UP_S = 900
 NEEDED = ["/usr/bin/trytond", "/usr/bin/setpriv", f"{PROGRAMS}/initdb", *(f"/usr/lib/python3/dist-packages/trytond/modules/{name}" for name in
                                                                        ("sale", "purchase", "stock_supply", "purchase_request")),

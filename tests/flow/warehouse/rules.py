@@ -5,6 +5,7 @@ again; an event it refuses is found in its batch and alone is parked; migrations
 do not mix with these."""
 import json
 import shutil
+import subprocess
 
 from warehouse import House, Postgres, agrees, cloud, connect, drained, mix, publish, start, wait_for
 
@@ -31,10 +32,27 @@ def drained_whole(house, name):
     wait_for(f"{name} takes everything", done)
 
 
+def one_makes_it(house, server):
+    """Whoever is about to make the schema keeps the others from it: they wait, and find it made."""
+    lock = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND "
+    maker = subprocess.Popen(["psql", "-X", "-q", "-h", server.folder, "-p", str(server.port), "-U", "postgres", "-d", "crm", "-c",
+                              "SELECT pg_advisory_lock(7400)", "-c", "SELECT pg_sleep(600)"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for("somebody has the lock", lambda: server.one(f"{lock} granted"))
+    process = house.start("touchbus-crm", "--broker", house.address, "--state", house.state, "--postgres", server.uri, "--password-file",
+                          server.password_file)
+    wait_for("the connector waits for it", lambda: server.one(f"{lock} NOT granted"))
+    assert server.one("SELECT count(*) FROM pg_tables WHERE tablename = 'migrations'") == 0, "made under another one's hands"
+    server.run("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    maker.wait()
+    return process
+
+
 def once(house, server):
     """A second connector, under another name, takes the same events into the same warehouse; then all are delivered again."""
+    process = one_makes_it(house, server)
     publish(house, mix(1, 4000))
-    processes = [connect(house, server), another(house, server, "second", server.uri)]
+    processes = [process, another(house, server, "second", server.uri)]
+    wait_for("its subscription", lambda: house.touchbus("subscription", "show", "crm", check=False).returncode == 0)
     for name in ("crm", "second"):
         drained_whole(house, name)
     assert processes[0].stop() == 0, processes[0].tail()
@@ -164,7 +182,7 @@ def is_confirmed(receipt):
 
 
 def main():
-    with House() as house, Postgres() as server:
+    with House() as house, Postgres(fsync="off") as server:
         house.start_broker(*RETRY)
         once(house, server)
         poison(house, server)

@@ -175,7 +175,7 @@ def refused_at_start(house, server):
 def main():
     with House() as house:
         house.localhost, elsewhere = certificate(house.folder, "localhost"), certificate(house.folder, "elsewhere.example")
-        with Postgres(certificate=elsewhere[0], key=elsewhere[1]) as server:
+        with Postgres(certificate=elsewhere[0], key=elsewhere[1], fsync="off") as server:
             house.start_broker(*RETRY)
             refused_at_start(house, server)
             process = wrong_password(house, server)
