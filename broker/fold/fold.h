@@ -40,6 +40,8 @@ int fold_flush(struct fold *fold, struct view_txn *txn);
 enum { FOLD_HOLDS_NOT, FOLD_HOLDS, FOLD_HOLDS_VERIFIED };
 int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
                    const uint8_t lookup[static LOOKUP_BYTES]);
+// Has memory fetch where fold_owner will look: worth it a while before.
+void fold_prefetch_owner(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]);
 // The leaf that a key or a reference leads to, as of everything applied; 0: none. 0 or a negative
 // errno.
 int fold_owner(struct fold *fold, struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],

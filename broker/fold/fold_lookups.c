@@ -52,6 +52,10 @@ static int number_of(const void *value, size_t size, uint64_t *ret) {
     return 0;
 }
 
+void fold_prefetch_owner(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]) {
+    __builtin_prefetch(place_of(fold, lookup));
+}
+
 int fold_owner(struct fold *fold, struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
                uint64_t *ret) {
     struct kept *place = place_of(fold, lookup);

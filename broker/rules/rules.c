@@ -161,21 +161,19 @@ int rules_data(struct arena *arena, json_t *json, ProtobufCBinaryData *ret) {
     return ret->data == NULL ? -ENOMEM : 0;
 }
 
-int rules_follow_up(struct judging *judging, const char *what, const char *type, json_t *data,
-                    uint64_t leaf, Touchbus__Event **ret) {
+int rules_follow_up_packed(struct judging *judging, const char *what, const char *type,
+                           ProtobufCBinaryData data, uint64_t leaf, Touchbus__Event **ret) {
     struct arena *arena = judging->arena;
     struct findings *findings = judging->findings;
     if (findings->n_follow_ups >= FOLLOW_UPS_MAX) {
-        json_decref(data);
         return 1;
     }
     Touchbus__Event *event = arena_alloc(arena, sizeof(*event));
     if (event == NULL) {
-        json_decref(data);
         return -ENOMEM;
     }
     touchbus__event__init(event);
-    int r = rules_data(arena, data, &event->data);
+    event->data = data;
     event->id = arena_printf(arena, "%s-%" PRIu64, what, judging->sequence);
     event->source = arena_strdup(arena, "/touchbus");
     event->type = arena_strdup(arena, type);
@@ -184,12 +182,23 @@ int rules_follow_up(struct judging *judging, const char *what, const char *type,
     event->direction = TOUCHBUS__DIRECTION__DECIDED;
     event->cause = judging->sequence;
     event->customer = leaf;
-    if (r != 0 || event->id == NULL || event->source == NULL || event->type == NULL) {
-        return r != 0 ? r : -ENOMEM;
+    if (event->id == NULL || event->source == NULL || event->type == NULL) {
+        return -ENOMEM;
     }
     findings->follow_ups[findings->n_follow_ups++] = event;
     *ret = event;
     return 0;
+}
+
+int rules_follow_up(struct judging *judging, const char *what, const char *type, json_t *data,
+                    uint64_t leaf, Touchbus__Event **ret) {
+    ProtobufCBinaryData packed = {0};
+    if (judging->findings->n_follow_ups >= FOLLOW_UPS_MAX) {
+        json_decref(data);
+        return 1;
+    }
+    int r = rules_data(judging->arena, data, &packed);
+    return r != 0 ? r : rules_follow_up_packed(judging, what, type, packed, leaf, ret);
 }
 
 int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,

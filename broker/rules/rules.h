@@ -70,6 +70,9 @@ Touchbus__Stamp *rules_make_stamp(struct judging *judging);
 // FOLLOW_UPS_MAX are there, nothing was added; a negative errno.
 int rules_follow_up(struct judging *judging, const char *what, const char *type, json_t *data,
                     uint64_t leaf, Touchbus__Event **ret);
+// The same with data that is packed already (rules_map.h), in judging->arena.
+int rules_follow_up_packed(struct judging *judging, const char *what, const char *type,
+                           ProtobufCBinaryData data, uint64_t leaf, Touchbus__Event **ret);
 // Adds a due time to the stamp: of that kind and id, 0 turns it off. 0 or -ENOMEM.
 int rules_arm(struct arena *arena, Touchbus__Event *event, uint32_t kind,
               const uint8_t id[static LOOKUP_BYTES], int64_t due_us);

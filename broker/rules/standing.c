@@ -15,6 +15,7 @@
 #include "broker/fold/register.h"
 #include "broker/fold/worth.h"
 #include "broker/rules/rules_internal.h"
+#include "broker/rules/rules_map.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
@@ -206,38 +207,50 @@ static const char *judge_phase(const struct policy_standing *policy, const struc
 
 // ---- saying so
 
-static json_t *used(const struct policy_standing *policy) {
+static void pack_used(struct rules_map *map, const struct policy_standing *policy) {
     char value[MONEY_TEXT_BYTES], keeps[MONEY_TEXT_BYTES];
-    return json_pack("{s:I, s:I, s:I, s:s, s:s, s:I}", "client_orders",
-                     (json_int_t)policy->client_orders, "client_visit_days",
-                     (json_int_t)visit_days_asked(policy), "retention_orders",
-                     (json_int_t)policy->retention_orders, "mvc_value",
-                     money_format(policy->mvc_value_micro, value), "mvc_keep",
-                     money_format(keeps_from(policy), keeps), "mvc_grace_s",
-                     (json_int_t)(policy->mvc_grace_us / CLOCK_US_PER_S));
+    rules_map_map(map, "used", 6);
+    rules_map_integer(map, "client_orders", policy->client_orders);
+    rules_map_integer(map, "client_visit_days", visit_days_asked(policy));
+    rules_map_integer(map, "retention_orders", policy->retention_orders);
+    rules_map_text(map, "mvc_value", money_format(policy->mvc_value_micro, value));
+    rules_map_text(map, "mvc_keep", money_format(keeps_from(policy), keeps));
+    rules_map_integer(map, "mvc_grace_s", policy->mvc_grace_us / CLOCK_US_PER_S);
+}
+
+static int pack_change(struct judging *judging, const struct facts *facts,
+                       const struct verdict *verdict, const char *what, const char *old,
+                       const char *new, ProtobufCBinaryData *ret) {
+    char value[MONEY_TEXT_BYTES], until[CLOCK_TEXT_BYTES];
+    bool is_lent = verdict->demoted_us != 0;
+    struct rules_map map;
+    rules_map_begin(&map, is_lent ? 10 : 9);
+    rules_map_text(&map, "what", what);
+    rules_map_text(&map, "old", old);
+    rules_map_text(&map, "new", new);
+    rules_map_text(&map, "value", money_format(facts->value_micro, value));
+    rules_map_text(&map, "currency", judging->policy->organisation.currency);
+    rules_map_integer(&map, "orders", (int64_t)facts->orders);
+    rules_map_integer(&map, "visit_days", (int64_t)facts->visit_days);
+    rules_map_bool(&map, "registered", facts->registered);
+    pack_used(&map, &judging->policy->standing);
+    if (is_lent) {
+        rules_map_text(&map, "until", clock_format_rfc3339(verdict->demoted_us, until));
+    }
+    return rules_map_take(&map, judging->arena, ret);
 }
 
 static int say(struct judging *judging, const struct facts *facts, const struct verdict *verdict,
                const char *what, const char *old, const char *new) {
-    char value[MONEY_TEXT_BYTES], until[CLOCK_TEXT_BYTES];
     Touchbus__Event *event;
+    ProtobufCBinaryData data = {0};
     // One event can change several customers' standing.
     const char *id = arena_printf(judging->arena, "%s-%" PRIu64, what, facts->survivor);
-    json_t *data =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "what", what, "old", old, "new",
-                  new, "value", money_format(facts->value_micro, value), "currency",
-                  judging->policy->organisation.currency, "orders", (json_int_t)facts->orders,
-                  "visit_days", (json_int_t)facts->visit_days, "registered", facts->registered,
-                  "used", used(&judging->policy->standing));
-    if (data != NULL && verdict->demoted_us != 0) {
-        json_object_set_new(data, "until",
-                            json_string(clock_format_rfc3339(verdict->demoted_us, until)));
+    int r = id == NULL ? -ENOMEM : pack_change(judging, facts, verdict, what, old, new, &data);
+    if (r != 0) {
+        return r;
     }
-    if (id == NULL) {
-        json_decref(data);
-        return -ENOMEM;
-    }
-    int r = rules_follow_up(judging, id, "standing.changed", data, facts->survivor, &event);
+    r = rules_follow_up_packed(judging, id, "standing.changed", data, facts->survivor, &event);
     if (r != 0) {
         return r < 0 ? r : 0; // too many: it is judged again with the next event
     }

@@ -179,6 +179,7 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
     uint64_t body_hash = 0;
     *ret = (struct outcome){.detail = ""};
     dedup_hash_id(secret, event, id_hash);
+    dedup_prefetch(tick->dedup, id_hash); // there before the body is hashed
     int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
     r = r != 0 ? r : find_duplicate(tick, id_hash, body_hash, ret);
     if (r != 0 || ret->code != 0) {

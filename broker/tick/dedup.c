@@ -119,6 +119,15 @@ void dedup_add(struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_B
     *slot = (struct slot){tag, sequence};
 }
 
+void dedup_prefetch(const struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_BYTES]) {
+    uint64_t tag;
+    uint64_t place;
+    hash_split(id_hash, &tag, &place);
+    for (unsigned i = 0; i < 2; i++) {
+        __builtin_prefetch(&dedup->tables[i].slots[place & (dedup->n_slots - 1)]);
+    }
+}
+
 bool dedup_find(const struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_BYTES],
                 uint64_t *ret_sequence) {
     uint64_t tag;

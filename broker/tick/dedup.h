@@ -28,6 +28,8 @@ size_t dedup_bytes(uint64_t events_max);
 int dedup_load(struct dedup *dedup, struct log_reader *reader, int64_t since_us);
 void dedup_add(struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_BYTES],
                uint64_t sequence);
+// Has memory fetch what dedup_find will look at: worth it a while before.
+void dedup_prefetch(const struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_BYTES]);
 // The last sequence added under this hash; false where there is none.
 bool dedup_find(const struct dedup *dedup, const uint8_t id_hash[static BLOCK_ID_HASH_BYTES],
                 uint64_t *ret_sequence);

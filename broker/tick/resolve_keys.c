@@ -47,6 +47,7 @@ static struct candidate *add(const struct resolve *resolve, const Touchbus__Iden
     }
     known = &resolution->candidates[resolution->n_candidates++];
     *known = candidate;
+    fold_prefetch_owner(resolve->fold, candidate.lookup); // there when all keys are made
     return known;
 }
 

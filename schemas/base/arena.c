@@ -4,6 +4,7 @@
 // Single allocations are never freed.
 #include "schemas/base/arena.h"
 #include "schemas/base/guards.h"
+#include "schemas/base/pages.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -27,7 +28,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #endif
 
-enum { ALIGNMENT = 16, CHUNK_BYTES_FIRST = 960 };
+enum { ALIGNMENT = 16, CHUNK_BYTES_FIRST = 960, CHUNK_BYTES_LARGE = 2 * PAGES_LARGE_BYTES };
 
 struct chunk {
     struct chunk *older;
@@ -120,6 +121,9 @@ static bool arena_grow(struct arena *arena, size_t bytes) {
     struct chunk *chunk = malloc(sizeof(*chunk) + size);
     if (chunk == NULL) {
         return false;
+    }
+    if (size >= CHUNK_BYTES_LARGE) {
+        pages_advise_large(chunk, sizeof(*chunk) + size);
     }
     *chunk = (struct chunk){.older = arena->newest, .size = size};
     ASAN_POISON_MEMORY_REGION(chunk->bytes, chunk->size);
