@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 #include "broker/stores/store.h"
 #include "schemas/base/arena.h"
 
-enum { LEVELS_MAX = 16 }; // a quarter of the rows goes up a level: enough for 4^16
+enum {
+    LEVELS_MAX = 16, // a quarter of the rows goes up a level: enough for 4^16
+    SEEN_BITS = 1 << 18,
+};
 
 struct node {
     struct pending_row row; // first, so that a row leads to its node
@@ -25,16 +29,19 @@ struct node {
 
 struct list {
     struct node *first[LEVELS_MAX];
+    struct node *path[LEVELS_MAX]; // to the row that was written last: the next is often behind it
 };
 
 struct pending {
     struct arena *arena;
     uint64_t chance; // of levels; the same after every reset
+    // A bit a key, by a hash of it and its table: most of what is asked for is not here.
+    uint8_t seen[SEEN_BITS / CHAR_BIT];
     unsigned n_tables;
     struct list lists[];
 };
 
-static const uint64_t CHANCE = UINT64_C(0x9e3779b97f4a7c15);
+static const uint64_t GOLDEN = UINT64_C(0x9e3779b97f4a7c15); // 2^64 by the golden ratio
 
 struct pending *pending_new(unsigned n_tables, size_t bytes_max) {
     struct pending *pending = calloc(1, sizeof(*pending) + n_tables * sizeof(pending->lists[0]));
@@ -42,7 +49,7 @@ struct pending *pending_new(unsigned n_tables, size_t bytes_max) {
         return NULL;
     }
     pending->n_tables = n_tables;
-    pending->chance = CHANCE;
+    pending->chance = GOLDEN;
     pending->arena = arena_new(bytes_max);
     return pending->arena == NULL ? pending_free(pending) : pending;
 }
@@ -57,7 +64,8 @@ struct pending *pending_free(struct pending *pending) {
 
 void pending_reset(struct pending *pending) {
     memset(pending->lists, 0, pending->n_tables * sizeof(pending->lists[0]));
-    pending->chance = CHANCE;
+    memset(pending->seen, 0, sizeof(pending->seen));
+    pending->chance = GOLDEN;
     arena_reset(pending->arena);
 }
 
@@ -85,20 +93,49 @@ static int compare(const struct node *node, uint64_t head, const void *key, size
 }
 
 // On each level the last node below the key, NULL: the list's beginning. Returns the one behind it
-// on the lowest, the first that is not below.
-static struct node *find(const struct list *list, const void *key, size_t key_size,
+// on the lowest, the first that is not below. path: such nodes of a key that is not above this one.
+static struct node *find(const struct list *list, struct node *const path[static LEVELS_MAX],
+                         const void *key, size_t key_size,
                          struct node *ret_before[static LEVELS_MAX]) {
     uint64_t head = head_of(key, key_size);
     struct node *before = NULL;
+    bool on_path = true;
     for (unsigned level = LEVELS_MAX; level-- > 0;) {
+        before = on_path ? path[level] : before;
         struct node *next = before != NULL ? before->next[level] : list->first[level];
         while (next != NULL && compare(next, head, key, key_size) < 0) {
             before = next;
             next = before->next[level];
+            on_path = false;
         }
         ret_before[level] = before;
     }
     return before != NULL ? before->next[0] : list->first[0];
+}
+
+static struct node *const BEGINNING[LEVELS_MAX];
+
+// Where a search may begin: with the last path, or from the list's beginning.
+static struct node *const *path_to(const struct list *list, const void *key, size_t key_size) {
+    const struct node *last = list->path[0];
+    bool is_behind = last != NULL && compare(last, head_of(key, key_size), key, key_size) < 0;
+    return is_behind ? list->path : BEGINNING;
+}
+
+// The bit of a key: a product of its words (Knuth, TAOCP 3, 6.4).
+static uint32_t bit_of(unsigned table, const void *key, size_t key_size) {
+    uint64_t hash = table + 1;
+    const uint8_t *bytes = key;
+    while (key_size > 0) {
+        uint64_t word = 0;
+        size_t n = key_size < sizeof(word) ? key_size : sizeof(word);
+        memcpy(&word, bytes, n);
+        hash = (hash ^ word) * GOLDEN;
+        hash ^= hash >> 32;
+        bytes += n;
+        key_size -= n;
+    }
+    return (uint32_t)(hash * GOLDEN >> 40) & (SEEN_BITS - 1);
 }
 
 static const struct list *list_of(const struct pending *pending, unsigned table) {
@@ -109,12 +146,16 @@ static const struct list *list_of(const struct pending *pending, unsigned table)
 const struct pending_row *pending_from(const struct pending *pending, unsigned table,
                                        const void *key, size_t key_size) {
     struct node *before[LEVELS_MAX];
-    const struct node *node = find(list_of(pending, table), key, key_size, before);
+    const struct node *node = find(list_of(pending, table), BEGINNING, key, key_size, before);
     return node != NULL ? &node->row : NULL;
 }
 
 const struct pending_row *pending_get(const struct pending *pending, unsigned table,
                                       const void *key, size_t key_size) {
+    uint32_t bit = bit_of(table, key, key_size);
+    if ((pending->seen[bit / CHAR_BIT] & 1U << bit % CHAR_BIT) == 0) {
+        return NULL;
+    }
     const struct pending_row *row = pending_from(pending, table, key, key_size);
     bool is_it = row != NULL && row->key_size == key_size &&
                  (key_size == 0 || memcmp(row->key, key, key_size) == 0);
@@ -141,7 +182,7 @@ const struct pending_row *pending_below(const struct pending *pending, unsigned 
     if (key_size == 0) {
         node = last_of(list);
     } else {
-        find(list, key, key_size, before);
+        find(list, BEGINNING, key, key_size, before);
         node = before[0];
     }
     return node != NULL ? &node->row : NULL;
@@ -169,8 +210,9 @@ static unsigned draw_levels(struct pending *pending) {
     return levels;
 }
 
+// Behind the nodes of the list's path, which leads to it then.
 static struct node *add(struct pending *pending, struct list *list, const void *key,
-                        size_t key_size, struct node *before[static LEVELS_MAX]) {
+                        size_t key_size) {
     unsigned levels = draw_levels(pending);
     struct node *node =
         arena_calloc(pending->arena, 1, sizeof(*node) + levels * sizeof(node->next[0]) + key_size);
@@ -184,10 +226,11 @@ static struct node *add(struct pending *pending, struct list *list, const void *
     node->row = (struct pending_row){.key = copy, .key_size = key_size};
     node->head = head_of(key, key_size);
     for (unsigned level = 0; level < levels; level++) {
-        struct node **link =
-            before[level] != NULL ? &before[level]->next[level] : &list->first[level];
+        struct node *before = list->path[level];
+        struct node **link = before != NULL ? &before->next[level] : &list->first[level];
         node->next[level] = *link;
         *link = node;
+        list->path[level] = node;
     }
     return node;
 }
@@ -196,10 +239,13 @@ static struct node *get_or_add(struct pending *pending, unsigned table, const vo
                                size_t key_size) {
     assert(table < pending->n_tables);
     struct list *list = &pending->lists[table];
-    struct node *before[LEVELS_MAX];
-    struct node *node = find(list, key, key_size, before);
-    bool is_it = node != NULL && compare(node, head_of(key, key_size), key, key_size) == 0;
-    return is_it ? node : add(pending, list, key, key_size, before);
+    struct node *node = find(list, path_to(list, key, key_size), key, key_size, list->path);
+    if (node != NULL && compare(node, head_of(key, key_size), key, key_size) == 0) {
+        return node;
+    }
+    uint32_t bit = bit_of(table, key, key_size);
+    pending->seen[bit / CHAR_BIT] |= (uint8_t)(1U << bit % CHAR_BIT);
+    return add(pending, list, key, key_size);
 }
 
 int pending_put(struct pending *pending, unsigned table, const void *key, size_t key_size,
