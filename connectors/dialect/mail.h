@@ -246,3 +246,7 @@ int mail_compose(const struct mail_conf *conf, const struct mail_out *out, char 
                  size_t *ret_size, const char **ret_why);
 // Where an SMTP envelope may go: an address of ASCII that compose would take.
 bool mail_address_ok(const char *address);
+// What else compose takes; not NULL.
+bool mail_name_ok(const char *name);
+bool mail_language_ok(const char *language);
+bool mail_tag_ok(const char *tag);

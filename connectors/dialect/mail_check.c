@@ -32,8 +32,8 @@ bool mail_address_ok(const char *address) {
            address[0] != '.' && at[-1] != '.' && at[1] != '.' && at[1] != '-' && at[domain] != '.';
 }
 
-static bool is_name(const char *name) {
-    return name == NULL || is_printable(name, MAIL_NAME_BYTES_MAX);
+bool mail_name_ok(const char *name) {
+    return is_printable(name, MAIL_NAME_BYTES_MAX);
 }
 
 static bool is_id(const char *id) {
@@ -41,7 +41,7 @@ static bool is_id(const char *id) {
            strpbrk(id, " <>") == NULL;
 }
 
-static bool is_language(const char *text) {
+bool mail_language_ok(const char *text) {
     size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
     return n >= 2 && n <= LANGUAGE_BYTES_MAX && text[n] == '\0';
 }
@@ -56,7 +56,7 @@ static bool is_url(const char *url) {
     return size <= MAIL_ID_BYTES_MAX && strncmp(url, "https://", 8) == 0; // RFC 8058, 3.1
 }
 
-static bool is_tag(const char *tag) {
+bool mail_tag_ok(const char *tag) {
     size_t n = strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
     return n > 0 && n <= MAIL_TAG_BYTES_MAX && tag[n] == '\0';
 }
@@ -95,12 +95,14 @@ const char *mail_check(const struct mail_conf *conf, const struct mail_out *out)
         {mail_address_ok(out->from), "from: not an address"},
         {mail_address_ok(out->to), "to: not an address"},
         {out->reply_to == NULL || mail_address_ok(out->reply_to), "reply_to: not an address"},
-        {is_name(out->from_name), "from_name: too long, or with control characters"},
-        {is_name(out->to_name), "to_name: too long, or with control characters"},
+        {out->from_name == NULL || mail_name_ok(out->from_name),
+         "from_name: too long, or with control characters"},
+        {out->to_name == NULL || mail_name_ok(out->to_name),
+         "to_name: too long, or with control characters"},
         {out->subject != NULL && is_printable(out->subject, MAIL_SUBJECT_BYTES_MAX),
          "subject: missing, too long, or with control characters"},
-        {out->tag == NULL || is_tag(out->tag), "tag: not of [A-Za-z0-9._-]"},
-        {out->language == NULL || is_language(out->language), "language: not a tag"},
+        {out->tag == NULL || mail_tag_ok(out->tag), "tag: not of [A-Za-z0-9._-]"},
+        {out->language == NULL || mail_language_ok(out->language), "language: not a tag"},
         {out->text != NULL && strlen(out->text) <= MAIL_TEXT_BYTES_MAX &&
              utf8_check(out->text, strlen(out->text)),
          "text: missing, too long, or not UTF-8"},

@@ -11,6 +11,7 @@
 #include "connectors/email/record.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 
 static void cleanup_content(struct content *content) {
     content_clear(content);
@@ -34,6 +35,19 @@ static bool is_marketing(const struct letter_options *options, const json_t *req
     return !known; // who cannot tell errs on this side
 }
 
+// What customers say of themselves is left out where it does not fit: no mail waits for that.
+static void tidy(struct recipient *recipient) {
+    for (char *at = recipient->language; (at = strchr(at, '_')) != NULL;) { // de_AT
+        *at = '-';
+    }
+    if (GUARD(mail_tidy) && !mail_language_ok(recipient->language)) {
+        recipient->language[0] = '\0';
+    }
+    if (GUARD(mail_tidy) && !mail_name_ok(recipient->name)) {
+        recipient->name[0] = '\0';
+    }
+}
+
 static int ask(touchbus_client *client, const struct decision *decision, struct recipient *ret,
                char *why) {
     int r = decision->customer == NULL
@@ -41,6 +55,7 @@ static int ask(touchbus_client *client, const struct decision *decision, struct 
                 : recipient_ask(client, decision->customer, decision->sequence, ret);
     switch (r) {
     case 0:
+        tidy(ret);
         return 0;
     case 1:
         return complain(1, "the contact is nobody's", why);
@@ -155,7 +170,7 @@ int letter_write(const struct letter_options *options, touchbus_client *client,
         .to_name = recipient.name,
         .reply_to = options->reply_to,
         .subject = content.subject,
-        .tag = options->subject_tag ? contact_id : NULL,
+        .tag = options->subject_tag && mail_tag_ok(contact_id) ? contact_id : NULL,
         .text = content.text,
         .language = or_null(*record_text(request, "text") != '\0' ? record_text(request, "language")
                                                                   : recipient.language),

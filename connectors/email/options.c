@@ -72,7 +72,8 @@ const struct option_row email_options[EMAIL_N_OPTIONS] = {
              "The texts of contacts that bring none: CONTENT_ID.LANGUAGE.txt, else CONTENT_ID.txt; "
              "the first line is \"Subject: ...\", an empty line follows, {name} is replaced."),
     BOOL_ROW("subject-tag", subject_tag,
-             "Put [#CONTACT_ID] behind subjects: where a mail program loses References, the answer "
+             "Put [#CONTACT_ID] behind subjects, where the id is of at most 64 of [A-Za-z0-9._-]: "
+             "where a mail program loses References, the answer "
              "has the contact as its tag and thread, though not as contact_id, which would be "
              "anybody's to write."),
     TEXT_ROW("unsubscribe-address", unsubscribe_address, "ADDRESS",
