@@ -12,6 +12,7 @@ enum {
     INBOUND_MAILS_MAX = 64,            // published and not yet settled
     INBOUND_BYTES_MAX = 96 << 20,      // of them in all; one more than this may be taken
     INBOUND_MAIL_BYTES_MAX = 32 << 20, // one mail; a larger one is put aside
+    INBOUND_ASIDE_BYTES_MAX = 1 << 20, // of a mail that is put aside
 };
 
 struct inbound_options {
