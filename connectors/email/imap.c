@@ -8,6 +8,7 @@
 
 #include "connectors/kit/secret.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 // What libetpan calls it, and what that is to us.
 static const struct {
@@ -69,7 +70,7 @@ static int start_tls(struct imap *imap, const struct imap_conf *conf) {
     int code = mailimap_starttls(imap->session);
     // What came in the clear behind that answer would be read as if it had come by TLS
     // (CVE-2020-15953); libetpan refuses it as well, under the name of a server without STARTTLS.
-    if (imap->session->imap_stream->read_buffer_len > 0) {
+    if (GUARD(mail_injected) && imap->session->imap_stream->read_buffer_len > 0) {
         snprintf(imap->why, sizeof(imap->why),
                  "starttls: more came in the clear with the answer: somebody may be in between");
         stream_break(imap->stream);
@@ -116,7 +117,7 @@ static int greet(struct imap *imap, const struct imap_conf *conf) {
     imap_allow(imap);
     int code = mailimap_connect(imap->session, mail);
     int r = imap_went_well(code) ? 0 : imap_fail(imap, "greeting", code);
-    if (r == 0 && !conf->endpoint.tls && !conf->plaintext) {
+    if (GUARD(imap_starttls) && r == 0 && !conf->endpoint.tls && !conf->plaintext) {
         r = start_tls(imap, conf);
     }
     r = r != 0 || code == MAILIMAP_NO_ERROR_AUTHENTICATED ? r : log_in(imap, conf);

@@ -13,6 +13,7 @@
 #include "connectors/email/durable.h"
 #include "connectors/email/marks.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 struct mailbox {
@@ -140,8 +141,9 @@ static int read_all(struct mailbox *mailbox, struct imap *imap) {
 // A mailbox that is another one than it was, or was put back as it was once: its UIDs say nothing.
 static void begin_where(struct mailbox *mailbox, const struct imap *imap) {
     uint32_t uidvalidity = imap_uidvalidity(imap), uidnext = imap_uidnext(imap);
-    bool other = uidvalidity != mailbox->uidvalidity;
-    if (other || (uidnext != 0 && uidnext <= mailbox->uid)) {
+    bool other = GUARD(mail_uidvalidity) && uidvalidity != mailbox->uidvalidity;
+    bool older = GUARD(mail_uidnext) && uidnext != 0 && uidnext <= mailbox->uid;
+    if (other || older) {
         if (mailbox->uidvalidity != 0) {
             logging_warning("imap=mailbox-changed uidvalidity=%" PRIu32 " was=%" PRIu32
                             " uidnext=%" PRIu32 " reading=from-the-first-mail",

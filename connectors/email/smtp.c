@@ -8,6 +8,7 @@
 #include "connectors/email/smtp_private.h"
 #include "connectors/kit/secret.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/guards.h"
 
 int smtp_new(const struct smtp_conf *conf, struct smtp **ret) {
     struct smtp *smtp = calloc(1, sizeof(*smtp));
@@ -121,12 +122,18 @@ static void set_transport(struct smtp *smtp) {
     curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)SMTP_CONNECT_MS_MAX);
-    curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, ((long)conf->answer_ms + 999) / 1000);
+    if (GUARD(smtp_answer)) {
+        curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT,
+                         ((long)conf->answer_ms + 999) / 1000);
+    }
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS_MAX);
     curl_easy_setopt(curl, CURLOPT_USE_SSL,
-                     (long)(conf->plaintext ? CURLUSESSL_NONE : CURLUSESSL_ALL));
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, conf->trust.no_verify ? 0L : 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, conf->trust.no_verify ? 0L : 2L);
+                     (long)(conf->plaintext        ? CURLUSESSL_NONE
+                            : GUARD(smtp_starttls) ? CURLUSESSL_ALL
+                                                   : CURLUSESSL_TRY));
+    bool verifies = GUARD(smtp_certificate) && !conf->trust.no_verify;
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, verifies ? 1L : 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, verifies ? 2L : 0L);
     if (conf->trust.ca_file != NULL) {
         curl_easy_setopt(curl, CURLOPT_CAINFO, conf->trust.ca_file);
         curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);

@@ -26,6 +26,9 @@ int stream_complain(char *why, int error, const char *what, const char *text) {
 
 static int left_ms(const struct stream *stream) {
     int64_t left_us = stream->deadline_us - clock_monotonic_us();
+    if (!GUARD(mail_deadline)) {
+        return -1;
+    }
     return left_us <= 0 ? 0 : (int)((left_us + 999) / CLOCK_US_PER_MS);
 }
 

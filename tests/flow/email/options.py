@@ -2,16 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an administrator may choose, each against real servers: configuration files, passwords of the environment, polling, flags, subject
 tags, contents, marketing, one instance that reads and one that sends, the system's certificates; and no word in the clear unless told so."""
+import base64
+import json
 import os
 import subprocess
 import time
 
 from impostor import Impostor, Mailbox
 from post_office import DESK, PostOffice, mail, wait_for
+from harness import program
 from names import Names
 
 NO_IDLE = "imap_capability = IMAP4rev1 LITERAL+ UIDPLUS\n"
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+LARGE = 33 << 20
 TWO_DAYS_S = 2 * 86400
 ATTACHED = (b'Content-Type: multipart/mixed; boundary="a"\r\n', b"--a\r\n\r\nText\r\n--a\r\nContent-Type: application/x-thing\r\n"
             b"Content-Disposition: attachment; filename=thing\r\n\r\n%s\r\n--a--\r\n")
@@ -35,6 +39,10 @@ class Office(PostOffice):
             file.writelines(f"{name} = {value}\n" for name, value in {**self.common, **options}.items())
         self.connector = self.start("touchbus-email", "--config", path, environment=environment or {}, under=under)
         return self.connector
+
+    def quarantine(self, verb):
+        return subprocess.run([program("touchbus-email"), "--config", os.path.join(self.folder, "email.conf"), "--quarantine", verb],
+                              capture_output=True, timeout=60, check=True)
 
     def says(self, text):
         return wait_for(f"it says: {text}", lambda: text in self.log())
@@ -109,6 +117,23 @@ def contents_are_said_in_the_customers_language(office):
     assert data["tag"] == data["thread"] == "t-1" and "contact_id" not in data, data  # anybody may write a tag: it is no proof
 
 
+def what_customers_say_of_themselves_stops_no_mail(office):
+    office.touchbus("pub", "customer.identified", "-i", "user_id=u-2", "-i", "email=ben@klant.example", "-d",
+                    json.dumps({"traits": {"name": "Ben\r\nBcc: all@klant.example", "language": "de_AT"}}))
+    office.request("t/3", "user_id=u-2", content_id="welcome")
+    _, recipients, message = office.await_mails(4)[3]
+    assert recipients == ["ben@klant.example"] and message["Bcc"] is None and message["To"] == "ben@klant.example", message.as_string()
+    assert message["Subject"] == "Willkommen," and message["Content-Language"] == "de-AT", message.as_string()
+
+
+def what_is_too_large_is_put_aside_by_its_beginning(office):
+    office.imap.deliver(mail(6, "x" * 70 + "\r\n" * 2) + (b"y" * 70 + b"\r\n") * (LARGE // 72))
+    office.says('put-aside reason="the mail is too large"')
+    done = office.quarantine("show")
+    row, = map(json.loads, done.stdout.splitlines())
+    assert len(base64.b64decode(row["item"])) == 1 << 20, row["item"][:100]
+
+
 def a_purpose_of_marketing_can_be_stopped_with_one_click(office):
     office.touchbus("pub", "consent.changed", "-i", "user_id=u-1", "--channel", "web", "-d",
                     '{"purpose":"offer","address":"ana@klant.example","state":"granted","text_version":"1"}')
@@ -118,13 +143,23 @@ def a_purpose_of_marketing_can_be_stopped_with_one_click(office):
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click" and message["Auto-Submitted"] is None, message.as_string()
 
 
+def the_same_mailbox_of_long_ago_is_read_anew(office, server, options):
+    """Put back from a backup: the UIDVALIDITY that it had, and UIDs that were given before."""
+    assert office.connector.stop() == 0
+    server.mails[:] = [mail(number, subject=f"Wieder {number}") for number in (24, 25)]
+    office.run(options, office.passwords)
+    office.await_events(10, "message.received")
+    assert office.connector.stop() == 0
+
+
 def a_mark_is_made_again_or_given_up(office, options):
     """A connection that breaks over it costs nothing; a server that refuses it is read all the same."""
     assert office.connector.stop() == 0
     server = Mailbox([mail(number, subject=f"Andere {number}") for number in (20, 21)], store=[None, "OK done", "NO not here", "BAD what?"])
     office.imap.stop()
     impostor = Impostor(office.imap.port, server)
-    office.run({**{name: value for name, value in options.items() if name != "smtp"}, "name": "marking"}, office.passwords)
+    marking = {**{name: value for name, value in options.items() if name != "smtp"}, "name": "marking"}
+    office.run(marking, office.passwords)
     office.await_events(6, "message.received")
     wait_for("both were marked", lambda: len(server.stored) == 3)
     assert server.stored.count(server.stored[0]) == 2, server.stored
@@ -133,7 +168,7 @@ def a_mark_is_made_again_or_given_up(office, options):
         server.mails.append(mail(number, subject=f"Andere {number}"))
         office.await_events(number - 15, "message.received")
         wait_for("it was marked", lambda: len(server.stored) == number - 18)
-    assert office.connector.stop() == 0
+    the_same_mailbox_of_long_ago_is_read_anew(office, server, marking)
     impostor.stop()
     office.imap.start()
     office.run(options, office.passwords)
@@ -150,7 +185,7 @@ def what_is_older_than_keep_goes(office, options):
     office.run(options, office.passwords)
     wait_for("they are gone", lambda: not any(map(os.path.exists, old)))
     office.imap.deliver(mail(5))
-    office.await_events(9, "message.received")
+    office.await_events(11, "message.received")
     assert [len(os.listdir(folder)) + 1 for folder in folders] == before
     assert office.connector.stop() == 0
 
@@ -167,6 +202,8 @@ def without_tls():
         what_the_broker_does_not_have_is_neither_marked_nor_passed(office, options)
         contents_are_said_in_the_customers_language(office)
         a_purpose_of_marketing_can_be_stopped_with_one_click(office)
+        what_customers_say_of_themselves_stops_no_mail(office)
+        what_is_too_large_is_put_aside_by_its_beginning(office)
         a_mark_is_made_again_or_given_up(office, options)
         what_is_older_than_keep_goes(office, options)
 

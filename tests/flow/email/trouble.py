@@ -38,6 +38,14 @@ def injecting(connection):
     connection.sendall(line.split()[0] + b" OK begin\r\n* OK injected\r\n")
 
 
+def injecting_smtp(connection):
+    """The same to who sends (CVE-2021-33515, CVE-2021-22947): answers that TLS was to protect."""
+    lines = connection.makefile("rb")
+    for answer in (b"220 house ESMTP\r\n", b"250-house\r\n250 STARTTLS\r\n", b"220 begin\r\n250-house\r\n250 AUTH PLAIN\r\n"):
+        connection.sendall(answer)
+        lines.readline()
+
+
 def away(house, which, pattern):
     """It is said, since the last time that something was, and nothing ends."""
     found = wait_for(f"{which} is away: {pattern}", lambda: re.search(rf'{which}=away reason="[^"]*{pattern}', house.log()[house.read:]))
@@ -122,6 +130,9 @@ def the_server(house):
     house.request("s-3", "email=ana@klant.example", subject="Drei", text="Text")
     away(house, "smtp", "does not answer in time")
     back(house, 30)  # mail comes in meanwhile
+    impostor.stop()
+    impostor = Impostor(house.smtp.port, injecting_smtp)
+    away(house, "smtp", "connect: the server's answer is no SMTP")
     impostor.stop()
     house.smtp.start()
     house.await_mails(5)
