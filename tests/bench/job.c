@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "schemas/base/clock.h"
@@ -120,6 +121,17 @@ static const struct option_row rows[] = {
      .help = "Say on stderr when it is ready, and start when a line is read from stdin."},
 };
 
+static int64_t cpu_us(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * CLOCK_US_PER_S + used.tv_nsec / 1000;
+}
+
+void job_end(struct job *job) {
+    job->to_us = clock_monotonic_us();
+    job->cpu_us += cpu_us();
+}
+
 void job_start(struct job *job) {
     char line[16];
     if (job->conf.waits) {
@@ -129,6 +141,7 @@ void job_start(struct job *job) {
         }
     }
     job->from_us = clock_monotonic_us();
+    job->cpu_us = -cpu_us();
 }
 
 bool job_goes_on(const struct job *job) {
@@ -150,11 +163,15 @@ int job_complain(const struct job *job, const char *what) {
 }
 
 static void print(struct job *job) {
+    if (job->cpu_us <= 0) {
+        job->cpu_us += cpu_us();
+    }
     double elapsed_s = (double)(job->to_us - job->from_us) / (double)CLOCK_US_PER_S;
     printf("{\"n\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"seconds\":%.6f,\"per_s\":%.1f", job->n,
            job->n_failed, elapsed_s, elapsed_s > 0 ? (double)job->n / elapsed_s : 0);
     printf(",\"p50_us\":%" PRIu32 ",\"p99_us\":%" PRIu32, samples_percentile(&job->latency, 50),
            samples_percentile(&job->latency, 99));
+    printf(",\"cpu_s\":%.6f", (double)job->cpu_us / (double)CLOCK_US_PER_S);
     printf(",\"other_p50_us\":%" PRIu32 ",\"other_p99_us\":%" PRIu32 "}\n",
            samples_percentile(&job->other, 50), samples_percentile(&job->other, 99));
 }

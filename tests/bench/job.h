@@ -25,6 +25,7 @@ struct job {
     // results
     uint64_t n, n_failed;
     int64_t from_us, to_us; // monotonic
+    int64_t cpu_us;         // this process's processor time from the start to the end
     struct samples latency, other;
 };
 
@@ -46,6 +47,7 @@ int job_main(const struct job_program *program, int argc, char **argv);
 // With --wait says on stderr that the job is ready and reads a line from stdin. The start is
 // from_us.
 void job_start(struct job *job);
+void job_end(struct job *job); // to_us is now; what the job does afterwards is not counted
 bool job_goes_on(const struct job *job); // its time is not over
 // How many events may be sent now so that --rate is kept; UINT64_MAX where there is none.
 uint64_t job_allowance(const struct job *job, uint64_t n_sent);

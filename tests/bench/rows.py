@@ -35,16 +35,22 @@ def settle():
     os.sync()
 
 
-def together(bench, jobs):
-    """Load generators that start at one moment: (system, mode, options) each. Their figures, in that order."""
+def together(bench, jobs, began=None, ended=None):
+    """Load generators that start at one moment: (system, mode, options) each. Their figures, in that order. `began` is called when all are
+    ready, `ended` when the first one has ended."""
     loads = []
     try:
         loads += [system.load(mode, **options) for system, mode, options in jobs]
         for load in loads:
             load.ready()
+        if began:
+            began()
         for load in loads:
             load.go()
-        found = [load.take() for load in loads]
+        found = [loads[0].take()]
+        if ended:
+            ended()
+        found += [load.take() for load in loads[1:]]
     finally:
         for load in loads:
             load.stop()
@@ -56,9 +62,10 @@ def together(bench, jobs):
 def peak(bench, figures, system, **options):
     """As many events a second as it takes."""
     settle()
-    before = system.cpu_s()
-    (run,) = together(bench, [(system, "publish", {"duration": bench.duration, **options})])
-    return run["per_s"], (system.cpu_s() - before) * 1e6 / run["n"]
+    used = []
+    (run,) = together(bench, [(system, "publish", {"duration": bench.duration, **options})], lambda: used.append(system.cpu_s()),
+                      lambda: used.append(system.cpu_s()))
+    return run["per_s"], (used[1] - used[0]) * 1e6 / run["n"]
 
 
 def acked(bench, figures, system, kind, what):

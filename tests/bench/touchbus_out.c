@@ -165,7 +165,7 @@ int touchbus_many(struct job *job) {
     while (r >= 0 && job_goes_on(job)) {
         r = many_turn(job, &many);
     }
-    job->to_us = clock_monotonic_us();
+    job_end(job);
     many_close(job, &many);
     return r < 0 ? r : 0;
 }
