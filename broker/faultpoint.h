@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Named points at which a test can have the process killed, as kill -9 would at that very line.
 // Compiled in only with TOUCHBUS_FAULTPOINTS (the dev and asan presets); a release has none of it.
-//   TOUCHBUS_FAULTPOINT=name:N   SIGKILL at the N-th pass of that point (N from 1)
-// Points: between-commits (log committed, view not), in-restore-point (file synced, restore point
-// not yet renamed), while-trimming (base advanced, blocks not yet removed), in-erasure (a person's
-// key destroyed, the event not yet logged).
+//   TOUCHBUS_FAULTPOINT=name:N    SIGKILL at the N-th pass of that point (N from 1)
+//   TOUCHBUS_HOLDPOINT=name:FILE  waits at that point while FILE is there, at most 30 seconds, and
+//                                 makes it read-only meanwhile
+// Points: before-commits (log and view written, neither committed), between-commits (log committed,
+// view not), in-restore-point (file synced, restore point not yet renamed), while-trimming (base
+// advanced, blocks not yet removed), in-erasure (a person's key destroyed, the event not yet
+// logged).
 #pragma once
 
 #ifdef TOUCHBUS_FAULTPOINTS

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/stores/view_internal.h"
+#include "schemas/base/guards.h"
 
 struct pending *view_changes_new(void) {
     return pending_new(VIEW_N_TABLES, VIEW_CHANGES_BYTES_MAX);
@@ -31,7 +32,7 @@ int view_write_changes(struct view_txn *txn, const struct pending *changes) {
 int view_ahead_get(const struct view_txn *txn, enum view_table table, const void *key,
                    size_t key_size, const void **ret, size_t *ret_size) {
     const struct pending_row *row = pending_get(txn->changes, table, key, key_size);
-    if (row == NULL && txn->before != NULL) {
+    if (GUARD(changes_before) && row == NULL && txn->before != NULL) {
         row = pending_get(txn->before, table, key, key_size);
     }
     if (row == NULL) {

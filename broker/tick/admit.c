@@ -48,7 +48,7 @@ static int read_block(struct tick *tick, uint64_t sequence) {
 static int look_up(struct tick *tick, uint64_t sequence, struct known *ret) {
     const struct flight *flight = &tick->flight;
     // The tick before may be in the log by now, but the reader's snapshot may be older.
-    bool is_before = sequence - flight->first < flight->n_records;
+    bool is_before = GUARD(known_on_its_way) && sequence - flight->first < flight->n_records;
     if (sequence >= tick->first || is_before) {
         const struct record *record = is_before ? &flight->records[sequence - flight->first]
                                                 : &tick->records[sequence - tick->first];

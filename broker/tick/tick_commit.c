@@ -123,6 +123,7 @@ static int commit(struct flight *flight) {
         view_abort(view);
         return r;
     }
+    FAULTPOINT("before-commits");
     r = log_commit(STEAL(flight->log));
     if (r != 0 || !has_events) {
         view_abort(view);
