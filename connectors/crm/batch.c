@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schemas/base/guards.h"
+
 // Room for n more items; false: memory is short.
 static bool grow(void **items, size_t used, size_t *size, size_t n, size_t item_size) {
     if (used + n <= *size) {
@@ -153,7 +155,7 @@ static bool add_element(struct array *array, const char *text) {
     } else {
         *to++ = '"';
         for (; *text != '\0'; text++) {
-            if (*text == '"' || *text == '\\') {
+            if (GUARD(warehouse_escape) && (*text == '"' || *text == '\\')) {
                 *to++ = '\\';
             }
             *to++ = *text;

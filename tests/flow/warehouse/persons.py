@@ -149,8 +149,10 @@ def test_what_comes_later_of_them_stays_nowhere(house, server, desk, ana):
                                      ("customer.changed", ("phone", PHONE), {"fields": {"note": CANARY}})))
     assert [row["outcome"] for row in rows] == ["erased"] * 4, rows
     assert all(row["data"] == {} and row["key_value"] is None for row in rows), rows
+    rows = server.one("SELECT count(*) FROM interactions WHERE id LIKE 'late%'")
     publish(house, history("late", f"{ANA}&email={MAIL.replace('@', '%40')}", CANARY + "laat"))
     drained(house, "crm")
+    assert server.one("SELECT count(*) FROM interactions WHERE id LIKE 'late%'") == rows == 0, "a row of an event that came too late"
     assert not readable(server), readable(server)
 
 
