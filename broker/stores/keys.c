@@ -178,6 +178,7 @@ struct keys_reader *keys_reader_free(struct keys_reader *reader) {
 
 int keys_reader_begin(struct keys_reader *reader) {
     assert(reader->txn == NULL);
+    reader->slice++;
     return store_begin(reader->keys->store, false, &reader->txn);
 }
 
@@ -204,17 +205,31 @@ int keys_find_record(struct store_txn *txn, uint64_t customer, const void **ret,
     return r == 0 && *ret_size != KEYS_RECORD_BYTES ? -EBADMSG : r;
 }
 
+static int find_in_slice(struct keys_reader *reader, uint64_t customer, const void **ret) {
+    uint64_t record = customer / KEYS_RECORD;
+    struct keys_found *found = &reader->found[record % KEYS_FOUND_MAX];
+    size_t size;
+    bool known = (found->slice == reader->slice || (!GUARD(keys_slice) && found->slice != 0)) &&
+                 found->record == record;
+    if (!known) {
+        int r = keys_find_record(reader->txn, customer, ret, &size);
+        if (r != 0) {
+            return r;
+        }
+        *found = (struct keys_found){reader->slice, record, *ret};
+    }
+    *ret = found->value;
+    return 0;
+}
+
 int keys_find_secret(struct keys_reader *reader, uint64_t customer, const uint8_t **ret) {
     const void *value = NULL;
-    size_t size = 0;
-    int r = keys_find_record(reader->txn, customer, &value, &size);
+    int r = find_in_slice(reader, customer, &value);
     if (r == 1 && customer < atomic_load(&reader->keys->made)) {
         // Made since the slice began. No pointer of this slice is in anybody's hands.
         keys_reader_end(reader);
         r = keys_reader_begin(reader);
-        if (r == 0) {
-            r = keys_find_record(reader->txn, customer, &value, &size);
-        }
+        r = r == 0 ? find_in_slice(reader, customer, &value) : r;
     }
     if (r != 0) {
         return r;

@@ -9,6 +9,7 @@
 
 enum keys_table { KEYS_TABLE_KEYS, KEYS_TABLE_META, KEYS_TABLE_DESTROYED, KEYS_N_TABLES };
 enum { KEYS_RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES, KEYS_DERIVED_BYTES = 64 };
+enum { KEYS_FOUND_MAX = 4096 }; // records a reader remembers; a power of two
 
 // The destroyed customers in memory: read by any thread without a lock, written by the tick's. A
 // set that is full is replaced by one twice as large; those before it stay until the end, because
@@ -28,9 +29,19 @@ struct keys {
     uint8_t hash_secret[KEYS_HASH_SECRET_BYTES];
 };
 
+// Where a record lies in the slice's snapshot: LMDB's pages do not move under a transaction, and a
+// search in its tree costs half as much as unsealing an event.
+struct keys_found {
+    uint64_t slice; // 0: empty
+    uint64_t record;
+    const void *value;
+};
+
 struct keys_reader {
     struct keys *keys;
     struct store_txn *txn; // NULL outside of a slice
+    uint64_t slice;        // counts them; what was found in another one is worth nothing
+    struct keys_found found[KEYS_FOUND_MAX];
     // What keys_row.c derived last in this slice: an event opens and seals several rows of one
     // customer. Wiped with the slice.
     bool has_derived;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/stores/keys.h"
+#include "broker/stores/keys_internal.h"
 #include "broker/stores/lookup.h"
 #include "broker/stores/store.h"
 
@@ -115,6 +116,31 @@ static void test_a_destroyed_key_opens_nothing(void **state) {
         keys_close(keys);
         assert_int_equal(keys_open(support_path(*state, "keys"), false, &keys), 0);
         assert_int_equal(keys_reader_new(keys, &reader), 0);
+    }
+    keys_reader_free(reader);
+    keys_close(keys);
+}
+
+// A reader remembers where records lie, in one place for several of them.
+static void test_keys_that_a_reader_remembers_in_one_place_are_told_apart(void **state) {
+    struct keys *keys = NULL;
+    struct keys_reader *reader = NULL;
+    uint8_t sealed[2][1 + KEYS_SEAL_OVERHEAD], plain[1];
+    const uint64_t customers[] = {5, 5 + KEYS_RECORD * KEYS_FOUND_MAX};
+    assert_int_equal(keys_open(support_path(*state, "keys"), false, &keys), 0);
+    assert_int_equal(keys_ensure(keys, customers[1]), 0);
+    assert_int_equal(keys_reader_new(keys, &reader), 0);
+    assert_int_equal(keys_reader_begin(reader), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(keys_seal(reader, customers[i], run, 1, "x", 1, sealed[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        const uint8_t *bytes = sealed[i % 2];
+        assert_int_equal(
+            keys_unseal(reader, customers[i % 2], run, 1, bytes, sizeof(sealed[0]), plain), 0);
+        assert_int_equal(
+            keys_unseal(reader, customers[1 - i % 2], run, 1, bytes, sizeof(sealed[0]), plain),
+            -EBADMSG);
     }
     keys_reader_free(reader);
     keys_close(keys);
@@ -463,6 +489,9 @@ int main(void) {
                                         support_setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_a_key_made_during_a_slice_is_seen, support_setup,
                                         support_teardown),
+        cmocka_unit_test_setup_teardown(
+            test_keys_that_a_reader_remembers_in_one_place_are_told_apart, support_setup,
+            support_teardown),
         cmocka_unit_test_setup_teardown(test_a_destroyed_key_opens_nothing, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_keys_are_destroyed_once_and_only_where_there_is_one,
