@@ -164,7 +164,7 @@ class Redis(System):
     name, label = "redis", "Redis Streams, always"
     durability = "fsync before the reply"
     fsync = "always"
-    connections, in_flight = 50, 8000
+    connections, in_flight = 100, 8000
 
     def command(self):
         return ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder, "--save", "", "--appendonly", "yes",
