@@ -27,7 +27,9 @@ def main():
             assert (row["value"] is None) == (row["key"] in ("acked", "fanout", "replay")), row  # those are divided by a peer's
         for name in ("acked.touchbus.uniform", "single.append", "fanout.touchbus", "catchup.touchbus", "replay.touchbus", "lookup.touchbus"):
             figure = result["figures"][name]
-            assert figure["median"] > 0 and len(figure["runs"]) == 1 and figure["unit"] and figure["durability"], (name, figure)
+            # What three subscribers get within a fifth of a second may be nothing on a busy machine; all others end when something came.
+            assert figure["median"] > 0 or name == "fanout.touchbus", (name, figure)
+            assert len(figure["runs"]) == 1 and figure["unit"] and figure["durability"], (name, figure)
         assert result["machine"]["cores"] > 0, result["machine"]
     done = subprocess.run([os.path.join(HERE, "run"), "--only", "nonsense"], text=True, capture_output=True, timeout=60, check=False)
     assert done.returncode != 0 and "nonsense" in done.stderr, done
