@@ -42,7 +42,7 @@ class Killer:
         """Between two kills the ERP gets something done: waits for it, then for a moment of chance within the next order."""
         for kill in self.plan:
             before = done()
-            wait_for("the ERP gets something done", lambda: done() > before or done() == self.total, 120)
+            wait_for("the ERP gets something done", lambda: done() > before or done() == self.total, 120, pause=0.25)
             time.sleep(self.draw.uniform(0.0, 1.5))
             print(f"{done()} of {self.total}: kill {kill.__name__}", flush=True)
             kill()

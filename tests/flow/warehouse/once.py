@@ -44,7 +44,7 @@ def main():
             before = server.one("SELECT count(*) FROM interactions")
             publish(house, lines)
             enough = before + draw.randrange(count // 4)
-            wait_for("rows come", lambda: server.one("SELECT count(*) FROM interactions") >= enough)
+            wait_for("rows come", lambda: server.one("SELECT count(*) FROM interactions") >= enough, pause=0.1)
             time.sleep(draw.uniform(0.0, 0.02))
             if number % 2:
                 server.kill()
