@@ -122,10 +122,7 @@ static void set_transport(struct smtp *smtp) {
     curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)SMTP_CONNECT_MS_MAX);
-    if (GUARD(smtp_answer)) {
-        curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT,
-                         ((long)conf->answer_ms + 999) / 1000);
-    }
+    curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, ((long)conf->answer_ms + 999) / 1000);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)SMTP_SEND_MS_MAX);
     curl_easy_setopt(curl, CURLOPT_USE_SSL,
                      (long)(conf->plaintext        ? CURLUSESSL_NONE

@@ -158,7 +158,10 @@ def decided_again(house):
     house.touchbus("--yes", "subscription", "reset", "email", "--to", "beginning")
     house.start_connector(*FAST)
     wait_for("all came again", lambda: all(row["lag"] == 0 for row in house.ask("status")["subscriptions"]))
+    assert house.connector.stop() == 0
+    assert house.counters()["sent_before"] >= 6, house.counters()
     assert len(house.smtp.mails()) == before, "a mail was sent again"
+    house.start_connector(*FAST)
 
 
 def lapsed(house):
