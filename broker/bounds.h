@@ -9,6 +9,9 @@ enum {
     BLOCK_BYTES_MAX = 8 << 20,
     TICK_ARENA_BYTES_MAX = 64 << 20,
     TICK_BLOCK_ARENA_BYTES_MAX = 128 << 20, // what that holds at most, serialised and sealed
+    JOURNAL_RECORD_BYTES_MAX = 256 << 20,   // what a commit of the log changes, twice that
+    JOURNAL_TURN_BYTES = 32 << 20,          // of the log's journal, until a point is taken,
+    JOURNAL_TURN_RECORDS = 1024, // and records; a start reads up to two files of twice that
     // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
     TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 9,
     TICK_JOBS_MAX = 1024,             // jobs of other threads in one tick

@@ -4,10 +4,11 @@
 //   TOUCHBUS_FAULTPOINT=name:N    SIGKILL at the N-th pass of that point (N from 1)
 //   TOUCHBUS_HOLDPOINT=name:FILE  waits at that point while FILE is there, at most 30 seconds, and
 //                                 makes it read-only meanwhile
-// Points: before-commits (log and view written, neither committed), between-commits (log committed,
-// view not), in-restore-point (file synced, restore point not yet renamed), while-trimming (base
-// advanced, blocks not yet removed), in-erasure (a person's key destroyed, the event not yet
-// logged).
+// Points: before-commits (log and view written, neither committed), between-journal-and-log (on
+// disk in the log's journal, its store not committed), in-log-point (the log's file synced, the
+// point in its journal not yet written), between-commits (log committed, view not),
+// in-restore-point (file synced, restore point not yet renamed), while-trimming (base advanced,
+// blocks not yet removed), in-erasure (a person's key destroyed, the event not yet logged).
 #pragma once
 
 #ifdef TOUCHBUS_FAULTPOINTS

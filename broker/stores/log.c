@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The log over one LMDB environment with full synchronisation: table `blocks` (key: first sequence,
-// big-endian) and the small tables beside it. What all threads ask (next, first, bytes) stands in
-// atomics that a commit moves.
+// The log over one LMDB environment: table `blocks` (key: first sequence, big-endian) and the small
+// tables beside it, with a journal before it (journal.md). A transaction gathers its changes; the
+// commit does them to the store, has them on disk in the journal, and only then shows them. What
+// all threads ask (next, first, bytes) stands in atomics that a commit moves.
 #include "broker/stores/log.h"
 
 #include <assert.h>
@@ -14,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/faultpoint.h"
+#include "broker/stores/journal.h"
 #include "broker/stores/log_internal.h"
+#include "broker/stores/log_journal.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
 #include "schemas/limits.h"
@@ -27,7 +31,10 @@ static const char *const table_names[LOG_STORE_TABLES] = {
 
 static int create(struct store_txn *txn, void *user) {
     (void)user;
-    return log_put_new_incarnation(txn);
+    uint8_t incarnation[INCARNATION_BYTES];
+    log_new_incarnation(incarnation);
+    return store_put(txn, LOG_META, LOG_KEY_INCARNATION, strlen(LOG_KEY_INCARNATION), incarnation,
+                     sizeof(incarnation));
 }
 
 static int sum_bytes(struct store_txn *txn, uint64_t *ret) {
@@ -81,6 +88,38 @@ static int take_lock(struct log *log, const char *dir) {
     return store_lock(path, true, &log->lock);
 }
 
+// Whether a writer has it, whose journal this reader need not know.
+static int check_reader(const char *dir) {
+    char path[PATH_MAX];
+    uint8_t mark[STORE_MARK_BYTES];
+    if ((size_t)snprintf(path, sizeof(path), "%s.lock", dir) >= sizeof(path)) {
+        return -ENAMETOOLONG;
+    }
+    return store_get_mark(dir, mark) == 0 && !store_is_locked(path) ? -EAGAIN : 0;
+}
+
+static int open_store(struct log *log, const char *dir, size_t map_bytes, bool read_only) {
+    struct store_options options = {.tables = table_names,
+                                    .n_tables = LOG_STORE_TABLES,
+                                    .map_bytes = map_bytes,
+                                    .read_only = read_only,
+                                    .create = create};
+    return store_open(dir, &options, &log->store);
+}
+
+static int open_to_write(struct log *log, const char *dir, size_t map_bytes) {
+    struct log_journal *journal = NULL;
+    int r = GUARD(log_lock) ? take_lock(log, dir) : 0;
+    r = r == 0 ? log_journal_restore(dir, &journal) : r;
+    r = r >= 0 ? open_store(log, dir, map_bytes, false) : r;
+    if (r < 0) {
+        log_journal_drop(journal);
+        return r;
+    }
+    r = log_journal_begin(log, dir, journal, &log->journal);
+    return r == 0 ? log_renew_if_copied(log, dir) : r;
+}
+
 int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret) {
     if (sodium_init() < 0) {
         return -EIO;
@@ -90,22 +129,9 @@ int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret
         return -ENOMEM;
     }
     log->lock = -1;
-    struct store_options options = {.tables = table_names,
-                                    .n_tables = LOG_STORE_TABLES,
-                                    .map_bytes = map_bytes,
-                                    .read_only = read_only,
-                                    .no_sync = !GUARD(log_sync),
-                                    .create = create};
-    int r = read_only || !GUARD(log_lock) ? 0 : take_lock(log, dir);
-    if (r == 0) {
-        r = store_open(dir, &options, &log->store);
-    }
-    if (r == 0 && !read_only) {
-        r = log_renew_if_copied(log, dir);
-    }
-    if (r == 0) {
-        r = log_load(log);
-    }
+    int r = read_only ? check_reader(dir) : open_to_write(log, dir, map_bytes);
+    r = r == 0 && read_only ? open_store(log, dir, map_bytes, true) : r;
+    r = r == 0 ? log_load(log) : r;
     if (r < 0) {
         log_close(log);
         return r;
@@ -116,13 +142,21 @@ int log_open(const char *dir, size_t map_bytes, bool read_only, struct log **ret
 
 struct log *log_close(struct log *log) {
     if (log != NULL) {
+        log_journal_close(log->journal);
         store_close(log->store);
+        journal_record_free(atomic_exchange(&log->spare, NULL));
         if (log->lock >= 0) {
             close(log->lock);
         }
         free(log);
     }
     return NULL;
+}
+
+void log_set_point_interval(struct log *log, int64_t interval_us) {
+    if (log->journal != NULL) {
+        log_journal_set_interval(log->journal, interval_us);
+    }
 }
 
 uint64_t log_next(const struct log *log) {
@@ -153,103 +187,119 @@ struct store *log_store(struct log *log) {
     return log->store;
 }
 
+// ---- writing
+
 int log_begin(struct log *log, struct log_txn **ret) {
     struct log_txn *txn = calloc(1, sizeof(*txn));
-    struct pending *changes = pending_new(LOG_STORE_TABLES, LOG_CHANGES_BYTES_MAX);
-    if (txn == NULL || changes == NULL) {
-        free(txn);
-        pending_free(changes);
+    if (txn == NULL) {
         return -ENOMEM;
     }
-    *txn = (struct log_txn){.log = log, .changes = changes};
+    txn->log = log;
+    txn->changes = atomic_exchange(&log->spare, NULL);
+    int r = txn->changes == NULL ? journal_record_new(&txn->changes) : 0;
+    if (r < 0) {
+        free(txn);
+        return r;
+    }
     *ret = txn;
     return 0;
 }
 
-// From here on this thread is the store's writer.
-static int begin_writing(struct log_txn *txn) {
-    if (txn->write != NULL) {
-        return 0;
-    }
-    store_abort(txn->read);
-    txn->read = NULL;
-    txn->next = log_next(txn->log);
-    return store_begin(txn->log->store, true, &txn->write);
+static int change(struct log_txn *txn, enum journal_kind kind, unsigned table, const void *key,
+                  size_t key_size, const void *value, size_t size) {
+    struct journal_change what = {.kind = kind,
+                                  .table = table,
+                                  .key = key,
+                                  .key_size = key_size,
+                                  .value = value,
+                                  .size = size};
+    return key_size == 0 || key_size > STORE_KEY_BYTES_MAX
+               ? -EINVAL
+               : journal_record_add(txn->changes, &what);
 }
 
 int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t size) {
     struct block_head head;
     int r = block_open(block, size, false, &head);
-    r = r < 0 ? r : begin_writing(txn);
     if (r < 0) {
         return r;
     }
-    if (GUARD(log_gap) && (expected != txn->next || head.first != expected)) {
+    uint64_t next = txn->next != 0 ? txn->next : log_next(txn->log);
+    if (GUARD(log_gap) && (expected != next || head.first != expected)) {
         return 1;
     }
     uint8_t key[8];
     store_be64(key, expected);
-    r = store_append(txn->write, LOG_BLOCKS, key, sizeof(key), block, size);
-    if (r != 0) {
-        return r > 0 ? -EBADMSG : r; // something lies beyond what the log calls its end
+    r = change(txn, JOURNAL_APPEND, LOG_BLOCKS, key, sizeof(key), block, size);
+    if (r == 0) {
+        txn->next = head.first + head.n_events;
     }
-    txn->next = head.first + head.n_events;
-    return 0;
+    return r;
 }
 
 int log_put(struct log_txn *txn, enum log_table table, const void *key, size_t key_size,
             const void *value, size_t size) {
     assert(table < LOG_N_TABLES);
-    if (key_size == 0 || key_size > STORE_KEY_BYTES_MAX) {
-        return -EINVAL;
-    }
-    return pending_put(txn->changes, table, key, key_size, value, size);
+    return change(txn, JOURNAL_PUT, table, key, key_size, value, size);
 }
 
-static int begin_reading(struct log_txn *txn) {
-    return txn->read != NULL ? 0 : store_begin(txn->log->store, false, &txn->read);
+// Whether the key is there: as the transaction has it, else as the log has it.
+static int look_up(struct log_txn *txn, enum log_table table, const void *key, size_t key_size) {
+    int kind = journal_record_find(txn->changes, table, key, key_size);
+    struct store_txn *reader = NULL;
+    const void *value = NULL;
+    size_t size = 0;
+    if (kind != 0) {
+        return kind == JOURNAL_DELETE;
+    }
+    int r = store_begin(txn->log->store, false, &reader);
+    r = r == 0 ? store_get(reader, table, key, key_size, &value, &size) : r;
+    store_abort(reader);
+    return r;
 }
 
 int log_delete(struct log_txn *txn, enum log_table table, const void *key, size_t key_size) {
     assert(table < LOG_N_TABLES);
-    if (key_size == 0 || key_size > STORE_KEY_BYTES_MAX) {
-        return 1;
+    int r = look_up(txn, table, key, key_size);
+    return r == 0 ? change(txn, JOURNAL_DELETE, table, key, key_size, NULL, 0) : r;
+}
+
+// Steps over one block of the cursor, which stands on it. 0; 1: it stays.
+static int trim_block(struct log_txn *txn, struct store_cursor *cursor, uint64_t floor) {
+    uint8_t key[8];
+    const void *behind = NULL;
+    size_t size = 0;
+    store_be64(key, txn->first);
+    // Where the next block starts, this one ends; the last one has no next and stays.
+    int r = store_cursor_move(cursor, STORE_NEXT, NULL, 0, &behind, &size, NULL, NULL);
+    if (r != 0 || size != sizeof(key) || store_from_be64(behind) > floor) {
+        return r < 0 ? r : 1;
     }
-    const struct pending_row *row = pending_get(txn->changes, table, key, key_size);
-    int r = row != NULL && row->value == NULL ? 1 : 0;
-    if (row == NULL) {
-        const void *value;
-        size_t size;
-        r = begin_reading(txn);
-        r = r != 0 ? r : store_get(txn->read, table, key, key_size, &value, &size);
+    r = change(txn, JOURNAL_DELETE, LOG_BLOCKS, key, sizeof(key), NULL, 0);
+    if (r == 0) {
+        txn->first = store_from_be64(behind);
     }
-    return r != 0 ? r : pending_delete(txn->changes, table, key, key_size);
+    return r;
 }
 
 int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_n) {
     unsigned n = 0;
+    uint8_t first[8];
+    struct store_txn *reader = NULL;
     struct store_cursor *cursor = NULL;
-    int r = begin_reading(txn);
-    r = r != 0 ? r : store_cursor_new(txn->read, LOG_BLOCKS, &cursor);
-    if (r < 0) {
-        return r;
-    }
-    const void *key = NULL;
-    size_t size = 0;
-    r = store_cursor_move(cursor, STORE_FIRST, NULL, 0, &key, &size, NULL, NULL);
+    txn->first = txn->first != 0 ? txn->first : log_first(txn->log);
+    store_be64(first, txn->first);
+    int r = store_begin(txn->log->store, false, &reader);
+    r = r == 0 ? store_cursor_new(reader, LOG_BLOCKS, &cursor) : r;
+    r = r == 0 ? store_cursor_move(cursor, STORE_AT_OR_AFTER, first, sizeof(first), NULL, NULL,
+                                   NULL, NULL)
+               : r;
     while (r == 0 && n < n_max) {
-        uint8_t first[8];
-        memcpy(first, key, sizeof(first));
-        // Where the next block starts, this one ends; the last one has no next and stays.
-        r = store_cursor_move(cursor, STORE_NEXT, NULL, 0, &key, &size, NULL, NULL);
-        if (r != 0 || store_from_be64(key) > floor) {
-            break;
-        }
-        txn->first = store_from_be64(key);
-        r = pending_delete(txn->changes, LOG_BLOCKS, first, sizeof(first));
+        r = trim_block(txn, cursor, floor);
         n += r == 0;
     }
     store_cursor_free(cursor);
+    store_abort(reader);
     if (r < 0) {
         return r;
     }
@@ -257,20 +307,73 @@ int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_
     return 0;
 }
 
+int log_apply(struct store_txn *txn, const struct journal_change *change) {
+    if (change->table >= LOG_STORE_TABLES) {
+        return -EBADMSG;
+    }
+    int r = 0;
+    switch (change->kind) {
+    case JOURNAL_PUT:
+        return store_put(txn, change->table, change->key, change->key_size, change->value,
+                         change->size);
+    case JOURNAL_APPEND:
+        r = store_append(txn, change->table, change->key, change->key_size, change->value,
+                         change->size);
+        return r > 0 ? -EBADMSG : r; // something lies beyond what the log calls its end
+    case JOURNAL_DELETE:
+        r = store_delete(txn, change->table, change->key, change->key_size);
+        return r < 0 ? r : 0;
+    }
+    return -EBADMSG;
+}
+
+static int apply(void *user, const struct journal_change *change) {
+    return log_apply(user, change);
+}
+
+// The store's commit is what shows it; it is durable before. -ENOSPC: nothing was written.
+static int commit(struct log_txn *txn, uint64_t *ret_bytes) {
+    struct log *log = txn->log;
+    struct store_txn *write = NULL;
+    int r = store_begin(log->store, true, &write);
+    if (r < 0) {
+        return r;
+    }
+    r = journal_record_each(txn->changes, apply, write);
+    r = r == 0 ? sum_bytes(write, ret_bytes) : r;
+    r = r == 0 && log->journal != NULL ? log_journal_write(log->journal, txn->changes) : r;
+    if (r < 0) {
+        store_abort(write);
+        return r;
+    }
+    FAULTPOINT("between-journal-and-log");
+    return store_commit(write);
+}
+
+// As commit, with what its journal may have to wait for.
+static int commit_journaled(struct log_txn *txn, uint64_t *ret_bytes) {
+    struct log_journal *journal = txn->log->journal;
+    log_journal_lock(journal);
+    bool room = !log_journal_is_full(journal) || log_journal_make_room(journal);
+    int r = room ? commit(txn, ret_bytes) : -ENOSPC;
+    if (r == -ENOSPC && room && log_journal_make_room(journal)) {
+        r = commit(txn, ret_bytes); // a full disk: into the file that has become free
+    }
+    log_journal_unlock(journal);
+    return r;
+}
+
 int log_commit(struct log_txn *txn) {
     struct log *log = txn->log;
-    uint64_t bytes = 0;
-    int r = begin_writing(txn);
-    r = r != 0 ? r : pending_apply(txn->changes, txn->write);
-    r = r != 0 ? r : sum_bytes(txn->write, &bytes);
+    uint64_t bytes = log_bytes(log);
+    int r = journal_record_is_empty(txn->changes) ? 0
+            : log->journal != NULL                ? commit_journaled(txn, &bytes)
+                                                  : commit(txn, &bytes);
     if (r == 0) {
-        struct store_txn *write = txn->write;
-        txn->write = NULL;
-        r = store_commit(write);
-    }
-    if (r == 0) {
-        atomic_store(&log->next, txn->next);
         atomic_store(&log->bytes, bytes);
+        if (txn->next != 0) {
+            atomic_store(&log->next, txn->next);
+        }
         if (txn->first != 0) {
             atomic_store(&log->first, txn->first);
         }
@@ -281,9 +384,8 @@ int log_commit(struct log_txn *txn) {
 
 void log_abort(struct log_txn *txn) {
     if (txn != NULL) {
-        store_abort(txn->read);
-        store_abort(txn->write);
-        pending_free(txn->changes);
+        journal_record_clear(txn->changes);
+        journal_record_free(atomic_exchange(&txn->log->spare, txn->changes));
         free(txn);
     }
 }

@@ -43,10 +43,14 @@ uint64_t
 log_bytes(const struct log *log); // what the log holds, on disk, without free pages; any thread
 struct store *log_store(struct log *log); // for upkeep: readers, file size
 
-// ---- write. What is put and deleted is gathered, by any one thread; log_append and log_commit
-// write it, on one thread, which may be another: the store has one writer at a time, who waits for
-// the one before. What log_delete and log_trim see is the store as it is and the transaction's own
-// changes: nothing else may be on its way.
+// How often a point of the log's own file is taken at least, so that its journal stays short
+// (journal.md).
+void log_set_point_interval(struct log *log, int64_t interval_us);
+
+// ---- write. What is put, deleted and appended is gathered; log_commit writes it, on whichever
+// thread, one at a time. log_append, too, must wait until the transaction before has committed.
+// What log_delete and log_trim see is the store as it is and the transaction's own changes: nothing
+// else may be on its way.
 int log_begin(struct log *log, struct log_txn **ret);
 // One block whose first sequence must be `expected` == log_next. 1 where it is not (a gap is
 // refused, nothing written).
@@ -58,7 +62,7 @@ int log_delete(struct log_txn *txn, enum log_table table, const void *key, size_
 // Removes whole blocks that end below `floor`, at most n_max of them. *ret_n: removed. The last
 // block always stays: it carries the next sequence.
 int log_trim(struct log_txn *txn, uint64_t floor, unsigned n_max, unsigned *ret_n);
-int log_commit(struct log_txn *txn); // full sync. Consumes txn, whatever it returns
+int log_commit(struct log_txn *txn); // on disk when it returns 0. Consumes txn, whatever it returns
 void log_abort(struct log_txn *txn);
 
 // ---- read, one reader a thread; slices of at most READ_SLICE_MS_MAX between begin and end

@@ -27,11 +27,8 @@ int log_get_id(struct store_txn *txn, const char *name, uint8_t *ret) {
     return r;
 }
 
-int log_put_new_incarnation(struct store_txn *txn) {
-    uint8_t incarnation[INCARNATION_BYTES];
-    randombytes_buf(incarnation, sizeof(incarnation));
-    return store_put(txn, LOG_META, LOG_KEY_INCARNATION, strlen(LOG_KEY_INCARNATION), incarnation,
-                     sizeof(incarnation));
+void log_new_incarnation(uint8_t ret[static INCARNATION_BYTES]) {
+    randombytes_buf(ret, INCARNATION_BYTES);
 }
 
 static int mark_path(const char *dir, char ret[static PATH_MAX]) {
@@ -62,17 +59,6 @@ static int read_mark(const char *path, uint8_t ret[static INCARNATION_BYTES]) {
     return r == 0 && n != INCARNATION_BYTES ? -EBADMSG : r;
 }
 
-// Where the two part: what the log before holds from here on is not ours.
-static int put_parting(struct store_txn *txn) {
-    uint64_t first = 0, next = 0;
-    uint8_t value[8];
-    int r = log_read_ends(txn, &first, &next);
-    store_be64(value, next);
-    return r == 0 ? store_put(txn, LOG_META, LOG_KEY_PARTING, strlen(LOG_KEY_PARTING), value,
-                              sizeof(value))
-                  : r;
-}
-
 int log_get_parting(struct store_txn *txn, uint64_t *ret) {
     const void *value = NULL;
     size_t size = 0;
@@ -86,38 +72,55 @@ int log_get_parting(struct store_txn *txn, uint64_t *ret) {
     return r;
 }
 
-static int renew(struct store_txn *txn, const uint8_t before[static INCARNATION_BYTES]) {
-    int r =
-        store_put(txn, LOG_META, LOG_KEY_BEFORE, strlen(LOG_KEY_BEFORE), before, INCARNATION_BYTES);
-    r = r == 0 ? put_parting(txn) : r;
-    return r == 0 ? log_put_new_incarnation(txn) : r;
+static int put_id(struct log_txn *txn, const char *name, const void *value, size_t size) {
+    return log_put(txn, LOG_META, name, strlen(name), value, size);
+}
+
+// The incarnation that the log has, and where it ends.
+static int read_now(struct log *log, uint8_t ret[static INCARNATION_BYTES], uint64_t *ret_next) {
+    struct store_txn *reader = NULL;
+    uint64_t first = 0;
+    int r = store_begin(log->store, false, &reader);
+    if (r < 0) {
+        return r;
+    }
+    r = log_get_id(reader, LOG_KEY_INCARNATION, ret);
+    r = r == 0 ? log_read_ends(reader, &first, ret_next) : r;
+    store_abort(reader);
+    return r > 0 ? -EBADMSG : r;
+}
+
+// Where the two part, what the log before holds from there on is not ours.
+static int renew(struct log *log, const uint8_t before[static INCARNATION_BYTES], uint64_t next) {
+    uint8_t incarnation[INCARNATION_BYTES], parting[8];
+    struct log_txn *txn = NULL;
+    log_new_incarnation(incarnation);
+    store_be64(parting, next);
+    int r = log_begin(log, &txn);
+    r = r == 0 ? put_id(txn, LOG_KEY_BEFORE, before, INCARNATION_BYTES) : r;
+    r = r == 0 ? put_id(txn, LOG_KEY_PARTING, parting, sizeof(parting)) : r;
+    r = r == 0 ? put_id(txn, LOG_KEY_INCARNATION, incarnation, sizeof(incarnation)) : r;
+    if (r < 0) {
+        log_abort(txn);
+        return r;
+    }
+    return log_commit(txn);
 }
 
 int log_renew_if_copied(struct log *log, const char *dir) {
     char path[PATH_MAX];
     uint8_t marked[INCARNATION_BYTES], now[INCARNATION_BYTES];
-    struct store_txn *txn = NULL;
+    uint64_t next = 0;
     int r = mark_path(dir, path);
     r = r == 0 ? read_mark(path, marked) : r;
     if (r != 0) {
         return r > 0 ? 0 : r;
     }
-    r = store_begin(log->store, true, &txn);
-    if (r != 0) {
-        return r;
-    }
-    r = log_get_id(txn, LOG_KEY_INCARNATION, now);
+    r = read_now(log, now, &next);
     // Another one than the mark's: renewed by a start that was cut short before the mark went. The
     // base of the backup knows the mark's, so it must stay the one before.
     bool is_renewed = r == 0 && memcmp(marked, now, sizeof(now)) != 0;
-    if (r == 0 && !is_renewed) {
-        r = renew(txn, marked);
-    }
-    if (r != 0) {
-        store_abort(txn);
-        return r > 0 ? -EBADMSG : r;
-    }
-    r = store_commit(txn);
+    r = r == 0 && !is_renewed ? renew(log, marked, next) : r;
     if (r == 0 && unlink(path) != 0) {
         r = -errno;
     }
@@ -136,16 +139,6 @@ int log_copy(struct log *log, const char *dir) {
 }
 
 int log_renew(struct log *log) {
-    struct store_txn *txn = NULL;
-    int r = store_begin(log->store, true, &txn);
-    if (r < 0) {
-        return r;
-    }
-    r = renew(txn, log->incarnation);
-    if (r != 0) {
-        store_abort(txn);
-        return r > 0 ? -EBADMSG : r;
-    }
-    r = store_commit(txn);
+    int r = renew(log, log->incarnation, log_next(log));
     return r == 0 ? log_load(log) : r;
 }

@@ -116,6 +116,11 @@ static const char *reason(int r) {
         {-ESTALE, "the log is older than the base: an old copy was put in its place"},
         {-EXDEV, "the base is of another log"},
         {-ENOTSUP, "the base was written by a newer touchbusd"},
+        {-EUCLEAN,
+         "the log's file and its journal do not belong together: bring the whole folder back "
+         "as it was, or restore a backup"},
+        {-ENOLINK, "the log's journal is missing: bring journal-0 and journal-1 back with it, or "
+                   "restore a backup"},
         {-ENODATA, "events between the base's end and the log's start are missing"},
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -148,6 +153,9 @@ static int open_log(struct broker *broker) {
     int r = state_path(broker->configuration.state, "log", path);
     if (r == 0) {
         r = log_open(path, (size_t)broker->configuration.log_map_bytes, false, &broker->log);
+    }
+    if (r == 0) {
+        log_set_point_interval(broker->log, broker->configuration.restore_interval_us);
     }
     return say("log", path, r);
 }

@@ -200,6 +200,10 @@ int store_sync(struct store *store) {
     return store_error(mdb_env_sync(store->env, 1));
 }
 
+int store_set_no_sync(struct store *store, bool no_sync) {
+    return store_error(mdb_env_set_flags(store->env, MDB_NOSYNC, no_sync));
+}
+
 int store_check_readers(struct store *store, unsigned *ret_n) {
     int dead = 0;
     int r = store_error(mdb_reader_check(store->env, &dead));

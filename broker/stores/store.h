@@ -36,6 +36,8 @@ struct store_options {
 int store_open(const char *dir, const struct store_options *options, struct store **ret);
 struct store *store_close(struct store *store); // takes NULL; every transaction must have ended
 int store_sync(struct store *store);
+// From here on as store_options.no_sync says. Between two commits.
+int store_set_no_sync(struct store *store, bool no_sync);
 // Readers of dead processes are cleared (they would pin pages). *ret_n: how many.
 int store_check_readers(struct store *store, unsigned *ret_n);
 // How many commits the oldest reader is behind, and the commit it reads; 0 where nobody is behind.
@@ -129,6 +131,11 @@ int store_read_meta(struct store_txn *txn, uint8_t *page, size_t *ret_size);
 // it.
 int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,
                      const char **ret_why);
+
+// A mark in the data file that LMDB does not see: on disk when it returns; all zeros take it away.
+enum { STORE_MARK_BYTES = 16 };
+int store_set_mark(const char *dir, const uint8_t mark[static STORE_MARK_BYTES]);
+int store_get_mark(const char *dir, uint8_t ret[static STORE_MARK_BYTES]); // 0; 1: there is none
 
 // ---- pages that no commit needs: what they held stays in the file until they are used again
 // Zeroes, up to n_max of them, what commits before *ret_below have freed, and syncs. Pages that a

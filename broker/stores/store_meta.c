@@ -26,6 +26,8 @@ enum {
     META_END = 152,
     N_SLOTS = 2,
     PAGE_BYTES_MIN = 512,
+    HEAD_BYTES = 512, // of a meta page: all that LMDB uses, in one sector
+    AT_MARK = 2048,   // in the first page, which LMDB leaves alone there
 };
 
 _Static_assert(sizeof(void *) == 8, "the meta page's layout is the one of 64-bit machines");
@@ -104,21 +106,58 @@ static const char *unfit(int descriptor, const uint8_t *page, size_t size, uint6
     return NULL;
 }
 
-// One slot after the other, each synced: a power cut in between leaves one that is whole.
-static int write_slots(int descriptor, const uint8_t *page, size_t size) {
-    uint8_t copy[STORE_PAGE_BYTES_MAX];
-    memcpy(copy, page, size);
-    for (uint64_t slot = 0; slot < N_SLOTS; slot++) {
-        memcpy(copy, &slot, sizeof(slot)); // its page number
-        ssize_t n = pwrite(descriptor, copy, size, (off_t)(slot * size));
-        if (n < 0 || fsync(descriptor) != 0) {
-            return -errno;
-        }
-        if ((size_t)n != size) {
-            return -EIO;
-        }
+static int write_synced(int descriptor, const void *bytes, size_t size, off_t at) {
+    ssize_t n = pwrite(descriptor, bytes, size, at);
+    if (n < 0 || fsync(descriptor) != 0) {
+        return -errno;
     }
-    return 0;
+    return (size_t)n == size ? 0 : -EIO;
+}
+
+// One slot after the other, each synced: a power cut in between leaves one that is whole. Their
+// heads only: a mark stays.
+static int write_slots(int descriptor, const uint8_t *page, size_t size) {
+    uint8_t head[HEAD_BYTES];
+    int r = 0;
+    memcpy(head, page, sizeof(head));
+    for (uint64_t slot = 0; r == 0 && slot < N_SLOTS; slot++) {
+        memcpy(head, &slot, sizeof(slot)); // its page number
+        r = write_synced(descriptor, head, sizeof(head), (off_t)(slot * size));
+    }
+    return r;
+}
+
+// ---- the mark
+
+static int open_data(const char *dir, int flags) {
+    char path[PATH_MAX];
+    if ((size_t)snprintf(path, sizeof(path), "%s/data.mdb", dir) >= sizeof(path)) {
+        return -ENAMETOOLONG;
+    }
+    int descriptor = open(path, flags | O_CLOEXEC);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+int store_set_mark(const char *dir, const uint8_t mark[static STORE_MARK_BYTES]) {
+    int descriptor = open_data(dir, O_RDWR);
+    if (descriptor < 0) {
+        return descriptor;
+    }
+    int r = write_synced(descriptor, mark, STORE_MARK_BYTES, AT_MARK);
+    close(descriptor);
+    return r;
+}
+
+int store_get_mark(const char *dir, uint8_t ret[static STORE_MARK_BYTES]) {
+    static const uint8_t none[STORE_MARK_BYTES];
+    int descriptor = open_data(dir, O_RDONLY);
+    if (descriptor < 0) {
+        return descriptor;
+    }
+    ssize_t n = pread(descriptor, ret, STORE_MARK_BYTES, AT_MARK);
+    int r = n < 0 ? -errno : n == STORE_MARK_BYTES && memcmp(ret, none, sizeof(none)) != 0 ? 0 : 1;
+    close(descriptor);
+    return r;
 }
 
 int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,

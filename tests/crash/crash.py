@@ -93,7 +93,10 @@ def campaign(folder, n_log, n_recovery, rng):
 # Name -> (how the record is made, how its states are judged).
 CONTROLS = {
     "the log without sync": ({"daemon": "touchbusd-control-log-sync"}, {"kind": "log"}),
-    "no sync at a start": ({"daemon": "touchbusd-control-startup-sync", "plan": killed_while_syncing, "calm": True}, {"kind": "first"}),
+    "no sync at a start": ({"daemon": "touchbusd-control-log-startup-sync", "plan": killed_while_syncing, "calm": True}, {"kind": "first"}),
+    "a point of the log before its file is synced": ({"daemon": "touchbusd-control-log-data-sync"}, {"kind": "log"}),
+    "the log's journal used again before the point is synced": ({"daemon": "touchbusd-control-log-point-sync"}, {"kind": "log"}),
+    "the log's journal not read": ({}, {"kind": "log", "program_name": "crash-cut-control-log-replay"}),
     "acked before the commit": ({"daemon": "touchbusd-control-ack-after-commit"}, {"kind": "log"}),
     "the view opened as found": ({}, {"kind": "recovery", "program_name": "crash-cut-control-restore-at-start"}),
     "keys without sync": ({}, {"kind": "log", "unsynced": "keys/data.mdb"}),

@@ -93,6 +93,17 @@ static void advance(struct disk *disk, const struct trace *trace, size_t *at, si
     }
 }
 
+// A cut may come while the next write is on its way, though it is one that waits for the disk.
+static void begin_next(const struct cut *cut, struct disk *disk, const struct moment *moment) {
+    const struct trace *trace = cut->history.trace;
+    if (moment->n_ops < trace->n_ops && trace->ops[moment->n_ops].kind == 'W' &&
+        (moment->seed & 1) != 0) {
+        struct trace_op begun = trace->ops[moment->n_ops];
+        begun.kind = 'w'; // and later done once more, as a whole
+        disk_apply(disk, &begun);
+    }
+}
+
 static bool is_kept(const struct cut *cut, const struct moment *moment) {
     return cut->keep || (cut->keep_every > 0 && moment->state % cut->keep_every == 0);
 }
@@ -136,6 +147,7 @@ static int cut_all(const struct cut *cut) {
     size_t i = 0;
     while (i < n && n_wrong < cut->stop_after) {
         advance(disk, cut->history.trace, &at, moments[i].n_ops);
+        begin_next(cut, disk, &moments[i]);
         n_wrong += !one_state(cut, disk, &moments[i++]);
     }
     if (!cut->keep) {

@@ -132,6 +132,9 @@ void file_sync(struct file *file) {
 static void file_make_certain(struct file *file, size_t offset, const uint8_t *data, size_t size) {
     image_reach(&file->disk, offset + size);
     memcpy(file->disk.bytes + offset, data, size);
+    for (size_t i = 0; i < file->n_sizes; i++) { // and the file reaches as far as that
+        file->sizes[i] = file->sizes[i] > offset + size ? file->sizes[i] : offset + size;
+    }
     for (size_t at = offset; at < offset + size;) {
         size_t number = at / PAGE, page_end = (number + 1) * PAGE;
         size_t end = page_end < offset + size ? page_end : offset + size;

@@ -21,7 +21,7 @@ import faults
 from record import PUBLISHERS, SETTINGS, Stage, wait_for
 
 SLOW = os.environ.get("TOUCHBUS_SLOW") not in (None, "", "0")
-DISK_BYTES, RESERVE_BYTES, PAGE = 48 << 20, 4 << 20, 4096
+DISK_BYTES, RESERVE_BYTES, PAGE = 96 << 20, 32 << 20, 4096   # the files grow by some 10 MiB between two looks at the disk
 RESERVED = (*SETTINGS, "--disk-reserve", str(RESERVE_BYTES), "--restore-interval", "100ms")
 UNRESERVED = (*SETTINGS, "--disk-reserve", "0", "--restore-interval", "100ms", "--retention-bytes", "100K")
 BUSY_S, RUN_S = 30, 20
@@ -98,7 +98,7 @@ def reserved(disk, folder):
         stage.client("publish", PUBLISHERS[0])
         stage.client("publish", PUBLISHERS[1])
         wait_for("acks", lambda: stage.record.n_acked() > 200, RUN_S)
-        steps = step_list(RESERVE_BYTES - PAGE, 32 << 10 if SLOW else 512 << 10) + step_list(64 << 10, PAGE if SLOW else 16 << 10)
+        steps = step_list(RESERVE_BYTES - PAGE, 512 << 10 if SLOW else 4 << 20) + step_list(64 << 10, PAGE if SLOW else 16 << 10)
         for free in steps:
             disk.leave(free)
             wait_for(f"busy with {free} bytes free", lambda: busy(stage), BUSY_S)

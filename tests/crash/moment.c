@@ -6,7 +6,9 @@
 
 #include "chance.h"
 
-enum { WINDOW_OPS = 40, START_OPS = 80 };
+enum { WINDOW_OPS = 40, START_OPS = 80, CHOOSERS_MAX = 10 };
+
+static const char log_journal[] = "log/journal";
 
 static size_t anywhere(const struct history *history, uint64_t *seed) {
     return 1 + (size_t)chance_below(seed, history->trace->n_ops);
@@ -47,6 +49,22 @@ static size_t near_a_path(const struct history *history, uint64_t *seed, const c
     return anywhere(history, seed);
 }
 
+// Around where a point of the log is synced: the journal's only syncs that are not its writes.
+static size_t near_a_log_point(const struct history *history, uint64_t *seed) {
+    size_t from = (size_t)chance_below(seed, history->trace->n_ops);
+    for (size_t i = 0; i < history->trace->n_ops; i++) {
+        size_t at = (from + i) % history->trace->n_ops;
+        const struct trace_op *op = &history->trace->ops[at];
+        if (op->kind == 's' &&
+            strncmp(history->trace->paths[op->path], log_journal, strlen(log_journal)) == 0) {
+            size_t place = at + 1 + (size_t)chance_below(seed, WINDOW_OPS);
+            place = place > WINDOW_OPS / 2 ? place - WINDOW_OPS / 2 : 1;
+            return place < history->trace->n_ops ? place : history->trace->n_ops;
+        }
+    }
+    return anywhere(history, seed);
+}
+
 static size_t in_a_start(const struct history *history, uint64_t *seed) {
     uint64_t began =
         history->n_lives > 0 ? history->lives[chance_below(seed, history->n_lives)] : 0;
@@ -69,18 +87,19 @@ static size_t near_the_base(const struct history *history, uint64_t *seed) {
 typedef size_t (*chooser)(const struct history *history, uint64_t *seed);
 static const struct {
     const char *name;
-    chooser choosers[8];
+    chooser choosers[CHOOSERS_MAX];
     size_t n_choosers;
     bool with_view;
 } kinds[N_KINDS] = {
     [KIND_LOG] = {"log",
                   {anywhere, at_an_ack, at_a_first_ack, at_an_ack, in_a_start, anywhere, at_an_ack,
-                   near_keys},
-                  8,
+                   near_keys, near_a_log_point, near_a_log_point},
+                  10,
                   false},
     [KIND_RECOVERY] = {"recovery",
-                       {near_a_point, near_the_base, in_a_start, near_a_point, anywhere, at_an_ack},
-                       6,
+                       {near_a_point, near_the_base, in_a_start, near_a_point, anywhere, at_an_ack,
+                        near_a_log_point},
+                       7,
                        true},
     [KIND_FIRST] = {"first", {at_a_first_ack}, 1, false},
 };

@@ -25,7 +25,7 @@ from harness import SLOW, wait_for  # noqa: E402
 from sinks import Crm  # noqa: E402
 from webhouse import WebHouse  # noqa: E402
 
-POINTS = ("between-commits", "in-restore-point", "while-trimming", "in-erasure")
+POINTS = ("between-journal-and-log", "between-commits", "in-restore-point", "in-log-point", "while-trimming", "in-erasure")
 # Small, so that restore points and trims happen many times between two kills.
 SETTINGS = ("--restore-interval", "300ms", "--retention-bytes", "4M")
 WEB = ("--spool-after", "100ms", "--source", "/web")

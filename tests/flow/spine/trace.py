@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""An ack is sent only after the log's fdatasync: shown by a system call trace of the running broker.
+"""An ack is sent only after its event is on disk: shown by a system call trace of the running broker.
 
-For every event published with nothing else in flight: the trace has the request arriving, then an fdatasync of log/data.mdb and the
-write of its meta page (a synchronous descriptor) completed, then the reply leaving on the same connection, in this order.
+For every event published with nothing else in flight: the trace has the request arriving, then one write to the log's journal, through a
+descriptor whose writes are on disk when they return (O_DSYNC), then the reply leaving on the same connection, in this order.
 """
 import os
 import re
@@ -18,7 +18,7 @@ from harness import House, wait_for  # noqa: E402
 EVENTS = 25
 REPLY_BYTES_MIN = 25  # a heartbeat is shorter, a PublishReply longer
 CALLS = "recvfrom,recvmsg,read,sendto,sendmsg,write,fdatasync,fsync,msync,pwrite64,pwritev"
-LOG_FILE = "".join(f"\\x{byte:02x}" for byte in b"/log/data.mdb")  # as strace -xx writes a path
+LOG_FILE = "".join(f"\\x{byte:02x}" for byte in b"/log/journal-")  # as strace -xx writes a path
 LINE = re.compile(r"^(\d+)\s+(.*)$")
 RESUMED = re.compile(r"^<\.\.\. (\w+) resumed>(.*)$")
 
@@ -51,7 +51,7 @@ def returned(call):
 def judge(text, markers):
     """A text a marker for what is wrong, [] where every ack came after its sync."""
     trace, wrong = calls(text), []
-    syncs = [(s, e) for s, e, c in trace if c.startswith("fdatasync(") and LOG_FILE + ">" in c and returned(c) == 0]
+    syncs = [(s, e) for s, e, c in trace if c.startswith("pwrite64(") and LOG_FILE in c.split(">")[0] and returned(c) > 0]
     for marker in markers:
         hexed = "".join(f"\\x{byte:02x}" for byte in marker.encode())
         arrival = next(((e, c) for s, e, c in trace if hexed in c and c.startswith(("recv", "read"))), None)
@@ -64,8 +64,24 @@ def judge(text, markers):
         if reply is None:
             wrong.append(f"{marker}: no reply in the trace")
         elif not any(arrival[0] < s and e < reply for s, e in syncs):
-            wrong.append(f"{marker}: acked without an fdatasync of the log between request and reply")
+            wrong.append(f"{marker}: acked without a write of the log's journal between request and reply")
     return wrong
+
+
+def target(link):
+    """What a descriptor leads to, where it is still open."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
+
+
+def is_synchronous(pid):
+    """Whether a process's journals are open for writes that are on disk when they return."""
+    folder = f"/proc/{pid}/fd"
+    journals = [fd for fd in os.listdir(folder) if "/log/journal-" in target(os.path.join(folder, fd))]
+    flags = [int(open(f"/proc/{pid}/fdinfo/{fd}", encoding="utf-8").read().split("flags:")[1].split()[0], 8) for fd in journals]
+    return len(flags) == 2 and all(value & os.O_DSYNC for value in flags)
 
 
 def main():
@@ -74,6 +90,7 @@ def main():
         sys.exit(77)
     with House() as house:
         broker = house.start_broker()
+        assert is_synchronous(broker.pid), "the journal's writes do not wait for the disk"
         path = os.path.join(house.folder, "trace")
         tracer = subprocess.Popen(["strace", "-f", "-y", "-xx", "-s", "4096", "-e", f"trace={CALLS}", "-o", path, "-p", str(broker.pid)],
                                   stderr=subprocess.PIPE, text=True)
@@ -93,10 +110,10 @@ def main():
             text = file.read()
         wrong = judge(text, markers)
         assert not wrong, "\n".join(wrong)
-        # The judge can say no: without the log's syncs every ack is too early.
-        doctored = "\n".join(line for line in text.splitlines() if not ("fdatasync" in line and LOG_FILE in line))
-        assert len(judge(doctored, markers)) == EVENTS, "the judge does not miss the syncs"
-        print(f"{EVENTS} acks, each after its fdatasync")
+        # The judge can say no: without the journal's writes every ack is too early.
+        doctored = "\n".join(line for line in text.splitlines() if LOG_FILE not in line)
+        assert len(judge(doctored, markers)) == EVENTS, "the judge does not miss the writes"
+        print(f"{EVENTS} acks, each after its write to the journal")
 
 
 main()
