@@ -253,12 +253,12 @@ static bool holds(const char *path, const void *bytes, size_t n) {
 static void append_text(struct journal *journal, const char *text, size_t padding) {
     static uint8_t value[VALUE_BYTES_MAX];
     struct journal_record *record = NULL;
-    memcpy(value, text, strlen(text));
-    struct journal_change change = {.kind = JOURNAL_PUT,
-                                    .key = "k",
-                                    .key_size = 1,
-                                    .value = value,
-                                    .size = strlen(text) + padding};
+    size_t size = strlen(text);
+    for (size_t i = 0; i < size; i++) { // bytes, not a text: no terminator
+        value[i] = (uint8_t)text[i];
+    }
+    struct journal_change change = {
+        .kind = JOURNAL_PUT, .key = "k", .key_size = 1, .value = value, .size = size + padding};
     assert_int_equal(journal_record_new(&record), 0);
     assert_int_equal(journal_record_add(record, &change), 0);
     assert_int_equal(journal_append(journal, record), 0);
@@ -408,8 +408,9 @@ static void test_pages_behind_the_point_are_not_needed(void **state) {
     size_t now_size = 0;
     uint8_t *now = support_read(support_path(*state, "log/data.mdb"), &now_size);
     uint8_t *cut = calloc(1, now_size);
-    memcpy(cut, now, 2 * PAGE);
-    memcpy(cut + 2 * PAGE, point + 2 * PAGE, size - 2 * PAGE);
+    static const size_t metas = 2 * (size_t)PAGE;
+    memcpy(cut, now, metas);
+    memcpy(cut + metas, point + metas, size - metas);
     support_write(support_path(*state, "log/data.mdb"), cut, now_size);
     free(cut);
     free(now);
