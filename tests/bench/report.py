@@ -24,7 +24,7 @@ def machine(folder):
     """The load when the run began says whether its absolute figures are of use."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    mount = subprocess.run(["findmnt", "-no", "FSTYPE,SOURCE", "-T", folder], text=True, capture_output=True, check=False).stdout.strip()
+    mount = subprocess.run(["findmnt", "-no", "FSTYPE", "-T", folder], text=True, capture_output=True, check=False).stdout.strip()
     return {"cores": os.cpu_count(), "processor": models[0] if models else "", "kernel": os.uname().release, "disk": mount,
             "load_before": os.getloadavg()[0], "nats-server": version("nats-server", "--version"),
             "redis-server": version("redis-server", "--version")}
