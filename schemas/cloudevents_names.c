@@ -161,11 +161,12 @@ int cloudevents_parse_keys(const char *text, struct arena *arena, Touchbus__Iden
     }
     while (*text != '\0') {
         size_t length = strcspn(text, "&");
-        list[n] = n < EVENT_IDENTITIES_MAX ? parse_pair(text, length, arena) : NULL;
-        if (list[n] == NULL) {
+        Touchbus__Identity *identity =
+            n < EVENT_IDENTITIES_MAX ? parse_pair(text, length, arena) : NULL;
+        if (identity == NULL) {
             return 1;
         }
-        n++;
+        list[n++] = identity;
         text += length;
         if (*text == '&' && *++text == '\0') {
             return 1; // nothing behind the last &

@@ -102,7 +102,8 @@ struct peer {
     zmq_msg_t unsent; // its queue was full
     bool has_unsent;
     int64_t heard_us, said_us, since_us;
-    bool gone; // to be let go of at the end of this turn
+    bool unreachable; // its connection ended; what it said before that may still wait to be read
+    bool gone;        // to be let go of at the end of this turn
 };
 
 struct delivery {
@@ -121,6 +122,7 @@ struct delivery {
     atomic_uint_fast64_t floor;
     uint64_t erasures;   // of broker->erasures, that were looked at
     int64_t now_us;      // monotonic, of this turn
+    bool heard_all;      // nothing waited any more when this turn had read
     int64_t refusals_us; // since when they are counted, for the log
     unsigned n_refusals;
     bool more; // somebody has more to do at once

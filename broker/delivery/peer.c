@@ -14,6 +14,7 @@
 #include "broker/delivery/delivery_internal.h"
 #include "broker/endpoint.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 #include "schemas/reasons.h"
 
@@ -131,7 +132,8 @@ static int send_to(struct delivery *delivery, struct peer *peer, zmq_msg_t *mess
 }
 
 bool peer_can_take(const struct peer *peer) {
-    return !peer->gone && !peer->waits && !peer->has_unsent && !outlet_is_full(peer->outlet);
+    return !peer->gone && !peer->unreachable && !peer->waits && !peer->has_unsent &&
+           !outlet_is_full(peer->outlet);
 }
 
 // Sends, or keeps it where the queue is full. False: the peer can take no more yet.
@@ -147,13 +149,19 @@ static bool send_or_keep(struct delivery *delivery, struct peer *peer, zmq_msg_t
         return false;
     default:
         zmq_msg_close(message);
-        peer_leave(delivery, peer);
+        // It may have settled and left: who does not read that first hands out again what was done.
+        if (GUARD(last_words) && peer->named) {
+            peer->unreachable = true;
+            delivery->more = true;
+        } else {
+            peer_leave(delivery, peer);
+        }
         return false;
     }
 }
 
 bool peer_flush(struct delivery *delivery, struct peer *peer) {
-    if (peer->gone || peer->has_unsent)
+    if (peer->gone || peer->unreachable || peer->has_unsent)
         return false;
     if (peer->frame.n_events == 0)
         return true;
@@ -172,7 +180,8 @@ bool peer_flush(struct delivery *delivery, struct peer *peer) {
 // Small messages. They may be lost where the queue is full, but for Subscribed and refusals, which
 // come first on a connection; what was built of a frame goes out before.
 bool peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMessage *message) {
-    if (peer->gone || (peer->frame.n_events > 0 && !peer_flush(delivery, peer)))
+    if (peer->gone || peer->unreachable ||
+        (peer->frame.n_events > 0 && !peer_flush(delivery, peer)))
         return false;
     message->version = WIRE_VERSION;
     message->incarnation.data = (uint8_t *)(uintptr_t)log_incarnation(delivery->broker->log);
@@ -183,7 +192,7 @@ bool peer_say(struct delivery *delivery, struct peer *peer, Touchbus__BrokerMess
         return false;
     touchbus__broker_message__pack(message, zmq_msg_data(&frame));
     send_or_keep(delivery, peer, &frame);
-    return !peer->gone;
+    return !peer->gone && !peer->unreachable;
 }
 
 // Every one, but not more than a second's REFUSALS_TOLD: how often is a stranger's choice.
@@ -228,7 +237,7 @@ void peer_subscribed(struct delivery *delivery, struct peer *peer, uint64_t curs
     message.body_case = TOUCHBUS__BROKER_MESSAGE__BODY_SUBSCRIBED;
     message.subscribed = &subscribed;
     peer_say(delivery, peer, &message);
-    if (peer->gone)
+    if (peer->gone || peer->unreachable)
         return;
     peer->waits = false;
     if (peer->named)
@@ -271,6 +280,10 @@ void peer_refuse_unknown(struct delivery *delivery, const void *id, size_t id_si
 // ---- time
 
 static void peer_tend_one(struct delivery *delivery, struct peer *peer) {
+    if (peer->unreachable && delivery->heard_all) {
+        peer_leave(delivery, peer);
+        return;
+    }
     if (peer->has_unsent) {
         zmq_msg_t message;
         zmq_msg_init(&message);
@@ -299,7 +312,7 @@ int64_t peer_due(const struct delivery *delivery) {
     int64_t due_us = INT64_MAX;
     for (const struct peer *peer = delivery->peers; peer; peer = peer->next) {
         int64_t beat_us = peer->said_us + BEAT_MS * CLOCK_US_PER_MS;
-        if (peer->has_unsent)
+        if (peer->has_unsent || peer->unreachable)
             beat_us = delivery->now_us + RETRY_SEND_MS * CLOCK_US_PER_MS;
         due_us = beat_us < due_us ? beat_us : due_us;
     }

@@ -123,6 +123,7 @@ static int receive_one(struct delivery *delivery) {
 int peer_receive(struct delivery *delivery) {
     for (unsigned i = 0; i < MESSAGES_MAX; i++) {
         int r = receive_one(delivery);
+        delivery->heard_all = r == 1;
         if (r != 0)
             return r < 0 ? r : 0;
     }
