@@ -141,15 +141,20 @@ static int connections(const struct job *job) {
     return (int)(n < CONNECTIONS_MAX ? n : CONNECTIONS_MAX);
 }
 
+// How many events each of n connections has in flight.
+static uint64_t share_of(const struct job *job, int n) {
+    int64_t share = job->conf.in_flight / n;
+    return share > 0 ? (uint64_t)share : 1;
+}
+
 // A connection at a time is read empty and filled again, while the server works on the others.
 static int publish(struct job *job) {
     static struct link links[CONNECTIONS_MAX];
     int n = connections(job), r = open_all(job, links, n);
-    uint64_t share = (uint64_t)(job->conf.in_flight / n), n_sent = 0;
+    uint64_t share = share_of(job, n), n_sent = 0;
     if (r != 0) {
         return r;
     }
-    share = share > 0 ? share : 1;
     job_start(job);
     for (int i = 0; r == 0 && job_goes_on(job); i = (i + 1) % n) {
         uint64_t due = job_allowance(job, n_sent);
@@ -177,11 +182,10 @@ static int publish(struct job *job) {
 static int fill(struct job *job) {
     static struct link links[CONNECTIONS_MAX];
     int n = connections(job), r = open_all(job, links, n);
-    uint64_t share = (uint64_t)(job->conf.in_flight / n), n_sent = 0;
+    uint64_t share = share_of(job, n), n_sent = 0;
     if (r != 0) {
         return r;
     }
-    share = share > 0 ? share : 1;
     job_start(job);
     for (int i = 0; r == 0 && n_sent < (uint64_t)job->conf.customers; i = (i + 1) % n) {
         r = await(job, &links[i]);
