@@ -3,7 +3,7 @@
 #pragma once
 
 enum {
-    TICK_EVENTS_MAX = 4000, // events in one tick, follow-ups included
+    TICK_EVENTS_MAX = 1000, // events in one tick, follow-ups included
     TICK_BYTES_MAX =
         6 << 20, // serialised bytes taken in by one tick; keeps a block under BLOCK_BYTES_MAX
     BLOCK_BYTES_MAX = 8 << 20,

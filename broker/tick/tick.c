@@ -114,7 +114,13 @@ static int receive_meanwhile(struct tick *tick) {
     };
     for (;;) {
         int r = receive_requests(tick);
-        if (r != 0 || !tick->flight.is_beside || tick_is_full(tick)) {
+        if (r != 0 || !tick->flight.is_beside) {
+            return r;
+        }
+        // There is nothing else to do now: what the folded customers have become is packed and
+        // sealed.
+        r = tick->n_records > 0 ? fold_flush(tick->fold, tick->view) : 0;
+        if (r != 0 || tick_is_full(tick)) {
             return r;
         }
         r = zmq_poll(items, sizeof(items) / sizeof(items[0]), -1);
