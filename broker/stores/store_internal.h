@@ -18,6 +18,11 @@ int store_error(int code);
 int store_publish_folder(const char *aside, const char *dir);
 // The data file's descriptor, borrowed, and its page size.
 int store_environment(struct store_txn *txn, size_t *ret_page_bytes);
+// Writes zeros from `ahead` on, where the file ended after the last call (0 at first), so that it
+// ends some way behind `used`, both in bytes and multiples of page_bytes; never before `used`,
+// never behind map_bytes. Returns the new `ahead`.
+uint64_t store_grow_ahead(int descriptor, size_t page_bytes, uint64_t used, uint64_t ahead,
+                          uint64_t map_bytes);
 // A cursor over LMDB's own list of free pages, in a read transaction: the commit that freed them ->
 // their number and then each one's, all in the machine's size_t.
 int store_cursor_free_pages(struct store_txn *txn, struct store_cursor **ret);

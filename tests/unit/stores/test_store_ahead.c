@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store's file is made longer behind its pages in use, and nothing of them is touched.
+#include "support.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/stores/store_internal.h"
+#include "broker/stores/view.h"
+
+enum { PAGE = 4096, MANY = 1 << 30, MIB = 1 << 20 };
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, support_setup, support_teardown)
+
+static int new_file(const char *dir, const char *name) {
+    int descriptor = open(support_path(dir, name), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(descriptor >= 0);
+    return descriptor;
+}
+
+static uint64_t size_of(int descriptor) {
+    struct stat status;
+    assert_int_equal(fstat(descriptor, &status), 0);
+    return (uint64_t)status.st_size;
+}
+
+static void fill(int descriptor, uint64_t bytes) {
+    uint8_t page[PAGE];
+    memset(page, 'x', sizeof(page));
+    for (uint64_t at = 0; at < bytes; at += PAGE) {
+        assert_int_equal(pwrite(descriptor, page, PAGE, (off_t)at), PAGE);
+    }
+}
+
+static void assert_untouched(int descriptor, uint64_t bytes) {
+    uint8_t page[PAGE], want[PAGE];
+    memset(want, 'x', sizeof(want));
+    for (uint64_t at = 0; at < bytes; at += PAGE) {
+        assert_int_equal(pread(descriptor, page, PAGE, (off_t)at), PAGE);
+        assert_memory_equal(page, want, PAGE);
+    }
+}
+
+static void test_it_grows_by_a_quarter_and_by_8_mib_at_most(void **state) {
+    int small = new_file(*state, "small"), large = new_file(*state, "large");
+    fill(small, 40 * PAGE);
+    assert_int_equal(store_grow_ahead(small, PAGE, 40 * PAGE, 0, MANY), 50 * PAGE);
+    assert_int_equal(size_of(small), 50 * PAGE);
+    assert_untouched(small, 40 * PAGE);
+    assert_int_equal(ftruncate(large, 100 * MIB), 0);
+    assert_int_equal(store_grow_ahead(large, PAGE, 100 * MIB, 0, MANY), 108 * MIB);
+    close(small);
+    close(large);
+}
+
+static void test_nothing_is_written_while_half_of_it_is_left(void **state) {
+    int file = new_file(*state, "half");
+    uint64_t ahead = store_grow_ahead(file, PAGE, 80 * PAGE, 0, MANY);
+    assert_int_equal(ahead, 100 * PAGE);
+    fill(file, ahead); // what lies there now would be seen to change
+    assert_int_equal(store_grow_ahead(file, PAGE, 88 * PAGE, ahead, MANY), ahead);
+    assert_untouched(file, ahead);
+    assert_int_equal(store_grow_ahead(file, PAGE, 92 * PAGE, ahead, MANY), 115 * PAGE);
+    assert_untouched(file, ahead);
+    close(file);
+}
+
+static void test_lmdb_may_have_gone_beyond_it(void **state) {
+    int file = new_file(*state, "beyond");
+    fill(file, 400 * PAGE);
+    assert_int_equal(store_grow_ahead(file, PAGE, 400 * PAGE, 100 * PAGE, MANY), 500 * PAGE);
+    assert_untouched(file, 400 * PAGE);
+    close(file);
+}
+
+static void test_it_ends_with_the_map(void **state) {
+    int file = new_file(*state, "map");
+    assert_int_equal(store_grow_ahead(file, PAGE, 80 * PAGE, 0, 85 * PAGE), 85 * PAGE);
+    assert_int_equal(size_of(file), 85 * PAGE);
+    close(file);
+}
+
+static void test_a_disk_that_refuses_is_no_error_here(void **state) {
+    int file = new_file(*state, "refused");
+    close(file);
+    int reader = open(support_path(*state, "refused"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(store_grow_ahead(reader, PAGE, 80 * PAGE, 0, MANY), 80 * PAGE);
+    assert_int_equal(size_of(reader), 0);
+    close(reader);
+}
+
+// The view's own file: longer than its pages in use after a commit, and read as before.
+static void test_a_live_view_grows_ahead(void **state) {
+    static uint8_t row[1000];
+    struct view *view = NULL;
+    struct view_txn *txn = NULL;
+    assert_int_equal(view_open(support_path(*state, "view"), VIEW_LIVE, MANY, false, &view), 0);
+    assert_int_equal(view_begin(view, true, &txn), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_int_equal(view_put(txn, VIEW_CUSTOMERS, &i, sizeof(i), row, sizeof(row)), 0);
+    }
+    assert_int_equal(view_commit(txn), 0);
+    uint64_t used, map;
+    store_file_bytes(view_store(view), &used, &map);
+    int file = open(support_path(*state, "view/data.mdb"), O_RDONLY | O_CLOEXEC);
+    assert_in_range(size_of(file), used + used / 4 - PAGE, used + used / 4);
+    close(file);
+    view_close(view);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_it_grows_by_a_quarter_and_by_8_mib_at_most),
+        TEST(test_nothing_is_written_while_half_of_it_is_left),
+        TEST(test_lmdb_may_have_gone_beyond_it),
+        TEST(test_it_ends_with_the_map),
+        TEST(test_a_disk_that_refuses_is_no_error_here),
+        TEST(test_a_live_view_grows_ahead),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
