@@ -10,17 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/stores/cipher.h"
 #include "broker/stores/keys_internal.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
 
 enum {
     MAKE_MAX = 2 * KEYS_AHEAD, // keys made in one transaction
-    NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
+    NONCE_BYTES = CIPHER_NONCE_BYTES,
 };
 
-_Static_assert(KEYS_SEAL_OVERHEAD == crypto_aead_xchacha20poly1305_ietf_ABYTES, "the tag");
-_Static_assert(KEYS_SECRET_BYTES == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "the key");
+_Static_assert((int)KEYS_SEAL_OVERHEAD == (int)CIPHER_TAG_BYTES, "the tag");
+_Static_assert((int)KEYS_SECRET_BYTES == (int)CIPHER_KEY_BYTES, "the key");
 _Static_assert(NONCE_BYTES == BLOCK_RUN_BYTES + sizeof(uint64_t), "run and sequence");
 
 static const char *const table_names[KEYS_N_TABLES] = {
@@ -258,9 +259,7 @@ int keys_seal(struct keys_reader *reader, uint64_t customer,
     }
     uint8_t nonce[NONCE_BYTES];
     make_nonce(nonce, run, sequence);
-    // Cannot fail: the size is far below what the cipher bears.
-    crypto_aead_xchacha20poly1305_ietf_encrypt(ret, NULL, plain, size, NULL, 0, NULL, nonce,
-                                               secret);
+    cipher_seal(secret, nonce, NULL, 0, plain, size, ret);
     return 0;
 }
 
@@ -274,11 +273,7 @@ int keys_unseal(struct keys_reader *reader, uint64_t customer,
     }
     uint8_t nonce[NONCE_BYTES];
     make_nonce(nonce, run, sequence);
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, sealed, size, NULL, 0, nonce,
-                                                   secret) != 0) {
-        return -EBADMSG;
-    }
-    return 0;
+    return cipher_open(secret, nonce, NULL, 0, sealed, size, ret);
 }
 
 int keys_copy(struct keys *keys, const char *dir) {

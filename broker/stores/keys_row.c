@@ -7,20 +7,20 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "broker/stores/cipher.h"
 #include "broker/stores/keys_internal.h"
 #include "schemas/base/guards.h"
 
 enum {
     HASH_BYTES = 16, // of the nonce; the rest of it is zero
-    NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
-    TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES,
+    NONCE_BYTES = CIPHER_NONCE_BYTES,
     SUBKEY_ROWS = 1, // its number among what may be derived from a customer's secret
 };
-_Static_assert(KEYS_ROW_OVERHEAD == HASH_BYTES + TAG_BYTES, "hash, content, tag");
+_Static_assert((int)KEYS_ROW_OVERHEAD == HASH_BYTES + (int)CIPHER_TAG_BYTES, "hash, content, tag");
 _Static_assert(KEYS_SECRET_BYTES == crypto_kdf_KEYBYTES, "the key that others are derived from");
 
 struct row_keys {
-    uint8_t seal[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+    uint8_t seal[CIPHER_KEY_BYTES];
     uint8_t hash[crypto_generichash_KEYBYTES];
 };
 _Static_assert(sizeof(struct row_keys) <= crypto_kdf_BYTES_MAX, "derived at once");
@@ -67,8 +67,7 @@ int keys_seal_row(struct keys_reader *reader, uint64_t customer, const void *pla
     }
     make_nonce(&keys, place, place_size, plain, size, nonce);
     memcpy(ret, nonce, HASH_BYTES);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(ret + HASH_BYTES, NULL, plain, size, place,
-                                               place_size, NULL, nonce, keys.seal);
+    cipher_seal(keys.seal, nonce, place, place_size, plain, size, ret + HASH_BYTES);
     sodium_memzero(&keys, sizeof(keys));
     return 0;
 }
@@ -83,9 +82,8 @@ int keys_open_row(struct keys_reader *reader, uint64_t customer, const void *pla
     }
     const uint8_t *bytes = sealed;
     memcpy(nonce, bytes, HASH_BYTES);
-    r = crypto_aead_xchacha20poly1305_ietf_decrypt(ret, NULL, NULL, bytes + HASH_BYTES,
-                                                   size - HASH_BYTES, place, place_size, nonce,
-                                                   keys.seal);
+    r = cipher_open(keys.seal, nonce, place, place_size, bytes + HASH_BYTES, size - HASH_BYTES,
+                    ret);
     sodium_memzero(&keys, sizeof(keys));
-    return r == 0 ? 0 : -EBADMSG;
+    return r;
 }
