@@ -14,6 +14,7 @@
 #include "broker/stores/keys_internal.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
+#include "schemas/base/pages.h"
 
 enum {
     MAKE_MAX = 2 * KEYS_AHEAD, // keys made in one transaction
@@ -172,9 +173,23 @@ int keys_reader_new(struct keys *keys, struct keys_reader **ret) {
 struct keys_reader *keys_reader_free(struct keys_reader *reader) {
     if (reader != NULL) {
         keys_reader_end(reader);
+        if (reader->kept != NULL) {
+            sodium_memzero(reader->kept, sizeof(*reader->kept));
+            pages_free(reader->kept, sizeof(*reader->kept));
+        }
         free(reader);
     }
     return NULL;
+}
+
+int keys_reader_keep_derived(struct keys_reader *reader) {
+    assert(reader->kept == NULL);
+    reader->kept = pages_new(sizeof(*reader->kept));
+    if (reader->kept == NULL) {
+        return -ENOMEM;
+    }
+    pages_advise_large(reader->kept, sizeof(*reader->kept));
+    return 0;
 }
 
 int keys_reader_begin(struct keys_reader *reader) {

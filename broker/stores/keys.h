@@ -59,6 +59,11 @@ int keys_seal_row(struct keys_reader *reader, uint64_t customer, const void *pla
 // sealed for this place.
 int keys_open_row(struct keys_reader *reader, uint64_t customer, const void *place,
                   size_t place_size, const void *sealed, size_t size, uint8_t *ret);
+// From now on what is derived from a customer's key is kept for later slices: 9 MiB, for the thread
+// that seals rows of many customers again and again. -ENOMEM.
+int keys_reader_keep_derived(struct keys_reader *reader);
+// Wipes what is kept of a customer; its key was destroyed.
+void keys_reader_forget(struct keys_reader *reader, uint64_t customer);
 // Whether a slice is open.
 bool keys_reader_reads(const struct keys_reader *reader);
 const uint8_t *keys_reader_hash_secret(const struct keys_reader *reader);

@@ -9,7 +9,10 @@
 
 enum keys_table { KEYS_TABLE_KEYS, KEYS_TABLE_META, KEYS_TABLE_DESTROYED, KEYS_N_TABLES };
 enum { KEYS_RECORD_BYTES = KEYS_RECORD * KEYS_SECRET_BYTES, KEYS_DERIVED_BYTES = 64 };
-enum { KEYS_FOUND_MAX = 4096 }; // records a reader remembers; a power of two
+enum {
+    KEYS_FOUND_MAX = 4096,      // records a reader remembers; a power of two
+    KEYS_DERIVED_MAX = 1 << 17, // customers whose derived keys a reader keeps; a power of two
+};
 
 // The destroyed customers in memory: read by any thread without a lock, written by the tick's. A
 // set that is full is replaced by one twice as large; those before it stay until the end, because
@@ -37,6 +40,13 @@ struct keys_found {
     const void *value;
 };
 
+// Derived keys by customer, the newest of those that share a slot. Nothing here is trusted: a
+// look-up finds the customer's secret first, which is gone where it was destroyed.
+struct keys_derived {
+    uint64_t customers[KEYS_DERIVED_MAX]; // 0: empty
+    uint8_t keys[KEYS_DERIVED_MAX][KEYS_DERIVED_BYTES];
+};
+
 struct keys_reader {
     struct keys *keys;
     struct store_txn *txn; // NULL outside of a slice
@@ -47,6 +57,7 @@ struct keys_reader {
     bool has_derived;
     uint64_t derived_of;
     uint8_t derived[KEYS_DERIVED_BYTES];
+    struct keys_derived *kept; // over slices, or NULL: keys_reader_keep_derived
 };
 
 // The record that holds the customer's key, as of txn. 0; 1: not made yet.

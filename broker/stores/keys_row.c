@@ -26,16 +26,50 @@ struct row_keys {
 _Static_assert(sizeof(struct row_keys) <= crypto_kdf_BYTES_MAX, "derived at once");
 _Static_assert(sizeof(struct row_keys) == KEYS_DERIVED_BYTES, "and kept whole");
 
+static size_t slot_of(uint64_t customer) {
+    return customer % KEYS_DERIVED_MAX; // they are numbered as they come
+}
+
+void keys_reader_forget(struct keys_reader *reader, uint64_t customer) {
+    struct keys_derived *kept = reader->kept;
+    if (kept != NULL && kept->customers[slot_of(customer)] == customer) {
+        sodium_memzero(kept->keys[slot_of(customer)], KEYS_DERIVED_BYTES);
+        kept->customers[slot_of(customer)] = 0;
+    }
+}
+
+static bool take_kept(const struct keys_derived *kept, uint64_t customer,
+                      uint8_t ret[static KEYS_DERIVED_BYTES]) {
+    size_t slot = slot_of(customer);
+    if (kept == NULL || customer == 0 || kept->customers[slot] != customer) {
+        return false;
+    }
+    memcpy(ret, kept->keys[slot], KEYS_DERIVED_BYTES);
+    return true;
+}
+
+static void keep(struct keys_derived *kept, uint64_t customer,
+                 const uint8_t keys[static KEYS_DERIVED_BYTES]) {
+    if (kept != NULL) {
+        memcpy(kept->keys[slot_of(customer)], keys, KEYS_DERIVED_BYTES);
+        kept->customers[slot_of(customer)] = customer;
+    }
+}
+
 static int derive(struct keys_reader *reader, uint64_t customer, struct row_keys *ret) {
     static const char context[crypto_kdf_CONTEXTBYTES] = "viewrows";
     const uint8_t *secret = NULL;
     if (!reader->has_derived || reader->derived_of != customer) {
         int r = keys_find_secret(reader, customer, &secret);
-        if (r != 0) {
+        bool has_kept = take_kept(reader->kept, customer, reader->derived);
+        if (r != 0 && (GUARD(kept_keys) || !has_kept)) {
             return r;
         }
-        crypto_kdf_derive_from_key(reader->derived, sizeof(reader->derived), SUBKEY_ROWS, context,
-                                   secret);
+        if (!has_kept) {
+            crypto_kdf_derive_from_key(reader->derived, sizeof(reader->derived), SUBKEY_ROWS,
+                                       context, secret);
+            keep(reader->kept, customer, reader->derived);
+        }
         reader->derived_of = customer;
         reader->has_derived = true;
     }

@@ -56,6 +56,7 @@ static int erase_leaves(struct tick *tick, const uint64_t *leaves, size_t n, con
     int r = 0;
     for (size_t i = 0; r >= 0 && i < n; i++) {
         r = keys_destroy(tick->broker->keys, leaves[i], tick->now_us); // 1: it was before
+        keys_reader_forget(tick->view_keys, leaves[i]);
         fold_forget(tick->fold, leaves[i]);
     }
     if (r < 0) {

@@ -276,6 +276,7 @@ static int load(struct tick *tick) {
     r = r != 0 ? r : log_reader_new(broker->log, &tick->reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->keys_reader);
     r = r != 0 ? r : keys_reader_new(broker->keys, &tick->view_keys);
+    r = r != 0 ? r : keys_reader_keep_derived(tick->view_keys);
     r = r != 0 ? r : keys_ensure(broker->keys, 0);
     r = r != 0 ? r : load_received(tick);
     r = r != 0 ? r : producers_load(tick->reader, &tick->producers);

@@ -408,40 +408,6 @@ static void test_a_store_from_before_destroying_opens(void **state) {
     keys_close(keys);
 }
 
-static void test_equal_rows_are_equal_bytes_and_no_others_share_a_nonce(void **state) {
-    struct keys *keys = NULL;
-    struct keys_reader *reader = NULL;
-    enum { NONCE = 16, SIZE = 6 };
-    uint8_t rows[5][SIZE + KEYS_ROW_OVERHEAD], plain[SIZE];
-    assert_int_equal(keys_open(support_path(*state, "keys"), false, &keys), 0);
-    assert_int_equal(keys_ensure(keys, 2), 0);
-    assert_int_equal(keys_reader_new(keys, &reader), 0);
-    assert_int_equal(keys_reader_begin(reader), 0);
-    assert_int_equal(keys_seal_row(reader, 1, "p1", 2, "teapot", SIZE, rows[0]), 0);
-    assert_int_equal(keys_seal_row(reader, 1, "p1", 2, "teapot", SIZE, rows[1]), 0);
-    assert_int_equal(keys_seal_row(reader, 1, "p1", 2, "teacup", SIZE, rows[2]), 0);
-    assert_int_equal(keys_seal_row(reader, 1, "p2", 2, "teapot", SIZE, rows[3]), 0);
-    assert_int_equal(keys_seal_row(reader, 2, "p1", 2, "teapot", SIZE, rows[4]), 0);
-    assert_memory_equal(rows[0], rows[1], sizeof(rows[0]));
-    for (int i = 2; i < 5; i++) {
-        assert_memory_not_equal(rows[0], rows[i], NONCE);
-        assert_memory_not_equal(rows[0] + NONCE, rows[i] + NONCE, SIZE);
-    }
-    assert_int_equal(keys_open_row(reader, 1, "p1", 2, rows[0], sizeof(rows[0]), plain), 0);
-    assert_memory_equal(plain, "teapot", SIZE);
-    assert_int_equal(keys_open_row(reader, 1, "p2", 2, rows[0], sizeof(rows[0]), plain), -EBADMSG);
-    assert_int_equal(keys_open_row(reader, 2, "p1", 2, rows[0], sizeof(rows[0]), plain), -EBADMSG);
-    assert_int_equal(keys_open_row(reader, 1, "p1", 2, rows[0], KEYS_ROW_OVERHEAD - 1, plain),
-                     -EBADMSG);
-    keys_reader_end(reader);
-    assert_int_equal(keys_destroy(keys, 1, 1), 0);
-    assert_int_equal(keys_reader_begin(reader), 0);
-    assert_int_equal(keys_open_row(reader, 1, "p1", 2, rows[0], sizeof(rows[0]), plain), 1);
-    assert_int_equal(keys_seal_row(reader, 1, "p1", 2, "teapot", SIZE, rows[0]), 1);
-    keys_reader_free(reader);
-    keys_close(keys);
-}
-
 static void test_lookups_part_keys_from_references_and_kinds_from_values(void **state) {
     static const uint8_t secret[16] = {1}, other[16] = {2};
     uint8_t rows[5][LOOKUP_BYTES];
@@ -508,8 +474,6 @@ int main(void) {
                                         support_setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_a_store_from_before_destroying_opens, support_setup,
                                         support_teardown),
-        cmocka_unit_test_setup_teardown(test_equal_rows_are_equal_bytes_and_no_others_share_a_nonce,
-                                        support_setup, support_teardown),
         cmocka_unit_test(test_lookups_part_keys_from_references_and_kinds_from_values),
         cmocka_unit_test_setup_teardown(test_no_two_keys_are_equal_and_a_copy_opens_the_same,
                                         support_setup, support_teardown),
