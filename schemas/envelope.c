@@ -12,12 +12,16 @@
 
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
+#include "schemas/base/pack.h"
 #include "schemas/base/utf8.h"
 #include "schemas/body.h"
 #include "schemas/cloudevents_names.h"
 #include "schemas/envelope_scan.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
+
+// What is packed without being measured first.
+enum { PACK_ROOM_BYTES = 64 << 10 };
 
 static int unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
                   size_t size_max, struct arena *arena, ProtobufCMessage **ret,
@@ -209,76 +213,66 @@ int envelope_check_event(const Touchbus__Event *event, bool from_client, struct 
     return r != 0 ? r : check_rules(event, from_client, ret_why);
 }
 
-int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,
-                  size_t *ret_size) {
-    size_t size = protobuf_c_message_get_packed_size(message);
-    uint8_t *bytes = arena_alloc(arena, size);
-    if (bytes == NULL) {
+enum half { WHOLE, OPEN_HALF, SEALED_HALF };
+
+// The rule of touchbus.proto: 1 to 15 and 40 to 59 are open, 16 to 39 sealed. What a newer client
+// added is nobody's to read.
+static uint8_t *pack_half(const ProtobufCMessage *message, enum half half, uint8_t *begin,
+                          uint8_t *end) {
+    if (half == WHOLE) {
+        return pack_before(message, begin, end);
+    }
+    uint8_t *at = end;
+    if (half == OPEN_HALF) {
+        at = pack_fields_before(message, 40, 59, begin, at);
+        return at == NULL ? NULL : pack_fields_before(message, 1, 15, begin, at);
+    }
+    at = pack_unknown_before(message, begin, at);
+    at = at == NULL ? NULL : pack_fields_before(message, 60, UINT32_MAX, begin, at);
+    return at == NULL ? NULL : pack_fields_before(message, 16, 39, begin, at);
+}
+
+// At the back of the arena, where no size is needed ahead; what finds no room there is measured.
+static int pack(const ProtobufCMessage *message, enum half half, struct arena *arena,
+                const uint8_t **ret, size_t *ret_size) {
+    uint8_t *end;
+    uint8_t *begin = arena_back(arena, PACK_ROOM_BYTES, &end);
+    if (begin != NULL) {
+        const uint8_t *packed = pack_half(message, half, begin, end);
+        size_t size = packed == NULL ? 0 : (size_t)(end - packed);
+        arena_take_back(arena, begin, end, size);
+        if (packed != NULL) {
+            *ret = packed;
+            *ret_size = size;
+            return 0;
+        }
+    }
+    size_t size_max = protobuf_c_message_get_packed_size(message);
+    begin = arena_alloc(arena, size_max);
+    if (begin == NULL) {
         return -ENOMEM;
     }
-    size_t packed = protobuf_c_message_pack(message, bytes);
-    assert(packed == size);
-    *ret = bytes;
-    *ret_size = size;
+    end = begin + size_max;
+    const uint8_t *packed = pack_half(message, half, begin, end);
+    assert(packed != NULL);
+    *ret = packed;
+    *ret_size = (size_t)(end - packed);
     return 0;
 }
 
-// The rule of touchbus.proto: 1 to 15 and 40 to 59 are open, 16 to 39 sealed.
-static bool is_open(uint32_t number) {
-    return number <= 15 || (number >= 40 && number <= 59);
-}
-
-// Makes a field of a shallow copy as if it had never been set.
-static void clear_field(Touchbus__Event *event, const ProtobufCFieldDescriptor *field) {
-    static const char empty[] = "";
-    static const size_t sizes[] = {
-        [PROTOBUF_C_TYPE_SINT64] = sizeof(int64_t),
-        [PROTOBUF_C_TYPE_UINT32] = sizeof(uint32_t),
-        [PROTOBUF_C_TYPE_UINT64] = sizeof(uint64_t),
-        [PROTOBUF_C_TYPE_BOOL] = sizeof(protobuf_c_boolean),
-        [PROTOBUF_C_TYPE_ENUM] = sizeof(uint32_t),
-        [PROTOBUF_C_TYPE_BYTES] = sizeof(ProtobufCBinaryData),
-        [PROTOBUF_C_TYPE_MESSAGE] = sizeof(void *),
-    };
-    char *member = (char *)event + field->offset;
-    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-        memset((char *)event + field->quantifier_offset, 0, sizeof(size_t));
-        memset(member, 0, sizeof(void *));
-        return;
-    }
-    if (field->type == PROTOBUF_C_TYPE_STRING) {
-        const char *text = empty;
-        memcpy(member, &text, sizeof(text));
-        return;
-    }
-    assert(field->type < sizeof(sizes) / sizeof(sizes[0]) && sizes[field->type] > 0);
-    memset(member, 0, sizes[field->type]);
-}
-
-static int pack_half(const Touchbus__Event *event, bool open, struct arena *arena,
-                     const uint8_t **ret, size_t *ret_size) {
-    Touchbus__Event half = *event;
-    for (unsigned i = 0; i < half.base.descriptor->n_fields; i++) {
-        const ProtobufCFieldDescriptor *field = &half.base.descriptor->fields[i];
-        if (is_open(field->id) != open) {
-            clear_field(&half, field);
-        }
-    }
-    if (open) { // what a newer client added is nobody's to read
-        half.base.n_unknown_fields = 0;
-        half.base.unknown_fields = NULL;
-    }
-    return envelope_pack(&half.base, arena, ret, ret_size);
+int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,
+                  size_t *ret_size) {
+    return pack(message, WHOLE, arena, ret, ret_size);
 }
 
 int envelope_pack_open(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
                        size_t *ret_size) {
-    return pack_half(event, true, arena, ret, ret_size);
+    return pack(&event->base, OPEN_HALF, arena, ret, ret_size);
 }
 
 int envelope_pack_sealed(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
                          size_t *ret_size) {
-    return pack_half(event, false, arena, ret, ret_size);
+    return pack(&event->base, SEALED_HALF, arena, ret, ret_size);
 }
 
 // Greedy with one point to come back to: linear in practice, at worst pattern times text, both of

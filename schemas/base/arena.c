@@ -33,7 +33,8 @@ enum { ALIGNMENT = 16, CHUNK_BYTES_FIRST = 960, CHUNK_BYTES_LARGE = 2 * PAGES_LA
 struct chunk {
     struct chunk *older;
     size_t size; // of bytes
-    size_t used;
+    size_t used; // from the front
+    size_t end;  // what is behind it is used too
     _Alignas(ALIGNMENT) unsigned char bytes[];
 };
 
@@ -85,6 +86,7 @@ void arena_reset(struct arena *arena) {
     }
     if (kept != NULL) {
         kept->used = 0;
+        kept->end = kept->size;
         ASAN_POISON_MEMORY_REGION(kept->bytes, kept->size);
     }
     arena->newest = kept;
@@ -125,7 +127,7 @@ static bool arena_grow(struct arena *arena, size_t bytes) {
     if (size >= CHUNK_BYTES_LARGE) {
         pages_advise_large(chunk, sizeof(*chunk) + size);
     }
-    *chunk = (struct chunk){.older = arena->newest, .size = size};
+    *chunk = (struct chunk){.older = arena->newest, .size = size, .end = size};
     ASAN_POISON_MEMORY_REGION(chunk->bytes, chunk->size);
     arena->newest = chunk;
     arena->bytes_chunks += sizeof(*chunk) + size;
@@ -138,7 +140,7 @@ void *arena_alloc(struct arena *arena, size_t bytes) {
     }
     size_t rounded = (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     struct chunk *chunk = arena->newest;
-    if (chunk == NULL || rounded > chunk->size - chunk->used) {
+    if (chunk == NULL || rounded > chunk->end - chunk->used) {
         if (!arena_grow(arena, rounded)) {
             return NULL;
         }
@@ -149,6 +151,26 @@ void *arena_alloc(struct arena *arena, size_t bytes) {
     arena->bytes_used += rounded;
     ASAN_UNPOISON_MEMORY_REGION(result, bytes);
     return result;
+}
+
+uint8_t *arena_back(struct arena *arena, size_t bytes_max, uint8_t **ret_end) {
+    struct chunk *chunk = arena->newest;
+    if (chunk == NULL || chunk->end == chunk->used) {
+        return NULL;
+    }
+    size_t size = chunk->end - chunk->used;
+    size = size > bytes_max ? bytes_max : size;
+    *ret_end = chunk->bytes + chunk->end;
+    ASAN_UNPOISON_MEMORY_REGION(*ret_end - size, size);
+    return *ret_end - size;
+}
+
+void arena_take_back(struct arena *arena, uint8_t *begin, const uint8_t *end, size_t bytes) {
+    struct chunk *chunk = arena->newest;
+    assert(end == chunk->bytes + chunk->end && bytes <= (size_t)(end - begin));
+    ASAN_POISON_MEMORY_REGION(begin, (size_t)(end - begin) - bytes);
+    chunk->end -= bytes;
+    arena->bytes_used += bytes;
 }
 
 void *arena_calloc(struct arena *arena, size_t count, size_t bytes) {

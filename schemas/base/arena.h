@@ -6,6 +6,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct arena;
 
@@ -25,6 +26,13 @@ char *arena_strdup(struct arena *arena, const char *text);
 char *arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 size_t arena_used(const struct arena *arena);
+// The last free bytes, of bytes_max at most, for who writes from the back to the front and knows
+// only then how many it needs: *ret_end is behind the last one. Whoever asks calls arena_take_back
+// with that number before anything else is allocated. NULL: there are none at once; arena_alloc may
+// still find some.
+uint8_t *arena_back(struct arena *arena, size_t bytes_max, uint8_t **ret_end);
+// The last `bytes` of what arena_back gave are allocated, the others are free again. Not aligned.
+void arena_take_back(struct arena *arena, uint8_t *begin, const uint8_t *end, size_t bytes);
 // For protobuf_c_message_unpack and friends; its free does nothing. Borrowed, lives as long as the
 // arena.
 ProtobufCAllocator *arena_allocator(struct arena *arena);

@@ -66,6 +66,45 @@ static void test_arena_reset_settles_in_one_chunk(void **state) {
     assert_ptr_equal(arena_alloc(arena, 64), before);
 }
 
+static void test_arena_gives_from_both_ends(void **state) {
+    (void)state;
+    _cleanup_(cleanup_arena) struct arena *arena = arena_new(1 << 20);
+    uint8_t *end = NULL;
+    assert_null(arena_back(arena, 100, &end));
+    memset(arena_alloc(arena, 16), 'a', 16);
+    uint8_t *front = arena_alloc(arena, 16);
+    memset(front, 'a', 16);
+    uint8_t *begin = arena_back(arena, 100, &end);
+    assert_int_equal(end - begin, 100);
+    memset(begin, 'b', 100);
+    arena_take_back(arena, begin, end, 7);
+    assert_int_equal(arena_used(arena), 32 + 7);
+    uint8_t *second_end;
+    begin = arena_back(arena, SIZE_MAX, &second_end);
+    assert_ptr_equal(second_end, end - 7);
+    assert_ptr_equal(begin, front + 16);
+    arena_take_back(arena, begin, second_end, 0);
+    // What is left in the middle is given once; then the chunk is full, from either end.
+    for (size_t left = (size_t)(second_end - begin); left >= 16; left -= 16) {
+        uint8_t *more = arena_alloc(arena, 16);
+        assert_true(more >= begin && more + 16 <= second_end);
+        memset(more, 'c', 16);
+    }
+    uint8_t *elsewhere = arena_alloc(arena, 16);
+    assert_true(elsewhere < front || elsewhere >= end);
+    for (int i = 1; i <= 7; i++) {
+        assert_int_equal(end[-i], 'b');
+    }
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(front[i], 'a');
+    }
+    arena_reset(arena);
+    begin = arena_back(arena, SIZE_MAX, &end);
+    assert_true((size_t)(end - begin) >= 960);
+    arena_take_back(arena, begin, end, (size_t)(end - begin));
+    assert_null(arena_back(arena, 1, &end));
+}
+
 static void test_arena_keeps_text(void **state) {
     (void)state;
     _cleanup_(cleanup_arena) struct arena *arena = arena_new(1 << 20);
@@ -355,6 +394,7 @@ int main(void) {
         cmocka_unit_test(test_arena_aligns_and_counts),
         cmocka_unit_test(test_arena_refuses_beyond_its_bound),
         cmocka_unit_test(test_arena_reset_settles_in_one_chunk),
+        cmocka_unit_test(test_arena_gives_from_both_ends),
         cmocka_unit_test(test_arena_keeps_text),
         cmocka_unit_test(test_rfc3339_reads_what_the_rfc_shows),
         cmocka_unit_test(test_rfc3339_refuses_everything_else),
