@@ -12,6 +12,7 @@
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
 #include "schemas/base/guards.h"
+#include "schemas/base/pack.h"
 #include "schemas/base/pages.h"
 
 // Changed between two flushes at most; a fuller list is flushed first.
@@ -256,12 +257,23 @@ static int compare_number(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
+// Packs to the end of what is kept for that; NULL where the limits of bounds.h add up to more.
+static const uint8_t *pack_record(struct fold_customers *customers, const ProtobufCMessage *record,
+                                  size_t size_max, size_t *ret_size) {
+    uint8_t *end = customers->packed + size_max;
+    const uint8_t *packed = pack_before(record, customers->packed, end);
+    *ret_size = packed == NULL ? 0 : (size_t)(end - packed);
+    return packed;
+}
+
 // Seals the person again, where it was sealed the last time or, grown, into new room.
 static int seal_person(struct fold *fold, struct view_txn *txn, struct fold_customer *touched) {
     uint64_t key = htobe64(touched->number);
-    size_t size = view__person__get_packed_size(touched->person);
-    if (size > RECORD_BYTES_MAX - VIEW_SEAL_OVERHEAD) {
-        return -E2BIG; // the limits of bounds.h add up to less
+    size_t size;
+    const uint8_t *packed = pack_record(fold->customers, &touched->person->base,
+                                        RECORD_BYTES_MAX - VIEW_SEAL_OVERHEAD, &size);
+    if (packed == NULL) {
+        return -E2BIG;
     }
     if (touched->sealed_room < size + VIEW_SEAL_OVERHEAD) {
         size_t room = size + VIEW_SEAL_OVERHEAD + size / 4;
@@ -271,8 +283,6 @@ static int seal_person(struct fold *fold, struct view_txn *txn, struct fold_cust
     if (touched->sealed == NULL) {
         return -ENOMEM;
     }
-    uint8_t *packed = fold->customers->packed;
-    view__person__pack(touched->person, packed);
     touched->record->person.data = touched->sealed;
     touched->person_changed = false;
     return view_seal(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, size, touched->sealed,
@@ -284,14 +294,14 @@ static int write_row(struct fold *fold, struct view_txn *txn, struct fold_custom
     if (r != 0) {
         return r;
     }
-    touched->size = view__customer__get_packed_size(touched->record);
-    if (touched->size > RECORD_BYTES_MAX) {
-        return -E2BIG; // the limits of bounds.h add up to less
+    const uint8_t *packed =
+        pack_record(fold->customers, &touched->record->base, RECORD_BYTES_MAX, &touched->size);
+    if (packed == NULL) {
+        return -E2BIG;
     }
-    view__customer__pack(touched->record, fold->customers->packed);
     uint64_t key = htobe64(touched->number);
     touched->touched = false;
-    return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), fold->customers->packed, touched->size);
+    return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, touched->size);
 }
 
 int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
