@@ -14,6 +14,8 @@ enum {
     JOURNAL_TURN_RECORDS = 1024, // and records; a start reads up to two files of twice that
     // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
     TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 9,
+    AHEAD_EVENTS_MAX = 6,             // of a request, looked at before their turn (tick/ahead.h)
+    AHEAD_EVENT_BYTES_MAX = 4096,     // what is larger is not
     TICK_JOBS_MAX = 1024,             // jobs of other threads in one tick
     FOLD_KEPT_BYTES_MAX = 256 << 20,  // customers a fold keeps decoded
     CUSTOMERS_KEPT_MAX = 1 << 17,     // and how many

@@ -42,6 +42,11 @@ int fold_holds_key(struct fold *fold, struct view_txn *txn, uint64_t customer,
                    const uint8_t lookup[static LOOKUP_BYTES]);
 // Has memory fetch where fold_owner will look: worth it a while before.
 void fold_prefetch_owner(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]);
+// The owner, where it is kept in memory; else 0.
+uint64_t fold_owner_at_hand(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]);
+// Has memory fetch the customer's record, where it is kept: the first step, numbered 0, where it is
+// looked up, each further one what the step before leads to. Worth a while between them.
+void fold_prefetch_customer(const struct fold *fold, uint64_t customer, unsigned step);
 // The leaf that a key or a reference leads to, as of everything applied; 0: none. 0 or a negative
 // errno.
 int fold_owner(struct fold *fold, struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],

@@ -56,6 +56,11 @@ void fold_prefetch_owner(const struct fold *fold, const uint8_t lookup[static LO
     __builtin_prefetch(place_of(fold, lookup));
 }
 
+uint64_t fold_owner_at_hand(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]) {
+    const struct kept *place = place_of(fold, lookup);
+    return memcmp(place->lookup, lookup, LOOKUP_BYTES) == 0 ? place->owner : 0;
+}
+
 int fold_owner(struct fold *fold, struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
                uint64_t *ret) {
     struct kept *place = place_of(fold, lookup);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/tick/ahead.h"
 #include "broker/tick/tick_internal.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
@@ -172,14 +173,12 @@ static int put_aside(struct tick *tick, const uint8_t *id_hash, uint64_t owner,
     return r < 0 ? r : 0;
 }
 
-int admit_event(struct tick *tick, Touchbus__Event *event, const struct request *request,
-                struct outcome *ret) {
+static int admit(struct tick *tick, const struct foreseen *foreseen, const struct request *request,
+                 struct outcome *ret) {
     const uint8_t *secret = keys_hash_secret(tick->broker->keys);
-    uint8_t id_hash[BLOCK_ID_HASH_BYTES];
+    const uint8_t *id_hash = foreseen->id_hash;
+    Touchbus__Event *event = foreseen->event;
     uint64_t body_hash = 0;
-    *ret = (struct outcome){.detail = ""};
-    dedup_hash_id(secret, event, id_hash);
-    dedup_prefetch(tick->dedup, id_hash); // there before the body is hashed
     int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
     r = r != 0 ? r : find_duplicate(tick, id_hash, body_hash, ret);
     if (r != 0 || ret->code != 0) {
@@ -187,7 +186,7 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
     }
     struct decision decision;
     struct decide_place place = tick_place(tick);
-    r = decide_event(tick->decide, &place, event, tick->first + tick->n_records,
+    r = decide_event(tick->decide, &place, event, &foreseen->keys, tick->first + tick->n_records,
                      &tick->customers_last, &decision);
     ret->code = decision.findings.code;
     ret->detail = decision.findings.detail;
@@ -208,6 +207,14 @@ int admit_event(struct tick *tick, Touchbus__Event *event, const struct request 
     ret->customer = event->survivor != 0 ? event->survivor : event->customer;
     ret->verdict = decision.findings.verdict;
     return r;
+}
+
+int admit_event(struct tick *tick, Touchbus__Event *event, const struct request *request,
+                struct outcome *ret) {
+    struct foreseen foreseen;
+    *ret = (struct outcome){.detail = ""};
+    int r = ahead_look_at(tick, event, &foreseen);
+    return r != 0 ? r : admit(tick, &foreseen, request, ret);
 }
 
 // ---- one request
@@ -239,14 +246,17 @@ static int judge_right(const struct grant *grant, const Touchbus__Event *event,
 }
 
 // The event of a request as bytes. *ret->code says what became of it.
-static int admit_bytes(struct tick *tick, const struct request *request, size_t index,
-                       struct outcome *ret) {
-    const ProtobufCBinaryData *bytes = &request->message->events[index];
-    Touchbus__Event *event;
-    const char *why = "";
+static int admit_bytes(struct tick *tick, const struct request *request, struct ahead *ahead,
+                       size_t index, struct outcome *ret) {
+    const struct foreseen *foreseen;
     *ret = (struct outcome){.detail = ""};
-    int code = envelope_unpack_event(bytes->data, bytes->len, true, tick->arena, &event, &why);
-    code = code != 0 ? code : judge_right(request->grant, event, &why);
+    int r = ahead_take(ahead, index, &foreseen);
+    if (r != 0) {
+        return r;
+    }
+    const char *why = foreseen->why;
+    int code =
+        foreseen->code != 0 ? foreseen->code : judge_right(request->grant, foreseen->event, &why);
     if (code != 0) {
         *ret = (struct outcome){.code = (uint32_t)code, .detail = why};
         return 0;
@@ -254,7 +264,7 @@ static int admit_bytes(struct tick *tick, const struct request *request, size_t 
     if (request->grant->account != NULL) {
         atomic_fetch_add(&request->grant->account->events, 1);
     }
-    return admit_event(tick, event, request, ret);
+    return admit(tick, foreseen, request, ret);
 }
 
 // A number that was taken before: its sequence is in the producer's ranges or found by the id. What
@@ -296,7 +306,7 @@ static int admit_old(struct tick *tick, const struct producer *producer, uint64_
 }
 
 static int admit_numbered(struct tick *tick, struct request *request, struct producer *producer,
-                          size_t index, struct outcome *ret) {
+                          struct ahead *ahead, size_t index, struct outcome *ret) {
     const Touchbus__PublishRequest *message = request->message;
     uint64_t number = message->number + index;
     switch (producer_check(producer, message->epoch, number)) {
@@ -314,7 +324,7 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
         *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
         return 0;
     }
-    int r = admit_bytes(tick, request, index, ret);
+    int r = admit_bytes(tick, request, ahead, index, ret);
     if (r == 0 && !reason_find(ret->code)->retryable) {
         uint64_t sequence = ret->code == 0 || ret->code == REASON_DUPLICATE ? ret->sequence : 0;
         producer_take(tick->producers, producer, message->epoch, sequence, tick->now_us);
@@ -323,14 +333,14 @@ static int admit_numbered(struct tick *tick, struct request *request, struct pro
     return r;
 }
 
-static int admit_unnumbered(struct tick *tick, struct request *request, size_t index,
-                            struct outcome *ret) {
+static int admit_unnumbered(struct tick *tick, struct request *request, struct ahead *ahead,
+                            size_t index, struct outcome *ret) {
     const char *why;
     if (is_busy(tick, request, &why)) {
         *ret = (struct outcome){.code = REASON_BUSY, .detail = why};
         return 0;
     }
-    return admit_bytes(tick, request, index, ret);
+    return admit_bytes(tick, request, ahead, index, ret);
 }
 
 static int outcome_add(struct arena *arena, Touchbus__PublishReply *reply, size_t index,
@@ -413,10 +423,12 @@ int admit_request(struct tick *tick, struct request *request) {
         return -ENOMEM;
     }
     reply->n_sequences = reply->n_customers = message->n_events;
+    struct ahead ahead;
+    ahead_begin(&ahead, tick, request);
     for (size_t i = 0; i < message->n_events; i++) {
         struct outcome outcome;
-        int r = producer != NULL ? admit_numbered(tick, request, producer, i, &outcome)
-                                 : admit_unnumbered(tick, request, i, &outcome);
+        int r = producer != NULL ? admit_numbered(tick, request, producer, &ahead, i, &outcome)
+                                 : admit_unnumbered(tick, request, &ahead, i, &outcome);
         r = r != 0 ? r : outcome_add(tick->arena, reply, i, &outcome);
         if (r != 0) {
             return r;

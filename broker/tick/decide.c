@@ -200,17 +200,27 @@ static int stamp_follow_ups(const struct decide *decide, const struct decide_pla
     return r;
 }
 
+int decide_keys(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
+                struct event_keys *ret) {
+    return resolve_make_keys(decide->policy, decide->secret, arena, event, ret);
+}
+
 int decide_event(const struct decide *decide, const struct decide_place *place,
-                 Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
-                 struct decision *ret) {
+                 Touchbus__Event *event, const struct event_keys *keys, uint64_t sequence,
+                 uint64_t *customers_last, struct decision *ret) {
     *ret = (struct decision){.findings.detail = ""};
     struct arena *arena = place->arena;
     const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     struct resolution resolution;
     struct resolve resolve = {decide->policy, decide->secret, decide->keys, place->fold,
                               place->txn,     arena,          place->now_us};
+    struct event_keys own;
     int r = resolve_references(type, arena, event);
-    r = r != 0 ? r : resolve_find(&resolve, event, &resolution);
+    if (r == 0 && keys == NULL) {
+        r = decide_keys(decide, arena, event, &own);
+        keys = &own;
+    }
+    r = r != 0 ? r : resolve_find(&resolve, event, keys, &resolution);
     if (r != 0) {
         return r;
     }

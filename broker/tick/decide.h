@@ -11,7 +11,9 @@
 #include "broker/policy/policy.h"
 #include "broker/rules/rules.h"
 #include "broker/stores/keys.h"
+#include "broker/stores/lookup.h"
 #include "broker/stores/view.h"
+#include "broker/tick/normalise.h"
 #include "schemas/base/arena.h"
 #include "schemas/catalogue.h"
 #include "touchbus.pb-c.h"
@@ -23,6 +25,18 @@ struct decide;
 struct decision {
     struct findings findings;
     uint64_t owner; // the customer that it leads to, also where it is put aside; 0: none
+};
+
+// An identity as a key: what comes of it by the policy alone, whoever has it.
+struct event_key {
+    const Touchbus__Identity *identity;
+    const char *value; // normalised
+    enum key_class class;
+    uint8_t lookup[LOOKUP_BYTES];
+};
+struct event_keys {
+    struct event_key *rows;
+    size_t n;
 };
 
 // Where an event is judged: the tick's transaction and its time.
@@ -42,12 +56,16 @@ int decide_new(const struct configuration *configuration, const struct policy *p
                struct decide **ret);
 struct decide *decide_free(struct decide *decide); // takes NULL; returns NULL
 
-// event is as published, in the arena, and is changed in place. sequence: the one it will get.
-// *customers_last: the last customer number given; raised by one where the event makes a customer.
-// 0, or a negative errno.
+// The keys among the event's identities, without those that are nobody's or shared by many, in the
+// arena. Looks at the policy alone, so it may come long before the event is decided. 0 or -ENOMEM.
+int decide_keys(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
+                struct event_keys *ret);
+// event is as published, in the arena, and is changed in place. keys: what decide_keys made of it;
+// NULL: it is made here. sequence: the one it will get. *customers_last: the last customer number
+// given; raised by one where the event makes a customer. 0, or a negative errno.
 int decide_event(const struct decide *decide, const struct decide_place *place,
-                 Touchbus__Event *event, uint64_t sequence, uint64_t *customers_last,
-                 struct decision *ret);
+                 Touchbus__Event *event, const struct event_keys *keys, uint64_t sequence,
+                 uint64_t *customers_last, struct decision *ret);
 // After the event, one of its own or one of decision's follow-ups, was folded: adds the follow-ups
 // that it causes to decision, with rank and lanes. 0, or a negative errno.
 int decide_follow(const struct decide *decide, const struct decide_place *place,

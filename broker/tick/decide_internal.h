@@ -10,6 +10,7 @@
 #include "broker/stores/keys.h"
 #include "broker/stores/lookup.h"
 #include "broker/stores/view.h"
+#include "broker/tick/decide.h"
 #include "broker/tick/normalise.h"
 #include "schemas/base/arena.h"
 #include "schemas/body.h"
@@ -107,10 +108,12 @@ int resolve_referred(const struct resolve *resolve, const Touchbus__Event *event
                      struct resolution *ret);
 
 // ---- resolve_keys.c
-// The event's keys with who has them. Those that lead to nobody (nobody's values, shared ones) are
-// left out.
+// See decide_keys.
+int resolve_make_keys(const struct policy *policy, const uint8_t *secret, struct arena *arena,
+                      const Touchbus__Event *event, struct event_keys *ret);
+// The keys with who has them. Those that lead to nobody (by now shared by many) are left out.
 int resolve_keys(const struct resolve *resolve, const Touchbus__Event *event,
-                 struct resolution *ret);
+                 const struct event_keys *keys, struct resolution *ret);
 // Who else came with this key lately: leaves, the last one first, without erased ones. *ret_shared:
 // it leads to nobody any more. 0 or a negative errno.
 int resolve_contested(const struct resolve *resolve, const uint8_t lookup[static LOOKUP_BYTES],
@@ -140,7 +143,7 @@ int resolve_fates(const struct resolve *resolve, const Touchbus__Event *event,
 // ---- resolve.c
 // Finds whose it is and changes nothing. After resolve_references.
 int resolve_find(const struct resolve *resolve, const Touchbus__Event *event,
-                 struct resolution *ret);
+                 const struct event_keys *keys, struct resolution *ret);
 
 // ---- resolve_stamp.c
 // Stamps customer, survivor, created, keys and the lookups that are new, and takes identities of

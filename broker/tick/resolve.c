@@ -175,12 +175,12 @@ static int judge_erased(const struct resolve *resolve, const Touchbus__Event *ev
 }
 
 int resolve_find(const struct resolve *resolve, const Touchbus__Event *event,
-                 struct resolution *ret) {
+                 const struct event_keys *keys, struct resolution *ret) {
     struct erasures erasures = {.n = 0};
     ret->customer = ret->survivor = 0;
     ret->erased = ret->ambiguous = false;
     ret->merge = (struct merge_plan){0};
-    int r = resolve_keys(resolve, event, ret);
+    int r = resolve_keys(resolve, event, keys, ret);
     r = r != 0 ? r : resolve_referred(resolve, event, ret);
     if (r != 0) {
         return r;

@@ -9,45 +9,58 @@
 
 #define DAY_US (INT64_C(24) * 3600 * 1000000)
 
+// ---- by the policy alone
+
+// Whether it is a key at all.
+static bool make(const struct policy *policy, const uint8_t *secret, struct arena *arena,
+                 const Touchbus__Identity *identity, struct event_key *ret) {
+    ret->identity = identity;
+    ret->class = normalise_class(policy, identity->kind);
+    if (ret->class == KEY_SHARED) {
+        return false;
+    }
+    ret->value = normalise_value(policy, identity->kind, identity->value, arena);
+    return ret->value != NULL && lookup_key(secret, identity->kind, ret->value, ret->lookup);
+}
+
+int resolve_make_keys(const struct policy *policy, const uint8_t *secret, struct arena *arena,
+                      const Touchbus__Event *event, struct event_keys *ret) {
+    size_t n = 0;
+    struct event_key *rows = arena_alloc(arena, event->n_identities * sizeof(*rows));
+    if (rows == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < event->n_identities; i++) {
+        n += make(policy, secret, arena, event->identities[i], &rows[n]);
+    }
+    *ret = (struct event_keys){.rows = rows, .n = n};
+    return 0;
+}
+
+// ---- as candidates
+
 static struct candidate *find_known(struct candidate *candidates, size_t n,
-                                    const struct candidate *candidate) {
+                                    const struct event_key *key) {
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(candidates[i].value, candidate->value) == 0 &&
-            strcmp(candidates[i].identity->kind, candidate->identity->kind) == 0) {
+        if (memcmp(candidates[i].lookup, key->lookup, LOOKUP_BYTES) == 0 &&
+            strcmp(candidates[i].value, key->value) == 0 &&
+            strcmp(candidates[i].identity->kind, key->identity->kind) == 0) {
             return &candidates[i];
         }
     }
     return NULL;
 }
 
-// Whether it is a key at all.
-static bool make(const struct resolve *resolve, const Touchbus__Identity *identity,
-                 struct candidate *ret) {
-    *ret = (struct candidate){.identity = identity,
-                              .class = normalise_class(resolve->policy, identity->kind)};
-    if (ret->class == KEY_SHARED) {
-        return false;
-    }
-    ret->value = normalise_value(resolve->policy, identity->kind, identity->value, resolve->arena);
-    return ret->value != NULL &&
-           lookup_key(resolve->secret, identity->kind, ret->value, ret->lookup);
-}
-
-// Adds the key, or finds it there. NULL where it is none, or there is no room.
-static struct candidate *add(const struct resolve *resolve, const Touchbus__Identity *identity,
-                             struct resolution *resolution) {
-    struct candidate candidate;
-    if (!make(resolve, identity, &candidate)) {
-        return NULL;
-    }
-    struct candidate *known =
-        find_known(resolution->candidates, resolution->n_candidates, &candidate);
+// Adds the key, or finds it there. NULL where there is no room.
+static struct candidate *add(const struct event_key *key, struct resolution *resolution) {
+    struct candidate *known = find_known(resolution->candidates, resolution->n_candidates, key);
     if (known != NULL || resolution->n_candidates == EVENT_IDENTITIES_MAX) {
         return known;
     }
     known = &resolution->candidates[resolution->n_candidates++];
-    *known = candidate;
-    fold_prefetch_owner(resolve->fold, candidate.lookup); // there when all keys are made
+    *known =
+        (struct candidate){.identity = key->identity, .value = key->value, .class = key->class};
+    memcpy(known->lookup, key->lookup, LOOKUP_BYTES);
     return known;
 }
 
@@ -86,23 +99,33 @@ static const Touchbus__Identity *named(const struct resolve *resolve, const Touc
     return identity->kind == NULL ? NULL : identity;
 }
 
+static bool make_one(const struct resolve *resolve, const Touchbus__Identity *identity,
+                     struct event_key *ret) {
+    return make(resolve->policy, resolve->secret, resolve->arena, identity, ret);
+}
+
 // The earlier name is a user's where it is known as one, else that of somebody who had not said
 // who it is.
 static int add_aliases(const struct resolve *resolve, const Touchbus__Event *event,
                        struct resolution *resolution) {
-    struct candidate user;
+    struct event_key user, key;
     uint64_t owner = 0;
     const Touchbus__Identity *before = named(resolve, event, "previous_id", "user_id");
     const Touchbus__Identity *now = named(resolve, event, "user_id", "user_id");
     if (before == NULL || now == NULL) {
         return 0;
     }
-    int r = make(resolve, before, &user)
+    int r = make_one(resolve, before, &user)
                 ? fold_owner(resolve->fold, resolve->txn, user.lookup, &owner)
                 : 0;
     before = owner != 0 ? before : named(resolve, event, "previous_id", "anonymous_id");
-    struct candidate *one = r == 0 && before != NULL ? add(resolve, before, resolution) : NULL;
-    struct candidate *other = r == 0 ? add(resolve, now, resolution) : NULL;
+    struct candidate *one = NULL, *other = NULL;
+    if (r == 0 && before != NULL && make_one(resolve, before, &key)) {
+        one = add(&key, resolution);
+    }
+    if (r == 0 && make_one(resolve, now, &key)) {
+        other = add(&key, resolution);
+    }
     if (one != NULL && other != NULL) {
         one->explicit = other->explicit = true;
     }
@@ -183,10 +206,10 @@ static int find_owner(const struct resolve *resolve, uint64_t likely, struct can
 }
 
 int resolve_keys(const struct resolve *resolve, const Touchbus__Event *event,
-                 struct resolution *ret) {
+                 const struct event_keys *keys, struct resolution *ret) {
     ret->n_candidates = 0;
-    for (size_t i = 0; i < event->n_identities; i++) {
-        add(resolve, event->identities[i], ret);
+    for (size_t i = 0; i < keys->n; i++) {
+        add(&keys->rows[i], ret);
     }
     int r = strcmp(event->type, "customer.aliased") == 0 ? add_aliases(resolve, event, ret) : 0;
     drop_partners(ret);

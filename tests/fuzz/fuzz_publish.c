@@ -81,8 +81,8 @@ static void take_event(Touchbus__Event *event) {
     uint64_t customers = world.customers_last;
     struct findings *findings = &decision.findings;
     struct decide_place place = {world.fold, world.txn, world.arena, 1, 1};
-    REQUIRE(decide_event(world.decide, &place, event, world.sequence + 1, &world.customers_last,
-                         &decision) == 0);
+    REQUIRE(decide_event(world.decide, &place, event, NULL, world.sequence + 1,
+                         &world.customers_last, &decision) == 0);
     REQUIRE(findings->code == 0 || world.customers_last == customers);
     if (findings->code != 0) {
         return;

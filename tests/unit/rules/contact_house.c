@@ -83,7 +83,7 @@ static void follow(struct house *house, struct decision *decision) {
 void house_publish(struct house *house, Touchbus__Event *event) {
     struct decide_place place = place_of(house);
     struct decision decision;
-    assert_int_equal(decide_event(house->decide, &place, event, house->sequence + 1,
+    assert_int_equal(decide_event(house->decide, &place, event, NULL, house->sequence + 1,
                                   &house->customers_last, &decision),
                      0);
     assert_int_equal(decision.findings.code, 0);

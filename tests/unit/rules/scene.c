@@ -58,7 +58,7 @@ static void append_caused(struct scene *scene, struct decision *decision) {
 
 uint64_t scene_play_event(struct scene *scene, Touchbus__Event *event) {
     struct decide_place place = place_of(scene);
-    assert_int_equal(decide_event(scene->decide, &place, event, scene->sequence + 1,
+    assert_int_equal(decide_event(scene->decide, &place, event, NULL, scene->sequence + 1,
                                   &scene->customers_last, &scene->decision),
                      0);
     if (scene->decision.findings.code != 0) {

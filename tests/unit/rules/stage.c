@@ -91,7 +91,7 @@ static const char *json_text(const struct stage *stage, const void *data, size_t
 void stage_play(struct stage *stage, Touchbus__Event *event) {
     struct decide_place place = place_of(stage);
     struct decision decision;
-    assert_int_equal(decide_event(stage->decide, &place, event, stage->sequence + 1,
+    assert_int_equal(decide_event(stage->decide, &place, event, NULL, stage->sequence + 1,
                                   &stage->customers_last, &decision),
                      0);
     assert_int_equal(decision.findings.code, 0);

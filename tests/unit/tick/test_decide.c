@@ -52,7 +52,7 @@ static void play(struct scene *scene, Touchbus__Event *event) {
     struct decide_place place = {scene->fold, scene->fixture->txn, scene->fixture->arena, 1000000,
                                  1000000};
     event->received_us = 1000000;
-    assert_int_equal(decide_event(scene->decide, &place, event, scene->sequence + 1,
+    assert_int_equal(decide_event(scene->decide, &place, event, NULL, scene->sequence + 1,
                                   &scene->customers_last, &scene->decision),
                      0);
     if (scene->decision.findings.code == 0) {

@@ -144,9 +144,9 @@ static void publish(struct history *history) {
     uint64_t sequence = log_next(history->log) + history->n_events;
     struct decide_place place = {history->fold, history->txn, history->arena, received_us(sequence),
                                  received_us(sequence)};
-    assert_int_equal(
-        decide_event(history->decide, &place, event, sequence, &history->customers_last, &decision),
-        0);
+    assert_int_equal(decide_event(history->decide, &place, event, NULL, sequence,
+                                  &history->customers_last, &decision),
+                     0);
     if (decision.findings.code != 0) {
         return; // put aside, or refused
     }

@@ -65,7 +65,7 @@ static void append(struct scene *scene, Touchbus__Event *event) {
 static uint32_t play(struct scene *scene, Touchbus__Event *event) {
     struct decide_place place = {scene->fold, scene->fixture->txn, scene->fixture->arena,
                                  scene->now_us, scene->now_us};
-    assert_int_equal(decide_event(scene->decide, &place, event, scene->sequence + 1,
+    assert_int_equal(decide_event(scene->decide, &place, event, NULL, scene->sequence + 1,
                                   &scene->customers_last, &scene->decision),
                      0);
     if (scene->decision.findings.code != 0) {
