@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bounded list under a mutex and one eventfd. The descriptor is written only when the list goes
 // from drained to waiting, and read only when a take finds nothing, so a busy mailbox costs no
-// system call a job. Never allocates for a job and never runs one.
+// system call a job. It is written once the lock is given back: who is woken may run at once, and
+// would wait for it. Never allocates for a job and never runs one.
 #include "broker/mailbox.h"
 
 #include <assert.h>
@@ -18,21 +19,25 @@ struct mailbox {
     pthread_mutex_t lock;
     struct job *first, **end;
     unsigned n_jobs;
-    bool signalled; // the descriptor is readable
+    bool signalled; // the descriptor is readable, or somebody is about to write it
     int descriptor;
 };
 
-// Under the lock. An eventfd of our own can neither be full nor closed here.
+// Under the lock. True: the caller signals once it has given the lock back.
+static bool mailbox_announce(struct mailbox *mailbox) {
+    bool announced = !mailbox->signalled;
+    mailbox->signalled = true;
+    return announced;
+}
+
+// An eventfd of our own can neither be full nor closed here.
 static void mailbox_signal(struct mailbox *mailbox) {
-    if (mailbox->signalled)
-        return;
     uint64_t one = 1;
     ssize_t n;
     do
         n = write(mailbox->descriptor, &one, sizeof one);
     while (n < 0 && errno == EINTR);
     assert(n == sizeof one);
-    mailbox->signalled = true;
 }
 
 static void mailbox_drain(struct mailbox *mailbox) {
@@ -43,8 +48,9 @@ static void mailbox_drain(struct mailbox *mailbox) {
     do
         n = read(mailbox->descriptor, &count, sizeof count);
     while (n < 0 && errno == EINTR);
-    assert(n == sizeof count);
-    mailbox->signalled = false;
+    // Not written yet: it stays announced, and whoever is about to write wakes us once more.
+    assert(n == sizeof count || errno == EAGAIN);
+    mailbox->signalled = n != sizeof count;
 }
 
 struct mailbox *mailbox_new(void) {
@@ -80,9 +86,11 @@ bool mailbox_post(struct mailbox *mailbox, struct job *job) {
         *mailbox->end = job;
         mailbox->end = &job->next;
         mailbox->n_jobs++;
-        mailbox_signal(mailbox);
     }
+    bool announced = taken && mailbox_announce(mailbox);
     pthread_mutex_unlock(&mailbox->lock);
+    if (announced)
+        mailbox_signal(mailbox);
     return taken;
 }
 
@@ -108,6 +116,8 @@ int mailbox_descriptor(const struct mailbox *mailbox) {
 
 void mailbox_wake(struct mailbox *mailbox) {
     pthread_mutex_lock(&mailbox->lock);
-    mailbox_signal(mailbox);
+    bool announced = mailbox_announce(mailbox);
     pthread_mutex_unlock(&mailbox->lock);
+    if (announced)
+        mailbox_signal(mailbox);
 }

@@ -138,7 +138,11 @@ static void show(const struct flight *flight) {
     atomic_fetch_add(&broker->erasures, flight->n_erased); // known before its events are
     atomic_store(&broker->visible, flight->first + flight->n_records - 1);
     atomic_fetch_add(&broker->counters.ticks, 1);
-    if (broker->to_delivery != NULL) {
+}
+
+void commit_tell(const struct flight *flight) {
+    struct broker *broker = flight->broker;
+    if (flight->n_records > 0 && broker->to_delivery != NULL) {
         mailbox_wake(broker->to_delivery);
     }
     if (flight->n_erased > 0 && broker->to_upkeep != NULL) {

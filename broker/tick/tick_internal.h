@@ -131,6 +131,8 @@ int erase_go_on(struct tick *tick); // says some of them, inside an open tick
 int commit_prepare(struct tick *tick);
 // Makes the events durable, then visible. Any one thread. Ends the process where it cannot.
 void commit_flight(struct flight *flight);
+// Wakes those who read what has become visible.
+void commit_tell(const struct flight *flight);
 
 // ---- flight.c
 int flight_new(struct tick *tick); // its memory

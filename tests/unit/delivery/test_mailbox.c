@@ -2,8 +2,10 @@
 // The mailbox: order, bound, and a descriptor that is readable exactly while something waits.
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -90,12 +92,50 @@ static void test_many_threads_lose_no_job(void **state) {
     mailbox_free(mailbox);
 }
 
+enum { ROUNDS = 500 };
+
+struct waking {
+    struct mailbox *mailbox;
+    _Atomic int begun, woken; // rounds
+};
+
+static void *wake_each_round(void *user) {
+    struct waking *waking = user;
+    for (int i = 1; i <= ROUNDS; i++) {
+        while (atomic_load(&waking->begun) < i) {
+            sched_yield();
+        }
+        mailbox_wake(waking->mailbox);
+        atomic_store(&waking->woken, i);
+    }
+    return NULL;
+}
+
+// A wake is written beside the lock: a take between the two must neither lose nor leave it.
+static void test_descriptor_rests_after_a_wake_that_met_a_take(void **state) {
+    (void)state;
+    struct waking waking = {.mailbox = mailbox_new()};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wake_each_round, &waking), 0);
+    for (int i = 1; i <= ROUNDS; i++) {
+        atomic_store(&waking.begun, i);
+        while (atomic_load(&waking.woken) < i) {
+            assert_null(mailbox_take(waking.mailbox));
+        }
+        assert_null(mailbox_take(waking.mailbox));
+        assert_false(readable(waking.mailbox));
+    }
+    pthread_join(thread, NULL);
+    mailbox_free(waking.mailbox);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_takes_in_the_order_of_posting),
         cmocka_unit_test(test_refuses_beyond_its_bound),
         cmocka_unit_test(test_descriptor_rests_once_taken_empty),
         cmocka_unit_test(test_many_threads_lose_no_job),
+        cmocka_unit_test(test_descriptor_rests_after_a_wake_that_met_a_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
