@@ -13,6 +13,7 @@
 
 enum {
     FEED_BLOCKS = 8,                // heads kept within a slice
+    FEED_AHEAD = 8,                 // events whose key is fetched before it is used
     FEED_SHARED_BLOCKS = 4,         // whose unsealed events are kept for other readers
     FEED_SHARED_MS = 1000,          // so long: a destroyed key is not outlived by more
     FEED_CHECKED_MS = 1000,         // so long a block's checksum is not computed again
@@ -47,6 +48,8 @@ int feed_entry(struct feed *feed, uint64_t sequence, const struct block_head **r
 // -EBADMSG: it does not unseal (logged).
 int feed_write(struct feed *feed, const struct block_head *block, const struct block_entry *entry,
                uint32_t attempt, struct frame *frame);
+// The event at sequence is written now, and soon those behind it: what they need is fetched.
+void feed_ahead(const struct feed *feed, const struct block_head *block, uint64_t sequence);
 // The lanes of an event, its own first. Returns how many, at most EVENT_LANES_MAX.
 unsigned feed_lanes(const struct block_entry *entry, uint64_t ret[static EVENT_LANES_MAX]);
 // Whether anything was ever merged into the customer: events of others are in its lane then, of

@@ -168,6 +168,13 @@ static int drop_names(struct feed *feed, uint8_t *plain, size_t *size) {
     return 0;
 }
 
+void feed_ahead(const struct feed *feed, const struct block_head *block, uint64_t sequence) {
+    struct block_entry entry;
+    uint64_t index = sequence + FEED_AHEAD - block->first;
+    if (index < block->n_events && block_entry_get(block, (uint32_t)index, &entry) == 0)
+        keys_reader_ahead(feed->keys, block_entry_key(&entry));
+}
+
 static const uint8_t redacted[] = {0xe0, 0x02, 0x01}; // Event.redacted = true, serialised
 
 int feed_write(struct feed *feed, const struct block_head *block, const struct block_entry *entry,

@@ -166,6 +166,7 @@ int keys_reader_new(struct keys *keys, struct keys_reader **ret) {
         return -ENOMEM;
     }
     reader->keys = keys;
+    reader->slice = 1; // 0 is what is empty
     *ret = reader;
     return 0;
 }
@@ -194,8 +195,13 @@ int keys_reader_keep_derived(struct keys_reader *reader) {
 
 int keys_reader_begin(struct keys_reader *reader) {
     assert(reader->txn == NULL);
-    reader->slice++;
-    return store_begin(reader->keys->store, false, &reader->txn);
+    int r = store_begin(reader->keys->store, false, &reader->txn);
+    // A commit's pages stay what they are until the next one: records lie where they lay.
+    if (r == 0 && store_txn_id(reader->txn) != reader->commit) {
+        reader->commit = store_txn_id(reader->txn);
+        reader->slice++;
+    }
+    return r;
 }
 
 void keys_reader_end(struct keys_reader *reader) {
@@ -236,6 +242,15 @@ static int find_in_slice(struct keys_reader *reader, uint64_t customer, const vo
     }
     *ret = found->value;
     return 0;
+}
+
+void keys_reader_ahead(const struct keys_reader *reader, uint64_t customer) {
+    uint64_t record = customer / KEYS_RECORD;
+    const struct keys_found *found = &reader->found[record % KEYS_FOUND_MAX];
+    if (found->record == record && found->slice == reader->slice) {
+        __builtin_prefetch((const uint8_t *)found->value +
+                           customer % KEYS_RECORD * KEYS_SECRET_BYTES);
+    }
 }
 
 int keys_find_secret(struct keys_reader *reader, uint64_t customer, const uint8_t **ret) {

@@ -32,8 +32,9 @@ struct keys {
     uint8_t hash_secret[KEYS_HASH_SECRET_BYTES];
 };
 
-// Where a record lies in the slice's snapshot: LMDB's pages do not move under a transaction, and a
-// search in its tree costs half as much as unsealing an event.
+// Where a record lies in the slice's snapshot: LMDB's pages do not move under a transaction, nor
+// between two of the same commit, and a search in its tree costs half as much as unsealing an
+// event.
 struct keys_found {
     uint64_t slice; // 0: empty
     uint64_t record;
@@ -50,7 +51,9 @@ struct keys_derived {
 struct keys_reader {
     struct keys *keys;
     struct store_txn *txn; // NULL outside of a slice
-    uint64_t slice;        // counts them; what was found in another one is worth nothing
+    uint64_t commit;       // that the slice reads
+    uint64_t slice;        // counts those of different commits; what was found in an older one is
+                           // worth nothing
     struct keys_found found[KEYS_FOUND_MAX];
     // What keys_row.c derived last in this slice: an event opens and seals several rows of one
     // customer. Wiped with the slice.
