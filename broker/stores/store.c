@@ -200,7 +200,10 @@ struct store *store_close(struct store *store) {
 }
 
 int store_sync(struct store *store) {
-    return store_error(mdb_env_sync(store->env, 1));
+    int descriptor = -1;
+    mdb_env_get_fd(store->env, &descriptor);
+    int r = store_write_out(descriptor);
+    return r == 0 ? store_error(mdb_env_sync(store->env, 1)) : r;
 }
 
 int store_set_no_sync(struct store *store, bool no_sync) {

@@ -23,6 +23,9 @@ int store_environment(struct store_txn *txn, size_t *ret_page_bytes);
 // never behind map_bytes. Returns the new `ahead`.
 uint64_t store_grow_ahead(int descriptor, size_t page_bytes, uint64_t used, uint64_t ahead,
                           uint64_t map_bytes);
+// Writes out what is dirty of the file, piece by piece. Not a sync: it says nothing of what the
+// disk keeps. A negative errno is of the disk, and the file's next sync would not tell it again.
+int store_write_out(int descriptor);
 // A cursor over LMDB's own list of free pages, in a read transaction: the commit that freed them ->
 // their number and then each one's, all in the machine's size_t.
 int store_cursor_free_pages(struct store_txn *txn, struct store_cursor **ret);
