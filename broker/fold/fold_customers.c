@@ -373,10 +373,55 @@ static int write_row(struct fold *fold, struct view_txn *txn, struct fold_custom
     return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, touched->size);
 }
 
+// The flush reads all of a customer: what the next ones point to is fetched, one pointer a step.
+static void prefetch_all(const struct fold_customer *kept, unsigned step) {
+    const View__Person *person = step > 1 ? kept->person : NULL;
+    switch (step) {
+    case 0:
+        prefetch(kept, sizeof(*kept));
+        break;
+    case 1:
+        prefetch(kept->record, sizeof(*kept->record));
+        prefetch(kept->person, sizeof(*kept->person));
+        break;
+    case 2:
+        prefetch_columns(kept->record);
+        prefetch(kept->record->recent_sequence, kept->record->n_recent_sequence * sizeof(uint64_t));
+        prefetch(kept->record->recent_time_us, kept->record->n_recent_time_us * sizeof(int64_t));
+        prefetch(kept->record->recent_type, kept->record->n_recent_type * sizeof(uint32_t));
+        prefetch(kept->record->recent_channel, kept->record->n_recent_channel * sizeof(uint32_t));
+        if (person != NULL) {
+            prefetch(person->keys, person->n_keys * sizeof(*person->keys));
+            prefetch(person->attributes, person->n_attributes * sizeof(*person->attributes));
+            prefetch(person->interests, person->n_interests * sizeof(*person->interests));
+        }
+        break;
+    default:
+        for (size_t i = 0; person != NULL && i < person->n_keys; i++) {
+            prefetch(person->keys[i], sizeof(*person->keys[i]));
+        }
+        for (size_t i = 0; person != NULL && i < person->n_attributes; i++) {
+            prefetch(person->attributes[i], sizeof(*person->attributes[i]));
+        }
+        for (size_t i = 0; person != NULL && i < person->n_interests; i++) {
+            prefetch(person->interests[i], sizeof(*person->interests[i]));
+        }
+        break;
+    }
+}
+
+enum { PREFETCH_STEPS = 4, PREFETCH_APART = 2 }; // customers between two steps
+
 int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
     struct fold_customers *customers = fold->customers;
     qsort(customers->touched, customers->n_touched, sizeof(customers->touched[0]), compare_number);
     for (size_t i = 0; i < customers->n_touched; i++) {
+        for (unsigned step = 0; step < PREFETCH_STEPS; step++) {
+            size_t next = i + (size_t)(PREFETCH_STEPS - step) * PREFETCH_APART;
+            if (next < customers->n_touched) {
+                prefetch_all(customers->touched[next], step);
+            }
+        }
         int r = write_row(fold, txn, customers->touched[i]);
         if (r != 0) {
             return r;
