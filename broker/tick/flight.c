@@ -17,17 +17,17 @@ int flight_new(struct tick *tick) {
     flight->broker = tick->broker;
     flight->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     flight->arena = arena_new(TICK_ARENA_BYTES_MAX);
-    flight->block_arena = arena_new(TICK_BLOCK_ARENA_BYTES_MAX);
     flight->changes = view_changes_new();
     flight->records = calloc(TICK_RECORDS_MAX, sizeof(*flight->records));
     tick->arena = arena_new(TICK_ARENA_BYTES_MAX);
     tick->changes = view_changes_new();
     tick->records = calloc(TICK_RECORDS_MAX, sizeof(*tick->records));
-    bool is_short = flight->arena == NULL || flight->block_arena == NULL ||
-                    flight->changes == NULL || flight->records == NULL || tick->arena == NULL ||
-                    tick->changes == NULL || tick->records == NULL;
+    bool is_short = sealing_new(&flight->sealing) != 0 || sealing_new(&tick->sealing) != 0 ||
+                    flight->arena == NULL || flight->changes == NULL || flight->records == NULL ||
+                    tick->arena == NULL || tick->changes == NULL || tick->records == NULL;
     int r = flight->done < 0 ? -errno : is_short ? -ENOMEM : 0;
     r = r != 0 ? r : beside_new("commit", &tick->beside);
+    r = r != 0 ? r : keys_reader_new(tick->broker->keys, &tick->seal_keys);
     return r != 0 ? r : keys_reader_new(tick->broker->keys, &flight->keys);
 }
 
@@ -41,8 +41,10 @@ void flight_free(struct tick *tick) {
     keys_reader_free(flight->keys);
     free(flight->records);
     pending_free(flight->changes);
-    arena_free(flight->block_arena);
+    sealing_free(&flight->sealing);
     arena_free(flight->arena);
+    keys_reader_free(tick->seal_keys);
+    sealing_free(&tick->sealing);
     free(tick->records);
     pending_free(tick->changes);
     arena_free(tick->arena);
@@ -103,6 +105,7 @@ static void hand_over(struct tick *tick) {
     SWAP(flight->arena, tick->arena);
     SWAP(flight->changes, tick->changes);
     SWAP(flight->records, tick->records);
+    SWAP(flight->sealing, tick->sealing);
     flight->n_records = tick->n_records;
     flight->first = tick->first;
     flight->n_erased = tick->n_erased;
@@ -127,6 +130,7 @@ void flight_close(struct tick *tick) {
     tick->open = tick->log_touched = false;
     fold_count_anew(tick->fold);
     arena_reset(tick->arena);
+    sealing_reset(&tick->sealing);
     pending_reset(tick->changes);
 }
 
@@ -138,7 +142,6 @@ int flight_send(struct tick *tick, bool beside) {
     if (r != 0) {
         return r;
     }
-    arena_reset(flight->block_arena);
     hand_over(tick);
     flight_close(tick);
     if (!GUARD(ack_after_commit)) {

@@ -106,28 +106,29 @@ static int take_own(struct tick *tick, bool with_requests) {
     return r == 0 && due ? timers_fire(tick) : r;
 }
 
-// While the tick before is on its way this one takes what comes, up to its bound.
+// While the tick before is on its way this one takes what comes, up to its bound; where nothing
+// does, it gets ready what its own way will need.
 static int receive_meanwhile(struct tick *tick) {
     zmq_pollitem_t items[] = {
-        {.socket = publish_socket(tick->publish), .events = ZMQ_POLLIN},
         {.fd = flight_descriptor(tick), .events = ZMQ_POLLIN},
+        {.socket = publish_socket(tick->publish), .events = ZMQ_POLLIN},
     };
     for (;;) {
-        int r = receive_requests(tick);
+        bool full = tick_is_full(tick), more = false;
+        int r = full ? 0 : receive_requests(tick);
         if (r != 0 || !tick->flight.is_beside) {
             return r;
         }
-        // There is nothing else to do now: what the folded customers have become is packed and
-        // sealed.
-        r = tick->n_records > 0 ? fold_flush(tick->fold, tick->view) : 0;
-        if (r != 0 || tick_is_full(tick)) {
+        r = commit_ahead(tick, &more);
+        full = tick_is_full(tick);
+        if (r != 0 || (full && !more)) {
             return r;
         }
-        r = zmq_poll(items, sizeof(items) / sizeof(items[0]), -1);
+        r = zmq_poll(items, full ? 1 : 2, more ? 0 : -1);
         if (r < 0 && errno != EINTR) {
             return -errno;
         }
-        if (r > 0 && items[1].revents != 0) {
+        if (r > 0 && items[0].revents != 0) {
             return 0;
         }
     }

@@ -17,6 +17,7 @@
 #include "broker/tick/dedup.h"
 #include "broker/tick/producers.h"
 #include "broker/tick/publish.h"
+#include "broker/tick/sealing.h"
 #include "broker/tick/tick.h"
 #include "broker/tick/timers.h"
 
@@ -39,11 +40,11 @@ struct outcome {
 // is, the next one may be decided by its changes.
 struct flight {
     struct broker *broker;
-    struct arena *arena;       // its events and requests
-    struct arena *block_arena; // its events as they go into a block
-    struct keys_reader *keys;  // seals blocks
-    struct pending *changes;   // of the view
-    struct record *records;    // TICK_RECORDS_MAX
+    struct arena *arena;      // its events and requests
+    struct sealing sealing;   // its events as they go into a block
+    struct keys_reader *keys; // seals blocks
+    struct pending *changes;  // of the view
+    struct record *records;   // TICK_RECORDS_MAX
     size_t n_records;
     uint64_t first;
     size_t n_erased;
@@ -68,6 +69,7 @@ struct tick {
     struct log_reader *reader;
     struct keys_reader *keys_reader; // seals what is put aside
     struct keys_reader *view_keys;   // of the open view
+    struct keys_reader *seal_keys;   // seals blocks ahead
     struct flight flight;            // the tick before
     struct beside *beside;           // commits it while this thread decides the next
     bool jobs_wait;                  // the last tick had no room for them
@@ -83,6 +85,7 @@ struct tick {
     bool open, reading;
     struct arena *arena;
     struct pending *changes; // of the view
+    struct sealing sealing;  // its events as they go into a block
     struct block_head block; // of the log, last read; n_events 0: none
     bool log_touched;        // something beside events must be committed
     struct log_txn *log;
@@ -129,6 +132,9 @@ int erase_go_on(struct tick *tick); // says some of them, inside an open tick
 // ---- tick_commit.c: what was decided, to the disk and into the view. 0, or a negative errno.
 // What the open tick has still to write, into its transactions; nothing is on its way.
 int commit_prepare(struct tick *tick);
+// Some of what commit_prepare and commit_flight would do, for the time while a tick is on its way.
+// *ret_more: there is more of it.
+int commit_ahead(struct tick *tick, bool *ret_more);
 // Makes the events durable, then visible. Any one thread. Ends the process where it cannot.
 void commit_flight(struct flight *flight);
 // Wakes those who read what has become visible.
