@@ -12,6 +12,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "schemas/base/scheduling.h"
 #include "schemas/limits.h"
 
 enum {
@@ -81,12 +82,32 @@ static pthread_mutex_t context_lock = PTHREAD_MUTEX_INITIALIZER;
 static void *context;
 static unsigned n_sockets;
 
+// ZeroMQ starts its threads with a context's first socket.
+static void *start_threads(void *shared) {
+    scheduling_prompt();
+    void *socket = zmq_socket(shared, ZMQ_DEALER);
+    if (socket != NULL) {
+        zmq_close(socket);
+    }
+    return NULL;
+}
+
+// What those threads carry somebody waits for. They take after who starts them, and the caller's
+// own share of the processor is the caller's business: so a thread of our own does.
+static void make_prompt(void *shared) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, start_threads, shared) == 0) {
+        pthread_join(thread, NULL);
+    }
+}
+
 static void *context_acquire(void) {
     pthread_mutex_lock(&context_lock);
     if (context == NULL) {
         context = zmq_ctx_new();
         if (context != NULL) {
             zmq_ctx_set(context, ZMQ_BLOCKY, 0);
+            make_prompt(context);
         }
     }
     if (context != NULL) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/scheduling.h"
 #include "tests/bench/nats_load.h"
 
 enum {
@@ -182,6 +183,7 @@ int nats_replay(struct job *job) {
 // ---- look-ups
 
 int nats_look_up(struct job *job) {
+    scheduling_prompt(); // as a service desk would: not to wait for the load's own slices
     struct link link;
     natsStatus s = link_open(&link, job, 1);
     s = s == NATS_OK ? js_KeyValue(&link.records, link.js, BUCKET) : s;

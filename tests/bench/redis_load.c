@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "schemas/base/clock.h"
+#include "schemas/base/scheduling.h"
 #include "tests/bench/job.h"
 
 enum {
@@ -299,6 +300,7 @@ static int replay(struct job *job) {
 // ---- look-ups
 
 static int look_up(struct job *job) {
+    scheduling_prompt(); // as a service desk would: not to wait for the load's own slices
     redisContext *context = connect_to(job);
     if (context == NULL) {
         return -ENOTCONN;

@@ -10,6 +10,7 @@
 
 #include "connectors/client/touchbus.h"
 #include "schemas/base/clock.h"
+#include "schemas/base/scheduling.h"
 #include "tools/bench/house.h"
 
 enum {
@@ -209,6 +210,7 @@ static int ask(struct job *job, touchbus_client *client, bool counts) {
 
 // One at a time, --rate a second.
 int touchbus_look_up(struct job *job) {
+    scheduling_prompt(); // as a service desk would: not to wait for the load's own slices
     touchbus_client *client;
     int r = touchbus_client_new(&(touchbus_client_options){.broker = job->conf.server}, &client);
     r = r == 0 ? ask(job, client, false) : r; // the first one also waits for its connection

@@ -6,8 +6,14 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "connectors/client/endpoint.h"
 
@@ -63,6 +69,57 @@ static void test_what_is_no_address_is_refused(void **state) {
     }
 }
 
+// What a thread asked of the scheduler (sched_getattr(2)); 0: a kernel that does not say.
+static uint64_t slice_ns(long thread) {
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {.size = sizeof(attributes)};
+    long r = syscall(SYS_sched_getattr, thread, &attributes, sizeof(attributes), 0);
+    return r == 0 ? attributes.runtime : 0;
+}
+
+static bool is_zeromq(const char *thread) {
+    char path[64], name[16] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", thread);
+    FILE *file = fopen(path, "re");
+    bool is = file != NULL && fgets(name, sizeof(name), file) != NULL &&
+              strncmp(name, "ZMQ", strlen("ZMQ")) == 0;
+    if (file != NULL) {
+        fclose(file);
+    }
+    return is;
+}
+
+static void test_the_threads_are_prompt_and_the_caller_stays_as_it_is(void **state) {
+    (void)state;
+    uint64_t own_ns = slice_ns(0);
+    struct keys keys = {0};
+    struct handshake handshake = {0};
+    struct endpoint_options options = {.keys = &keys, .handshake = &handshake, .hwm = 1};
+    void *socket = NULL;
+    if (own_ns == 0) {
+        skip();
+    }
+    assert_int_equal(endpoint_connect("ipc:///nonexistent/query", &options, &socket), 0);
+    assert_int_equal(slice_ns(0), own_ns);
+    int n = 0;
+    DIR *threads = opendir("/proc/self/task");
+    assert_non_null(threads);
+    for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+        if (is_zeromq(entry->d_name)) {
+            assert_true(slice_ns(strtol(entry->d_name, NULL, 10)) < own_ns);
+            n++;
+        }
+    }
+    closedir(threads);
+    assert_true(n > 0);
+    endpoint_close(socket, &handshake);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_endpoint_is_the_next_port),
@@ -70,6 +127,7 @@ int main(void) {
         cmocka_unit_test(test_ipc_is_a_folder),
         cmocka_unit_test(test_the_environment_says_where_when_nobody_else_does),
         cmocka_unit_test(test_what_is_no_address_is_refused),
+        cmocka_unit_test(test_the_threads_are_prompt_and_the_caller_stays_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
