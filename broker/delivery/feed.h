@@ -48,8 +48,6 @@ int feed_entry(struct feed *feed, uint64_t sequence, const struct block_head **r
 // -EBADMSG: it does not unseal (logged).
 int feed_write(struct feed *feed, const struct block_head *block, const struct block_entry *entry,
                uint32_t attempt, struct frame *frame);
-// The event at sequence is written now, and soon those behind it: what they need is fetched.
-void feed_ahead(const struct feed *feed, const struct block_head *block, uint64_t sequence);
 // The lanes of an event, its own first. Returns how many, at most EVENT_LANES_MAX.
 unsigned feed_lanes(const struct block_entry *entry, uint64_t ret[static EVENT_LANES_MAX]);
 // Whether anything was ever merged into the customer: events of others are in its lane then, of

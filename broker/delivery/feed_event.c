@@ -103,6 +103,15 @@ static struct shared *shared_of(struct feed *feed, const struct block_head *bloc
     return shared;
 }
 
+// What is unsealed now is soon followed by those behind it: their keys are fetched.
+static void fetch_ahead(const struct feed *feed, const struct block_head *block,
+                        uint64_t sequence) {
+    struct block_entry entry;
+    uint64_t index = sequence + FEED_AHEAD - block->first;
+    if (index < block->n_events && block_entry_get(block, (uint32_t)index, &entry) == 0)
+        keys_reader_ahead(feed->keys, block_entry_key(&entry));
+}
+
 // 0; 1: its key is destroyed; -EBADMSG.
 static int unseal(struct feed *feed, const struct block_head *block,
                   const struct block_entry *entry, uint8_t *plain, size_t plain_size) {
@@ -118,6 +127,7 @@ static int unseal(struct feed *feed, const struct block_head *block,
     }
     if (state && *state == SHARED_DESTROYED)
         return 1;
+    fetch_ahead(feed, block, entry->sequence);
     int r = keys_unseal(feed->keys, block_entry_key(entry), block->run, entry->sequence,
                         entry->sealed, entry->sealed_size, plain);
     if (state && r == 0)
@@ -166,13 +176,6 @@ static int drop_names(struct feed *feed, uint8_t *plain, size_t *size) {
     memcpy(plain, packed, packed_size);
     *size = packed_size;
     return 0;
-}
-
-void feed_ahead(const struct feed *feed, const struct block_head *block, uint64_t sequence) {
-    struct block_entry entry;
-    uint64_t index = sequence + FEED_AHEAD - block->first;
-    if (index < block->n_events && block_entry_get(block, (uint32_t)index, &entry) == 0)
-        keys_reader_ahead(feed->keys, block_entry_key(&entry));
 }
 
 static const uint8_t redacted[] = {0xe0, 0x02, 0x01}; // Event.redacted = true, serialised

@@ -152,7 +152,9 @@ static int frame_reserve(struct frame *frame, size_t bytes) {
     size_t needed = (frame->buffer ? frame->used : head) + bytes;
     if (frame->buffer && needed <= frame->capacity)
         return 0;
-    size_t capacity = frame->capacity > FRAME_BYTES_MIN ? frame->capacity : FRAME_BYTES_MIN;
+    size_t capacity = frame->buffer ? frame->capacity : frame->capacity_next;
+    if (capacity < FRAME_BYTES_MIN)
+        capacity = FRAME_BYTES_MIN;
     while (capacity < needed)
         capacity *= 2;
     uint8_t *buffer = realloc(frame->buffer, capacity);
@@ -236,6 +238,8 @@ int frame_finish(struct frame *frame, const uint8_t incarnation[static INCARNATI
     n += put_varint(header + n, frame->used - start);
     assert(n <= FRAME_HEAD_BYTES);
 
+    frame->capacity_next =
+        frame->used < frame->capacity / 2 ? frame->capacity / 2 : frame->capacity;
     if (frame->used < frame->capacity / 2) { // what waits in a queue should not hold more
         uint8_t *buffer = realloc(frame->buffer, frame->used);
         if (buffer) {

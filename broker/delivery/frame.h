@@ -38,6 +38,7 @@ size_t outlet_unsent(const struct outlet *outlet);
 struct frame {
     uint8_t *buffer;
     size_t used, capacity;
+    size_t capacity_next; // what the last one came to: it need not grow step by step again
     uint32_t n_events;
     uint64_t failures; // Delivery.failures; the owner sets it with the first event
     uint32_t attempts[DELIVERY_EVENTS_MAX];

@@ -16,47 +16,46 @@ static int heap_reserve(struct slot_heap *heap, size_t n) {
     if (n <= heap->capacity)
         return 0;
     size_t capacity = heap->capacity ? heap->capacity * 2 : SLOT_HEAP_MIN;
-    struct slot **slots = realloc(heap->slots, capacity * sizeof(struct slot *));
-    if (!slots)
+    struct slot_heap_cell *cells = realloc(heap->cells, capacity * sizeof *cells);
+    if (!cells)
         return -ENOMEM;
-    heap->slots = slots;
+    heap->cells = cells;
     heap->capacity = capacity;
     return 0;
 }
 
-static void heap_place(struct slot_heap *heap, size_t i, struct slot *slot) {
-    heap->slots[i] = slot;
-    slot->heap_index = i;
+static void heap_place(struct slot_heap *heap, size_t i, struct slot_heap_cell cell) {
+    heap->cells[i] = cell;
+    cell.slot->heap_index = i;
 }
 
-static void heap_settle(struct slot_heap *heap, size_t i, struct slot *slot) {
-    while (i > 0 && slot->heap_key < heap->slots[(i - 1) / 2]->heap_key) {
-        heap_place(heap, i, heap->slots[(i - 1) / 2]);
+static void heap_settle(struct slot_heap *heap, size_t i, struct slot_heap_cell cell) {
+    while (i > 0 && cell.key < heap->cells[(i - 1) / 2].key) {
+        heap_place(heap, i, heap->cells[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     for (size_t child; (child = 2 * i + 1) < heap->n_slots; i = child) {
-        if (child + 1 < heap->n_slots &&
-            heap->slots[child + 1]->heap_key < heap->slots[child]->heap_key)
+        if (child + 1 < heap->n_slots && heap->cells[child + 1].key < heap->cells[child].key)
             child++;
-        if (slot->heap_key <= heap->slots[child]->heap_key)
+        if (cell.key <= heap->cells[child].key)
             break;
-        heap_place(heap, i, heap->slots[child]);
+        heap_place(heap, i, heap->cells[child]);
     }
-    heap_place(heap, i, slot);
+    heap_place(heap, i, cell);
 }
 
 static void heap_push(struct slot_heap *heap, struct slot *slot, uint64_t key) {
     assert(heap->n_slots < heap->capacity);
     slot->heap_key = key;
     heap->n_slots++;
-    heap_settle(heap, heap->n_slots - 1, slot);
+    heap_settle(heap, heap->n_slots - 1, (struct slot_heap_cell){key, slot});
 }
 
 static void heap_remove(struct slot_heap *heap, struct slot *slot) {
     size_t i = slot->heap_index;
-    assert(i < heap->n_slots && heap->slots[i] == slot);
-    struct slot *last = heap->slots[--heap->n_slots];
-    if (last != slot)
+    assert(i < heap->n_slots && heap->cells[i].slot == slot);
+    struct slot_heap_cell last = heap->cells[--heap->n_slots];
+    if (last.slot != slot)
         heap_settle(heap, i, last);
 }
 
@@ -88,9 +87,59 @@ static void slot_unblock(struct lanes *lanes, struct slot *slot) {
 void lanes_clear(struct lanes *lanes) {
     assert(lanes->n_slots == 0 && lanes->table.n_used == 0);
     lane_table_clear(&lanes->table);
-    free(lanes->ready.slots);
-    free(lanes->resting.slots);
+    free(lanes->ready.cells);
+    free(lanes->resting.cells);
+    for (struct slot *slot = lanes->spare_slots, *next; slot; slot = next) {
+        next = slot->next;
+        free(slot);
+    }
+    for (struct lane *lane = lanes->spare_lanes, *next; lane; lane = next) {
+        next = lane->next_spare;
+        free(lane);
+    }
     *lanes = (struct lanes){0};
+}
+
+// One that was given back a moment ago is still in the processor's cache, and costs no search for
+// memory. NULL: memory.
+static struct slot *slot_get(struct lanes *lanes) {
+    struct slot *slot = lanes->spare_slots;
+    if (!slot)
+        return calloc(1, sizeof *slot);
+    lanes->spare_slots = slot->next;
+    lanes->n_spare_slots--;
+    *slot = (struct slot){0};
+    return slot;
+}
+
+static void slot_put(struct lanes *lanes, struct slot *slot) {
+    if (lanes->n_spare_slots >= LANES_SPARE_MAX) {
+        free(slot);
+        return;
+    }
+    slot->next = lanes->spare_slots;
+    lanes->spare_slots = slot;
+    lanes->n_spare_slots++;
+}
+
+static struct lane *lane_get(struct lanes *lanes) {
+    struct lane *lane = lanes->spare_lanes;
+    if (!lane)
+        return calloc(1, sizeof *lane);
+    lanes->spare_lanes = lane->next_spare;
+    lanes->n_spare_lanes--;
+    *lane = (struct lane){0};
+    return lane;
+}
+
+static void lane_put(struct lanes *lanes, struct lane *lane) {
+    if (lanes->n_spare_lanes >= LANES_SPARE_MAX) {
+        free(lane);
+        return;
+    }
+    lane->next_spare = lanes->spare_lanes;
+    lanes->spare_lanes = lane;
+    lanes->n_spare_lanes++;
 }
 
 struct slot *slot_new(struct lanes *lanes, uint64_t sequence, enum slot_kind kind,
@@ -99,14 +148,14 @@ struct slot *slot_new(struct lanes *lanes, uint64_t sequence, enum slot_kind kin
     if (heap_reserve(&lanes->ready, lanes->n_slots + 1) < 0 ||
         heap_reserve(&lanes->resting, lanes->n_slots + 1) < 0)
         return NULL;
-    struct slot *slot = calloc(1, sizeof *slot);
+    struct slot *slot = slot_get(lanes);
     if (!slot)
         return NULL;
     slot->sequence = sequence;
     slot->kind = kind;
     slot->links = &slot->own;
     if (n_numbers > 1 && !(slot->links = calloc(n_numbers, sizeof *slot->links))) {
-        free(slot);
+        slot_put(lanes, slot);
         return NULL;
     }
     slot->n_links = slot->n_blocked = n_numbers;
@@ -125,7 +174,7 @@ struct slot *slot_free(struct lanes *lanes, struct slot *slot) {
     slot_dequeue(lanes, slot);
     if (slot->links != &slot->own)
         free(slot->links);
-    free(slot);
+    slot_put(lanes, slot);
     lanes->n_slots--;
     return NULL;
 }
@@ -138,7 +187,7 @@ struct lane *lanes_get(struct lanes *lanes, uint64_t number) {
     struct lane *lane = lanes_find(lanes, number);
     if (lane)
         return lane;
-    if (lane_table_reserve(&lanes->table) < 0 || !(lane = calloc(1, sizeof *lane)))
+    if (lane_table_reserve(&lanes->table) < 0 || !(lane = lane_get(lanes)))
         return NULL;
     lane->number = number;
     lane_table_put(&lanes->table, number, lane);
@@ -149,7 +198,7 @@ void lanes_release(struct lanes *lanes, struct lane *lane) {
     if (lane->first || lane->parked)
         return;
     lane_table_remove(&lanes->table, lane->number);
-    free(lane);
+    lane_put(lanes, lane);
 }
 
 int slot_enqueue(struct lanes *lanes, struct slot *slot, unsigned index) {

@@ -31,6 +31,7 @@ struct lane {
     struct lane_link *first, *last;
     size_t n_held;         // of its slots, all in front
     struct parked *parked; // NULL: it flows. Owned by the subscription
+    struct lane *next_spare;
 };
 
 enum slot_state {
@@ -67,15 +68,23 @@ struct slot {
 };
 
 struct slot_heap {
-    struct slot **slots;
+    struct slot_heap_cell {
+        uint64_t key; // the slot's heap_key, where it is compared
+        struct slot *slot;
+    } * cells;
     size_t n_slots, capacity;
 };
+
+enum { LANES_SPARE_MAX = 4096 }; // slots and lanes kept for the next ones, of each
 
 struct lanes {
     struct lane_table table;
     struct slot_heap ready;   // by sequence
     struct slot_heap resting; // by due time
     size_t n_slots;
+    struct slot *spare_slots; // by next
+    struct lane *spare_lanes; // by next_spare
+    unsigned n_spare_slots, n_spare_lanes;
 };
 
 void lanes_clear(struct lanes *lanes); // every slot must be gone, and no lane parked
@@ -118,8 +127,8 @@ bool slot_excused(const struct slot *slot);
 bool slot_in_lane(const struct slot *slot, uint64_t number);
 
 static inline struct slot *lanes_ready(const struct lanes *lanes) {
-    return lanes->ready.n_slots ? lanes->ready.slots[0] : NULL;
+    return lanes->ready.n_slots ? lanes->ready.cells[0].slot : NULL;
 }
 static inline struct slot *lanes_resting(const struct lanes *lanes) {
-    return lanes->resting.n_slots ? lanes->resting.slots[0] : NULL;
+    return lanes->resting.n_slots ? lanes->resting.cells[0].slot : NULL;
 }

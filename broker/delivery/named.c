@@ -191,10 +191,8 @@ static void hand_out(struct delivery *delivery, struct named *named, struct slot
     if (peer->frame.n_events == 0)
         peer->frame.failures =
             GUARD(ahead_heard) && peer->member.lane_ahead > 1 ? peer->n_failures : 0;
-    if (r == 0) {
-        feed_ahead(delivery->feed, block, entry.sequence);
+    if (r == 0)
         r = feed_write(delivery->feed, block, &entry, slot->handed, &peer->frame);
-    }
     if (r == -ENOMEM)
         named_memory_short(named);
     if (r == 1) { // retention was faster

@@ -65,7 +65,7 @@ struct slot *outage_probe(struct subscription *subscription, int64_t now_us) {
         return NULL;
     struct slot *best = NULL;
     for (size_t i = 0; i < subscription->lanes.ready.n_slots; i++) {
-        struct slot *slot = subscription->lanes.ready.slots[i];
+        struct slot *slot = subscription->lanes.ready.cells[i].slot;
         if (!best || slot->probes < best->probes ||
             (slot->probes == best->probes && slot->sequence < best->sequence))
             best = slot;

@@ -99,7 +99,6 @@ static bool read_block(struct delivery *delivery, struct peer *peer) {
             stream->position = entry.sequence;
             continue;
         }
-        feed_ahead(delivery->feed, block, entry.sequence);
         if (stream->credit == 0 || !put(delivery, peer, block, &entry))
             return false;
     }
