@@ -17,7 +17,8 @@ struct gate_lane {
 static void lane_release(struct gate *gate, uint64_t number, struct gate_lane *lane) {
     if (lane->sequence == 0 && lane->failed == 0) {
         lane_table_remove(&gate->lanes, number);
-        free(lane);
+        free(gate->spare);
+        gate->spare = lane;
     }
 }
 
@@ -26,8 +27,13 @@ static struct gate_lane *lane_get(struct gate *gate, uint64_t number) {
     if (lane != NULL) {
         return lane;
     }
-    lane = lane_table_reserve(&gate->lanes) == 0 ? calloc(1, sizeof(*lane)) : NULL;
+    if (lane_table_reserve(&gate->lanes) != 0) {
+        return NULL;
+    }
+    lane = gate->spare != NULL ? gate->spare : malloc(sizeof(*lane));
     if (lane != NULL) {
+        gate->spare = NULL;
+        *lane = (struct gate_lane){0};
         lane_table_put(&gate->lanes, number, lane);
     }
     return lane;
@@ -38,6 +44,7 @@ void gate_clear(struct gate *gate) {
         free(gate->lanes.cells[i].value);
     }
     lane_table_clear(&gate->lanes);
+    free(gate->spare);
     *gate = (struct gate){0};
 }
 
@@ -83,13 +90,17 @@ int gate_judge(struct gate *gate, const uint64_t *lanes, size_t n_lanes, uint64_
 }
 
 int gate_enter(struct gate *gate, const uint64_t *lanes, size_t n_lanes, uint64_t sequence) {
-    for (size_t i = 0; i < n_lanes; i++) {
+    for (size_t i = 1; i < n_lanes; i++) {
         if (lane_get(gate, lanes[i]) == NULL) { // all room first
             return -ENOMEM;
         }
     }
     for (size_t i = 0; i < n_lanes; i++) {
-        lane_get(gate, lanes[i])->sequence = sequence;
+        struct gate_lane *lane = lane_get(gate, lanes[i]);
+        if (lane == NULL) { // the first one, before anything was written
+            return -ENOMEM;
+        }
+        lane->sequence = sequence;
     }
     return 0;
 }

@@ -14,6 +14,7 @@
 struct gate {
     bool ahead;              // the broker sends a lane's events ahead, and takes back
     struct lane_table lanes; // those with an event out, or failed
+    struct gate_lane *spare; // the record released last
     uint64_t n_failures;     // told on this connection
     size_t n_failed;         // lanes that wait for the broker to hear of it
 };

@@ -24,6 +24,10 @@ int64_t clock_monotonic_us(void) {
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_coarse_us(void) {
+    return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
 int64_t clock_boot_us(void) {
     return read_clock(CLOCK_BOOTTIME);
 }

@@ -15,6 +15,7 @@ enum { CLOCK_TEXT_BYTES = 40 };
 
 int64_t clock_now_us(void);       // wall clock, since 1970 UTC
 int64_t clock_monotonic_us(void); // for intervals and time-outs
+int64_t clock_coarse_us(void);    // as monotonic, up to a few milliseconds behind it, for a tenth
 int64_t clock_boot_us(void);      // as monotonic, and runs on while the machine is suspended
 
 // RFC 3339 (any offset, up to nanoseconds, digits past microseconds are dropped). 0 or -EINVAL.

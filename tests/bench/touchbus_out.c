@@ -19,7 +19,7 @@ enum {
     SUBSCRIBER_CREDIT = 8192,
     MANY_MAX = 250, // subscribers of one process: ZeroMQ has 1,023 sockets, each takes a few
     MANY_CREDIT = 1024,
-    MANY_TURN = 256, // events of one before the next has a turn
+    TURN = 256, // events that are at hand, between two looks at the clock; and of one of many
     ASK_MS = 10000,
 };
 
@@ -34,11 +34,20 @@ static int take(struct job *job, touchbus_subscriber *subscriber, bool settles, 
         }
         touchbus_event_free(event);
         job->n++;
-        job->to_us = clock_monotonic_us();
     } else if (r == TOUCHBUS_REFUSED) {
         const char *reason = "";
         touchbus_subscriber_refusal(subscriber, &reason, NULL, NULL);
         r = job_complain(job, reason);
+    }
+    return r;
+}
+
+// What comes within the time, and behind it what is at hand: other systems' consumers look at no
+// clock for an event either.
+static int take_some(struct job *job, touchbus_subscriber *subscriber, int timeout_ms) {
+    int r = take(job, subscriber, true, timeout_ms);
+    for (int n = 1; r == 1 && n < TURN && touchbus_subscriber_pending(subscriber) > 0; n++) {
+        r = take(job, subscriber, true, 0);
     }
     return r;
 }
@@ -87,16 +96,14 @@ int touchbus_subscribe(struct job *job) {
         job_start(job);
         job->n = 0;
     }
-    job->to_us = job->from_us;
     while (r >= 0 && (catches_up ? job->n < (uint64_t)job->conf.count : job_goes_on(job))) {
-        r = take(job, subscriber, true, catches_up ? JOB_WAIT_MS_MAX : STEP_MS);
+        r = catches_up ? take(job, subscriber, true, JOB_WAIT_MS_MAX)
+                       : take_some(job, subscriber, STEP_MS);
         if (r == 0 && catches_up) {
             r = job_complain(job, "nothing comes");
         }
     }
-    if (!catches_up) {
-        job->to_us = clock_monotonic_us();
-    }
+    job->to_us = clock_monotonic_us();
     touchbus_subscriber_free(subscriber);
     forget(job, job->conf.name);
     return r < 0 ? r : 0;
@@ -146,7 +153,7 @@ static int many_turn(struct job *job, struct many *many) {
         int n = 0;
         do {
             r = take(job, many->subscribers[i], true, 0);
-        } while (r == 1 && ++n < MANY_TURN);
+        } while (r == 1 && ++n < TURN);
         items[i] = (zmq_pollitem_t){.socket = touchbus_subscriber_socket(many->subscribers[i]),
                                     .fd = -1,
                                     .events = ZMQ_POLLIN};
@@ -184,6 +191,7 @@ int touchbus_replay(struct job *job) {
     do {
         r = take(job, subscriber, false, JOB_WAIT_MS_MAX);
     } while (r == 1 && job->n < (uint64_t)job->conf.count);
+    job->to_us = clock_monotonic_us();
     touchbus_subscriber_free(subscriber);
     return r == 1 ? 0 : job_complain(job, "nothing comes");
 }
