@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "schemas/base/logging.h"
+#include "schemas/base/pages.h"
 
 struct slot {
     uint64_t tag;
@@ -48,7 +49,11 @@ size_t dedup_bytes(uint64_t events_max) {
 static struct slot *slots_new(uint64_t n) {
     void *pages = mmap(NULL, n * sizeof(struct slot), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return pages == MAP_FAILED ? NULL : pages;
+    if (pages == MAP_FAILED) {
+        return NULL;
+    }
+    pages_advise_large(pages, n * sizeof(struct slot)); // ids are spread all over it
+    return pages;
 }
 
 struct dedup *dedup_new(uint64_t events_max) {
@@ -225,16 +230,21 @@ static uint8_t *put(uint8_t *at, const void *bytes, size_t size) {
     return at + sizeof(length) + size;
 }
 
+// Most texts of an event are empty.
+static size_t length_of(const char *text) {
+    return *text == '\0' ? 0 : strlen(text);
+}
+
 static uint8_t *put_text(uint8_t *at, const char *text) {
-    return put(at, text, strlen(text));
+    return put(at, text, length_of(text));
 }
 
 // Room for the body as one run of bytes.
 static size_t body_size(const Touchbus__Event *event) {
-    size_t size = FIELD_BYTES * 14 + strlen(event->type) + strlen(event->dataschema) +
-                  strlen(event->channel) + strlen(event->subject) + strlen(event->actor) +
-                  strlen(event->case_id) + strlen(event->cost) + strlen(event->datacontenttype) +
-                  event->data.len;
+    size_t size = FIELD_BYTES * 14 + length_of(event->type) + length_of(event->dataschema) +
+                  length_of(event->channel) + length_of(event->subject) + length_of(event->actor) +
+                  length_of(event->case_id) + length_of(event->cost) +
+                  length_of(event->datacontenttype) + event->data.len;
     for (size_t i = 0; i < event->n_identities; i++) {
         size += FIELD_BYTES * 4 + strlen(event->identities[i]->kind) +
                 strlen(event->identities[i]->value);
