@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds the catalogue: the built-in rows and the operator's, in the order of the files and by name.
-// Reading them is catalogue_read.c, checking bodies against them catalogue_check.c.
+// Holds the catalogue: the built-in rows and the operator's, in the order of the files, found by
+// name. Reading them is catalogue_read.c, checking bodies against them catalogue_check.c.
 #include "schemas/catalogue.h"
 
 #include <errno.h>
@@ -36,10 +36,21 @@ static int read_file(struct catalogue_reader *reader, const char *path) {
                       : catalogue_read_text(reader, path, text, size);
 }
 
-static int compare_rows(const void *a, const void *b) {
-    const struct catalogue_type *const *left = a;
-    const struct catalogue_type *const *right = b;
-    return strcmp((*left)->name, (*right)->name);
+_Static_assert((CATALOGUE_SLOTS & (CATALOGUE_SLOTS - 1)) == 0, "a mask picks the slot");
+_Static_assert(CATALOGUE_TYPES_MAX < UINT16_MAX, "a slot holds an index");
+
+// The slot that holds the name, or the empty one where it belongs: half of them are.
+static size_t slot_of(const struct catalogue *catalogue, const char *name) {
+    uint32_t hash = UINT32_C(2166136261); // FNV-1a
+    for (const char *at = name; *at != '\0'; at++) {
+        hash = (hash ^ (uint8_t)*at) * UINT32_C(16777619);
+    }
+    size_t i = (hash ^ (hash >> 16)) & (CATALOGUE_SLOTS - 1);
+    while (catalogue->slots[i] != 0 &&
+           strcmp(catalogue->rows[catalogue->slots[i] - 1].name, name) != 0) {
+        i = (i + 1) & (CATALOGUE_SLOTS - 1);
+    }
+    return i;
 }
 
 static struct catalogue *catalogue_new(void) {
@@ -49,8 +60,8 @@ static struct catalogue *catalogue_new(void) {
     }
     catalogue->arena = arena_new(ARENA_BYTES_MAX);
     catalogue->rows = calloc(CATALOGUE_TYPES_MAX, sizeof(*catalogue->rows));
-    catalogue->by_name = calloc(CATALOGUE_TYPES_MAX, sizeof(*catalogue->by_name));
-    if (catalogue->arena == NULL || catalogue->rows == NULL || catalogue->by_name == NULL) {
+    catalogue->slots = calloc(CATALOGUE_SLOTS, sizeof(*catalogue->slots));
+    if (catalogue->arena == NULL || catalogue->rows == NULL || catalogue->slots == NULL) {
         return catalogue_free(catalogue);
     }
     return catalogue;
@@ -66,9 +77,8 @@ static int finish(struct catalogue_reader *reader, int r, struct catalogue **ret
         return -EINVAL;
     }
     for (size_t i = 0; i < catalogue->n_rows; i++) {
-        catalogue->by_name[i] = &catalogue->rows[i];
+        catalogue->slots[slot_of(catalogue, catalogue->rows[i].name)] = (uint16_t)(i + 1);
     }
-    qsort(catalogue->by_name, catalogue->n_rows, sizeof(*catalogue->by_name), compare_rows);
     *ret = catalogue;
     return 0;
 }
@@ -102,27 +112,14 @@ struct catalogue *catalogue_free(struct catalogue *catalogue) {
     }
     arena_free(catalogue->arena);
     free(catalogue->rows);
-    free(catalogue->by_name);
+    free(catalogue->slots);
     free(catalogue);
     return NULL;
 }
 
 const struct catalogue_type *catalogue_find(const struct catalogue *catalogue, const char *name) {
-    size_t low = 0;
-    size_t high = catalogue->n_rows;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = strcmp(name, catalogue->by_name[middle]->name);
-        if (order == 0) {
-            return catalogue->by_name[middle];
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return NULL;
+    uint16_t slot = catalogue->slots[slot_of(catalogue, name)];
+    return slot == 0 ? NULL : &catalogue->rows[slot - 1];
 }
 
 const struct catalogue_type *catalogue_rows(const struct catalogue *catalogue, size_t *ret_n) {

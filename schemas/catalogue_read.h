@@ -10,12 +10,13 @@ enum {
     CATALOGUE_CHANNELS_MAX = CATALOGUE_WORDS_MAX,
     CATALOGUE_GROUPS_MAX = 8,
     CATALOGUE_VALUES_MAX = 32,
+    CATALOGUE_SLOTS = 2 * CATALOGUE_TYPES_MAX,
 };
 
 struct catalogue {
     struct arena *arena; // owns every text and array of the rows
     struct catalogue_type *rows;
-    const struct catalogue_type **by_name;
+    uint16_t *slots; // CATALOGUE_SLOTS, by the name's hash: 1 + index into rows; 0: empty
     size_t n_rows;
 };
 

@@ -10,6 +10,7 @@
 
 #include "broker/rules/rules_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/type_order.h"
 #include "schemas/body.h"
 #include "schemas/limits.h"
 #include "view.pb-c.h"
@@ -59,7 +60,7 @@ static size_t first_row(const struct judging *judging) {
     size_t low = 0, high = N_RULES;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (strcmp(RULES[middle].type, judging->event->type) < 0) {
+        if (type_order(RULES[middle].type, judging->event->type) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -69,7 +70,7 @@ static size_t first_row(const struct judging *judging) {
 }
 
 static bool is_of_type(size_t row, const struct judging *judging) {
-    return row < N_RULES && strcmp(RULES[row].type, judging->event->type) == 0;
+    return row < N_RULES && type_order(RULES[row].type, judging->event->type) == 0;
 }
 
 static int run(rule one, struct judging *judging) {

@@ -13,6 +13,7 @@
 #include "broker/rules/score_internal.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/type_order.h"
 
 static int handled_as_it_comes(struct scoring *scoring) {
     scoring->score->handled = 1;
@@ -136,7 +137,7 @@ static const struct score_row {
 };
 
 static int compare_row(const void *type, const void *row) {
-    return strcmp(type, ((const struct score_row *)row)->type);
+    return type_order(type, ((const struct score_row *)row)->type);
 }
 
 static bool counts(const struct policy *policy, const char *type) {

@@ -149,16 +149,20 @@ int decide_own(const struct decide *decide, const struct decide_place *place,
     return event->n_lanes == 0 ? stamp_lane(decide, place->arena, event) : 0;
 }
 
-int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
-                 const char **ret_detail) {
+static int check_schema(const struct catalogue_type *type, struct arena *arena,
+                        const Touchbus__Event *event, const char **ret_detail) {
     char detail[DETAIL_BYTES_MAX];
-    const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     if (type == NULL ||
         catalogue_check(type, event->data.data, event->data.len, detail, sizeof(detail)) == 0) {
         return 0;
     }
     *ret_detail = arena_strdup(arena, detail);
     return *ret_detail == NULL ? -ENOMEM : REASON_QUARANTINED;
+}
+
+int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
+                 const char **ret_detail) {
+    return check_schema(catalogue_find(decide->catalogue, event->type), arena, event, ret_detail);
 }
 
 static struct judging judge(const struct decide *decide, const struct decide_place *place,
@@ -181,9 +185,9 @@ static struct judging judge(const struct decide *decide, const struct decide_pla
 }
 
 // Before anything is stamped. *ret->code: 0, or why not.
-static int check(const struct decide *decide, struct arena *arena, struct judging *judging) {
+static int check(const struct catalogue_type *type, struct judging *judging) {
     struct findings *findings = judging->findings;
-    int r = decide_check(decide, arena, judging->event, &findings->detail);
+    int r = check_schema(type, judging->arena, judging->event, &findings->detail);
     findings->code = r > 0 ? (uint32_t)r : 0;
     return r < 0 ? r : r > 0 ? 0 : rules_refuse(judging);
 }
@@ -228,7 +232,7 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
     struct judging judging =
         judge(decide, place, event, sequence, resolution.customer, &ret->findings);
     if (!resolution.erased) {
-        r = check(decide, arena, &judging);
+        r = check(type, &judging);
         if (r != 0 || ret->findings.code != 0) {
             event->n_references = 0; // put aside as it was published
             return r;
