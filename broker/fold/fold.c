@@ -43,12 +43,13 @@ static int fold_stamp(struct fold_step *step) {
     return r;
 }
 
-// Counters and timeline: of every event.
-static int fold_interaction(struct fold_step *step) {
+// Counters and timeline: of every event. *ret_type: the number of the type's name.
+static int fold_interaction(struct fold_step *step, uint32_t *ret_type) {
     const Touchbus__Event *event = step->event;
     uint32_t type = 0;
     uint32_t channel = 0;
     int r = fold_names_intern(step->fold->names, step->txn, event->type, &type);
+    *ret_type = type;
     if (r == 0 && *event->channel != '\0') {
         r = fold_names_intern(step->fold->names, step->txn, event->channel, &channel);
     }
@@ -59,13 +60,27 @@ static int fold_interaction(struct fold_step *step) {
     return r != 0 ? r : fold_timeline(step, type, channel);
 }
 
-// What the type changes beside counters and timeline.
-static int fold_type(struct fold_step *step) {
-    int r = fold_attributes(step);
-    r = r != 0 ? r : fold_interests(step);
-    r = r != 0 ? r : fold_items(step);
-    for (size_t i = fold_first_row(FOLD, N_FOLD, sizeof(FOLD[0]), step->event->type);
-         r == 0 && i < N_FOLD && strcmp(FOLD[i].type, step->event->type) == 0; i++) {
+static struct fold_rows rows_of(const char *type) {
+    return (struct fold_rows){
+        .known = true,
+        .attributes = fold_attributes_of(type),
+        .interests = fold_interests_of(type),
+        .items = fold_items_of(type),
+        .own = fold_rows_of(FOLD, N_FOLD, sizeof(FOLD[0]), type),
+    };
+}
+
+// What the type changes beside counters and timeline. Its rows are looked for once, by its name's
+// number; what has none is looked for each time.
+static int fold_type(struct fold_step *step, uint32_t number) {
+    struct fold_rows *rows = &step->fold->rows[number];
+    if (number == 0 || !rows->known) {
+        *rows = rows_of(step->event->type);
+    }
+    int r = fold_attributes(step, rows->attributes);
+    r = r != 0 ? r : fold_interests(step, rows->interests);
+    r = r != 0 ? r : fold_items(step, rows->items);
+    for (size_t i = rows->own.first; r == 0 && i < (size_t)rows->own.first + rows->own.n; i++) {
         r = FOLD[i].apply == NULL || fold_left_out(step) ? 0 : FOLD[i].apply(step);
     }
     return r;
@@ -93,16 +108,18 @@ int fold_new(struct view_txn *txn, struct fold **ret) {
     }
     fold->arena = arena_new(FOLD_KEPT_BYTES_MAX + FOLD_ARENA_BYTES_MAX);
     fold->scratch = arena_new(FOLD_ARENA_BYTES_MAX);
+    fold->rows = calloc(NAMES_MAX + 1, sizeof(*fold->rows));
     fold->customers = fold_customers_new();
     fold->lookups = fold_lookups_new();
     fold->scores = fold_scores_new();
     int r = fold->arena == NULL || fold->scratch == NULL || fold->customers == NULL ||
-                    fold->lookups == NULL || fold->scores == NULL
+                    fold->lookups == NULL || fold->scores == NULL || fold->rows == NULL
                 ? -ENOMEM
                 : 0;
     r = r != 0 ? r : fold_names_new(txn, &fold->names);
     r = r != 0 ? r : customers_last_load(txn, &fold->customers_last);
     r = r != 0 ? r : fold_stamped_load(txn, &fold->stamped);
+    r = r != 0 ? r : fold_contested_load(fold, txn);
     if (r != 0) {
         fold_free(fold);
         return r;
@@ -115,6 +132,7 @@ struct fold *fold_free(struct fold *fold) {
     if (fold == NULL) {
         return NULL;
     }
+    free(fold->rows);
     fold_names_free(fold->names);
     fold_customers_free(fold->customers);
     fold_lookups_free(fold->lookups);
@@ -145,14 +163,15 @@ static int fold_event(struct fold_step *step) {
     customer->events++;
     r = fold_keys(step);
     r = r != 0 ? r : fold_references(step);
-    r = r != 0 ? r : fold_interaction(step);
+    uint32_t type = 0;
+    r = r != 0 ? r : fold_interaction(step, &type);
     r = r != 0 ? r : fold_stamp(step);
-    return r != 0 ? r : fold_type(step);
+    return r != 0 ? r : fold_type(step, type);
 }
 
 static int fold_of_nobody(struct fold_step *step) {
     int r = fold_stamp(step);
-    return r != 0 ? r : fold_items(step);
+    return r != 0 ? r : fold_items(step, fold_items_of(step->event->type));
 }
 
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {

@@ -51,6 +51,8 @@ void fold_prefetch_customer(const struct fold *fold, uint64_t customer, unsigned
 // errno.
 int fold_owner(struct fold *fold, struct view_txn *txn, const uint8_t lookup[static LOOKUP_BYTES],
                uint64_t *ret);
+// False: VIEW_CONTESTED has no row for the lookup, which spares asking for it: nearly no key has.
+bool fold_may_be_contested(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]);
 // The customer's record, and what is sealed in it (empty where its key is destroyed), as of
 // everything applied. The customer was given. Borrowed until the next fold_apply or fold_flush.
 int fold_customer(struct fold *fold, struct view_txn *txn, uint64_t customer,

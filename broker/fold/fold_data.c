@@ -94,17 +94,25 @@ bool fold_data_raw(const struct fold_step *step, const char *name, size_t size_m
     return true;
 }
 
-size_t fold_first_row(const void *rows, size_t n, size_t row_size, const char *type) {
+static const char *type_at(const void *rows, size_t row_size, size_t i) {
+    const char *type;
+    memcpy(&type, (const char *)rows + i * row_size, sizeof(type));
+    return type;
+}
+
+struct fold_span fold_rows_of(const void *rows, size_t n, size_t row_size, const char *type) {
     size_t low = 0, high = n;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        const char *other;
-        memcpy(&other, (const char *)rows + middle * row_size, sizeof(other));
-        if (strcmp(other, type) < 0) {
+        if (strcmp(type_at(rows, row_size, middle), type) < 0) {
             low = middle + 1;
         } else {
             high = middle;
         }
     }
-    return low;
+    struct fold_span span = {.first = (uint16_t)low};
+    while (low + span.n < n && strcmp(type_at(rows, row_size, low + span.n), type) == 0) {
+        span.n++;
+    }
+    return span;
 }

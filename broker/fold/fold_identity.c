@@ -193,6 +193,39 @@ static int split(struct fold_step *step) {
 
 // ---- keys that several customers came with
 
+// A bit for many lookups, set with the first row that one of them gets; rows are few.
+static uint64_t *contested_bit(const struct fold *fold, const uint8_t *lookup, uint64_t *ret_mask) {
+    uint64_t number;
+    memcpy(&number, lookup, sizeof(number));
+    number &= FOLD_CONTESTED_BITS - 1;
+    *ret_mask = UINT64_C(1) << number % 64;
+    return (uint64_t *)(uintptr_t)&fold->contested[number / 64];
+}
+
+bool fold_may_be_contested(const struct fold *fold, const uint8_t lookup[static LOOKUP_BYTES]) {
+    uint64_t mask;
+    return (*contested_bit(fold, lookup, &mask) & mask) != 0;
+}
+
+static void note_bit(struct fold *fold, const uint8_t *lookup) {
+    uint64_t mask;
+    *contested_bit(fold, lookup, &mask) |= mask;
+}
+
+static int load_bit(void *user, const void *key, size_t key_size, const void *value, size_t size) {
+    (void)value;
+    (void)size;
+    if (key_size != LOOKUP_BYTES) {
+        return -EBADMSG;
+    }
+    note_bit(user, key);
+    return 0;
+}
+
+int fold_contested_load(struct fold *fold, struct view_txn *txn) {
+    return view_scan(txn, VIEW_CONTESTED, NULL, 0, false, load_bit, fold);
+}
+
 static int contested_get(struct fold_step *step, const uint8_t *lookup, View__Contested **ret) {
     const void *value;
     size_t size = 0;
@@ -222,6 +255,7 @@ static int contested_put(struct fold_step *step, const uint8_t *lookup,
         return -ENOMEM;
     }
     view__contested__pack(row, packed);
+    note_bit(step->fold, lookup);
     return view_put(step->txn, VIEW_CONTESTED, lookup, LOOKUP_BYTES, packed, size);
 }
 

@@ -16,6 +16,7 @@
 
 enum {
     FOLD_LINES_BYTES_MAX = 64 << 10,
+    FOLD_CONTESTED_BITS = 1 << 16,
     // Customers that one event touches: its own, who had its keys, two merged ones with their
     // leaves.
     FOLD_TOUCHED_MAX = 1 + 3 * EVENT_IDENTITIES_MAX + 2 * STAMP_LEAVES_MAX,
@@ -26,17 +27,19 @@ struct fold_customers;
 struct fold_scores;
 
 struct fold {
-    struct arena *arena;   // of the records that are kept
-    struct arena *scratch; // until the next flush
+    struct fold_rows *rows; // by the number of the type's name, NAMES_MAX + 1; 0: no name's
+    struct arena *arena;    // of the records that are kept
+    struct arena *scratch;  // until the next flush
     struct fold_names *names;
     struct fold_customers *customers;
     struct fold_lookups *lookups;
     struct fold_scores *scores;
-    size_t record_bytes;       // see fold_record_bytes
-    uint64_t customers_last;   // the last customer number given
-    bool customers_last_moved; // since the last flush
-    bool stamped;              // see fold_keys.c
-    bool timers_moved;         // see fold_timers_moved
+    size_t record_bytes;                          // see fold_record_bytes
+    uint64_t customers_last;                      // the last customer number given
+    bool customers_last_moved;                    // since the last flush
+    bool stamped;                                 // see fold_keys.c
+    uint64_t contested[FOLD_CONTESTED_BITS / 64]; // see fold_may_be_contested
+    bool timers_moved;                            // see fold_timers_moved
 };
 
 // A customer's record as it is kept. Nothing in it is borrowed from an event: it outlives ticks.
@@ -50,6 +53,16 @@ struct fold_customer {
     size_t size;     // of the record as it was read or written
     uint8_t *sealed; // room of its own for the person's seal
     size_t sealed_room;
+};
+
+// Rows of one type in a table: from the first one, n of them.
+struct fold_span {
+    uint16_t first, n;
+};
+// What the tables have of one type.
+struct fold_rows {
+    bool known; // the rest is filled in
+    struct fold_span attributes, interests, items, own;
 };
 
 // The members of an event's data, noted when the first is asked for (fold_data.c).
@@ -144,9 +157,10 @@ int fold_references(struct fold_step *step); // fold_keys.c
 int fold_keys_unbind(struct fold_step *step, const uint8_t lookup[static LOOKUP_BYTES]);
 int fold_stamped_load(struct view_txn *txn, bool *ret); // fold_keys.c
 int fold_identity(struct fold_step *step);              // fold_identity.c
-int fold_erasure(struct fold_step *step);               // fold_erasure.c
-int fold_superseded(struct fold_step *step);            // fold_quotes.c
-int fold_standing(struct fold_step *step);              // fold_standing.c
+int fold_contested_load(struct fold *fold, struct view_txn *txn);
+int fold_erasure(struct fold_step *step);    // fold_erasure.c
+int fold_superseded(struct fold_step *step); // fold_quotes.c
+int fold_standing(struct fold_step *step);   // fold_standing.c
 // The order's part in what its customer is worth, where the event changed it.
 int fold_worth(struct fold_step *step, View__Item *order);
 int fold_timers(struct fold_step *step); // fold_timers.c
@@ -154,10 +168,14 @@ int fold_timers_erase(struct fold_step *step);
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel); // fold_timeline.c
 int fold_contact(struct fold_step *step);                                   // fold_contact.c
-int fold_attributes(struct fold_step *step);                                // fold_profile.c
-int fold_interests(struct fold_step *step);                                 // fold_interests.c
+int fold_attributes(struct fold_step *step, struct fold_span rows);         // fold_profile.c
+int fold_interests(struct fold_step *step, struct fold_span rows);          // fold_interests.c
 int fold_visit(struct fold_step *step);
-int fold_items(struct fold_step *step);   // fold_rows.c; of nobody's events, too
+int fold_items(struct fold_step *step,
+               struct fold_span rows); // fold_rows.c; of nobody's events, too
+struct fold_span fold_attributes_of(const char *type);
+struct fold_span fold_interests_of(const char *type);
+struct fold_span fold_items_of(const char *type);
 int fold_scores(struct fold_step *step);  // fold_score.c
 int fold_routing(struct fold_step *step); // fold_routing.c
 
@@ -206,6 +224,6 @@ bool fold_pack_text(struct fold_step *step, const char *text, ProtobufCBinaryDat
 // What the data's lines under this name cost together, in millionths.
 bool fold_pack_total(struct fold_step *step, const char *name, ProtobufCBinaryData *ret);
 
-// The first row of this type in a table that is in the order of types; each row begins with its
-// type (const char *). n where there is none.
-size_t fold_first_row(const void *rows, size_t n, size_t row_size, const char *type);
+// The rows of this type in a table that is in the order of types; each row begins with its type
+// (const char *).
+struct fold_span fold_rows_of(const void *rows, size_t n, size_t row_size, const char *type);

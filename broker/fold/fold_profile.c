@@ -176,10 +176,13 @@ static const struct attribute_row {
 };
 enum { N_ROWS = sizeof(ROWS) / sizeof(ROWS[0]) };
 
-int fold_attributes(struct fold_step *step) {
+struct fold_span fold_attributes_of(const char *type) {
+    return fold_rows_of(ROWS, N_ROWS, sizeof(ROWS[0]), type);
+}
+
+int fold_attributes(struct fold_step *step, struct fold_span rows) {
     int r = 0;
-    for (size_t i = fold_first_row(ROWS, N_ROWS, sizeof(ROWS[0]), step->event->type);
-         r == 0 && i < N_ROWS && strcmp(ROWS[i].type, step->event->type) == 0; i++) {
+    for (size_t i = rows.first; r == 0 && i < (size_t)rows.first + rows.n; i++) {
         r = fold_left_out(step) ? 0 : ROWS[i].set(step, ROWS[i].attribute, ROWS[i].name);
     }
     return r;

@@ -301,11 +301,14 @@ static int apply_row(struct fold_step *step, const struct item_row *row) {
     return r < 0 ? r : 0;
 }
 
-int fold_items(struct fold_step *step) {
+struct fold_span fold_items_of(const char *type) {
+    return fold_rows_of(ROWS, N_ROWS, sizeof(ROWS[0]), type);
+}
+
+int fold_items(struct fold_step *step, struct fold_span rows) {
     bool of_nobody = step->event->customer == 0;
     int r = 0;
-    for (size_t i = fold_first_row(ROWS, N_ROWS, sizeof(ROWS[0]), step->event->type);
-         r == 0 && i < N_ROWS && strcmp(ROWS[i].type, step->event->type) == 0; i++) {
+    for (size_t i = rows.first; r == 0 && i < (size_t)rows.first + rows.n; i++) {
         bool fits = (ROWS[i].kind >= ITEM_PRICE) == of_nobody || !GUARD(shared_is_of_nobody);
         bool applies = fits && !fold_left_out(step);
         r = applies ? apply_row(step, &ROWS[i]) : 0;

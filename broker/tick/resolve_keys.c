@@ -145,6 +145,9 @@ int resolve_contested(const struct resolve *resolve, const uint8_t lookup[static
     size_t size;
     *ret_n = 0;
     *ret_shared = false;
+    if (!fold_may_be_contested(resolve->fold, lookup)) {
+        return 0;
+    }
     int r = view_get(resolve->txn, VIEW_CONTESTED, lookup, LOOKUP_BYTES, &value, &size);
     if (r != 0) {
         return r < 0 ? r : 0;
