@@ -42,6 +42,15 @@ static bool is_ascii(const char *text) {
     return true;
 }
 
+// ASCII without white space and control characters.
+static bool is_plain(const char *text, size_t size) {
+    unsigned other = 0;
+    for (size_t i = 0; i < size; i++) {
+        other |= (unsigned char)text[i] - (unsigned)'!' > (unsigned)('~' - '!');
+    }
+    return other == 0;
+}
+
 static bool is_space(ucs4_t character) {
     return character < 0x80 ? isspace((int)character) != 0
                             : uc_is_property_white_space(character) || character == 0x200B ||
@@ -51,6 +60,9 @@ static bool is_space(ucs4_t character) {
 // Without white space at both ends, in NFC. NULL where it holds a control character or is too long.
 static char *trim_and_compose(const char *value, struct arena *arena) {
     size_t size = strlen(value);
+    if (is_plain(value, size) && size <= NORMALISE_INPUT_BYTES_MAX) {
+        return arena_copy(arena, value, size + 1); // nearly always
+    }
     if (size > NORMALISE_INPUT_BYTES_MAX || u8_check((const uint8_t *)value, size) != NULL) {
         return NULL;
     }
@@ -101,7 +113,8 @@ static bool is_nobody(const char *value) {
             return true;
         }
     }
-    return strspn(value, "0-") == size; // zeros, the zero UUID
+    // zeros, the zero UUID
+    return (value[0] == '0' || value[0] == '-') && strspn(value, "0-") == size;
 }
 
 static char *as_it_is(char *value, const struct policy *policy, struct arena *arena) {
@@ -279,6 +292,9 @@ static const struct kind {
 
 // "user_id" stands for user_id and for user_id.REALM.
 static bool stands_for(const char *row, const char *kind) {
+    if (row[0] != kind[0] && row[0] != '\0') {
+        return false;
+    }
     size_t size = strlen(row);
     return strncmp(row, kind, size) == 0 && (kind[size] == '\0' || kind[size] == '.');
 }
