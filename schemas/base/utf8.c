@@ -49,9 +49,23 @@ static bool is_c1(const uint8_t *at, size_t length) {
     return length == 2 && at[0] == 0xc2 && at[1] < 0xa0;
 }
 
+// What has no eight bytes, as eight: some of them twice. Short texts are most of all.
+static bool is_short_and_between(const uint8_t *at, size_t size, uint8_t first, uint8_t last) {
+    uint32_t head, tail;
+    if (size < sizeof(head) || size > 2 * sizeof(head)) {
+        return false;
+    }
+    memcpy(&head, at, sizeof(head));
+    memcpy(&tail, at + size - sizeof(tail), sizeof(tail));
+    return all_between((uint64_t)head << 32 | tail, first, last);
+}
+
 static bool check(const uint8_t *at, size_t size, uint8_t first, uint8_t last) {
     const uint8_t *end = at + size;
     while (at < end) {
+        if (is_short_and_between(at, (size_t)(end - at), first, last)) {
+            return true;
+        }
         uint64_t word;
         if ((size_t)(end - at) >= sizeof(word)) {
             memcpy(&word, at, sizeof(word));

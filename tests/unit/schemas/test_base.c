@@ -243,6 +243,20 @@ static void test_utf8_agrees_with_the_standard(void **state) {
         assert_int_equal(utf8_check(bytes, sizeof(bytes)), well_formed);
         assert_int_equal(utf8_check_printable(bytes, sizeof(bytes)), well_formed && !control);
     }
+    uint8_t text[20]; // short ones, which are looked at in other pieces: one byte is not theirs
+    for (size_t size = 1; size <= sizeof(text); size++) {
+        memset(text, 'a', sizeof(text));
+        assert_true(utf8_check(text, size) && utf8_check_printable(text, size));
+        for (size_t i = 0; i < size; i++) {
+            text[i] = '\n';
+            assert_true(utf8_check(text, size) && !utf8_check_printable(text, size));
+            text[i] = 0x80;
+            assert_true(!utf8_check(text, size) && !utf8_check_printable(text, size));
+            text[i] = '\0';
+            assert_true(!utf8_check(text, size) && !utf8_check_printable(text, size));
+            text[i] = 'a';
+        }
+    }
     assert_true(utf8_check("", 0));
     assert_false(utf8_check_printable("a\nb", 3));
     assert_false(utf8_check_printable("a\xc2\x9b", 3));
