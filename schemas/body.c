@@ -149,8 +149,26 @@ int body_check(const void *data, size_t size, bool must_be_map, const char **ret
     return why == NULL ? 0 : -EBADMSG;
 }
 
+// A text of at most 31 bytes, as nearly all names and most values are.
+static bool read_short_text(const uint8_t *data, size_t size, struct body_value *ret) {
+    enum { TAG = 0xa0, TAG_BITS = 0xe0, LENGTH_BITS = 0x1f };
+    if (size == 0 || (data[0] & TAG_BITS) != TAG || (data[0] & LENGTH_BITS) >= size) {
+        return false;
+    }
+    size_t length = data[0] & LENGTH_BITS;
+    *ret = (struct body_value){.kind = BODY_TEXT,
+                               .raw = data,
+                               .raw_size = 1 + length,
+                               .text = (const char *)data + 1,
+                               .text_size = length};
+    return true;
+}
+
 bool body_read(const void *data, size_t size, struct body_value *ret) {
     struct body_value value;
+    if (read_short_text(data, size, ret)) {
+        return true;
+    }
     size_t own_size;
     if (body_cursor_read(data, size, &value, &own_size) != NULL) {
         return false;
@@ -213,6 +231,37 @@ bool body_find(const void *data, size_t size, const char *name, struct body_valu
         if (key.kind == BODY_TEXT && key.text_size == length &&
             memcmp(key.text, name, length) == 0) {
             *ret = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+void body_members_read(const void *data, size_t size, struct body_members *ret) {
+    struct body_value map, name;
+    size_t position = 0;
+    ret->data = data;
+    ret->size = size;
+    ret->n = 0;
+    ret->is_map = body_cursor_read(data, size, &map, &position) == NULL && map.kind == BODY_MAP;
+    ret->is_large = ret->is_map && map.count > BODY_MEMBERS_MAX;
+    map.raw_size = size; // enough to iterate, as in body_find
+    while (ret->is_map && !ret->is_large && ret->n < map.count &&
+           body_next(&map, &position, &name, &ret->rows[ret->n].value)) {
+        ret->rows[ret->n].name = name.kind == BODY_TEXT ? name.text : "";
+        ret->rows[ret->n++].name_size = name.kind == BODY_TEXT ? name.text_size : 0;
+    }
+}
+
+bool body_members_find(const struct body_members *members, const char *name,
+                       struct body_value *ret) {
+    size_t size = strlen(name);
+    if (members->is_large) {
+        return body_find(members->data, members->size, name, ret);
+    }
+    for (size_t i = 0; i < members->n; i++) {
+        if (members->rows[i].name_size == size && memcmp(members->rows[i].name, name, size) == 0) {
+            *ret = members->rows[i].value;
             return true;
         }
     }

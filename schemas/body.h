@@ -55,3 +55,23 @@ bool body_find(const void *data, size_t size, const char *name, struct body_valu
 // and may be NULL; a list leaves it alone. False at the end.
 bool body_next(const struct body_value *container, size_t *position, struct body_value *ret_name,
                struct body_value *ret);
+
+// The members of a body that is a map, walked once for all who ask for some of them. Borrows the
+// body.
+enum { BODY_MEMBERS_MAX = 24 };
+struct body_members {
+    const uint8_t *data; // the body
+    size_t size;
+    bool is_map;
+    bool is_large; // more than BODY_MEMBERS_MAX: they are looked for in the body one by one
+    size_t n;
+    struct {
+        const char *name; // not terminated; "" where it is no text
+        size_t name_size;
+        struct body_value value;
+    } rows[BODY_MEMBERS_MAX];
+};
+void body_members_read(const void *data, size_t size, struct body_members *ret);
+// As body_find in the body.
+bool body_members_find(const struct body_members *members, const char *name,
+                       struct body_value *ret);

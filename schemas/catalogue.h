@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schemas/body.h"
+
 enum field_type {
     FIELD_ANY,
     FIELD_TEXT,
@@ -67,3 +69,6 @@ int catalogue_parse(const char *text, size_t size, const char *name, struct cata
 // detail names the field and what was expected, never its value.
 int catalogue_check(const struct catalogue_type *type, const void *data, size_t size, char *detail,
                     size_t detail_size);
+// The same of a body whose members were read.
+int catalogue_check_members(const struct catalogue_type *type, const struct body_members *members,
+                            char *detail, size_t detail_size);

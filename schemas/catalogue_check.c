@@ -157,22 +157,22 @@ static bool is_listed(const char *const *values, const struct body_value *value)
     return values == NULL;
 }
 
-static size_t find_field(const struct catalogue_type *type, const struct body_value *name) {
+// The first letters nearly always differ.
+static size_t find_field(const struct catalogue_type *type, const char *name, size_t size) {
     size_t i = 0;
-    while (i < type->n_fields && (strlen(type->fields[i].name) != name->text_size ||
-                                  memcmp(type->fields[i].name, name->text, name->text_size) != 0)) {
+    while (i < type->n_fields && size > 0 &&
+           (type->fields[i].name[0] != name[0] || strlen(type->fields[i].name) != size ||
+            memcmp(type->fields[i].name, name, size) != 0)) {
         i++;
     }
-    return i;
+    return size == 0 ? type->n_fields : i;
 }
 
 // Whether one of the fields that a group "a|b" names is among those seen.
 static bool has_one_of(const struct catalogue_type *type, const char *group, uint64_t seen) {
     for (const char *at = group; at != NULL;) {
         const char *bar = strchr(at, '|');
-        struct body_value name = {.text = at,
-                                  .text_size = bar == NULL ? strlen(at) : (size_t)(bar - at)};
-        size_t index = find_field(type, &name);
+        size_t index = find_field(type, at, bar == NULL ? strlen(at) : (size_t)(bar - at));
         if (index < type->n_fields && (seen & UINT64_C(1) << index) != 0) {
             return true;
         }
@@ -198,33 +198,64 @@ static int check_presence(const struct catalogue_type *type, uint64_t seen, char
     return 0;
 }
 
-int catalogue_check(const struct catalogue_type *type, const void *data, size_t size, char *detail,
-                    size_t detail_size) {
-    struct body_value body;
-    if (!body_read(data, size, &body) || body.kind != BODY_MAP) {
-        snprintf(detail, detail_size, "%s: data is not a map", type->name);
+// One member of the body. 0, or 1 and what is wrong with it.
+static int check_member(const struct catalogue_type *type, const char *name, size_t name_size,
+                        const struct body_value *value, uint64_t *seen, char *detail,
+                        size_t detail_size) {
+    size_t index = find_field(type, name, name_size);
+    if (index == type->n_fields || value->kind == BODY_NIL) {
+        return 0;
+    }
+    const struct catalogue_field *field = &type->fields[index];
+    if (!checks[field->type].fits(value)) {
+        snprintf(detail, detail_size, "%s: %s is not %s", type->name, field->name,
+                 checks[field->type].expected);
         return 1;
     }
+    if (!is_listed(field->values, value)) {
+        snprintf(detail, detail_size, "%s: %s is none of the values it may have", type->name,
+                 field->name);
+        return 1;
+    }
+    *seen |= UINT64_C(1) << index;
+    return 0;
+}
+
+static int no_map(const struct catalogue_type *type, char *detail, size_t detail_size) {
+    snprintf(detail, detail_size, "%s: data is not a map", type->name);
+    return 1;
+}
+
+int catalogue_check(const struct catalogue_type *type, const void *data, size_t size, char *detail,
+                    size_t detail_size) {
+    struct body_value body, name, value;
     uint64_t seen = 0;
-    struct body_value name;
-    struct body_value value;
+    if (!body_read(data, size, &body) || body.kind != BODY_MAP) {
+        return no_map(type, detail, detail_size);
+    }
     for (size_t position = 0; body_next(&body, &position, &name, &value);) {
-        size_t index = find_field(type, &name);
-        if (index == type->n_fields || value.kind == BODY_NIL) {
-            continue;
-        }
-        const struct catalogue_field *field = &type->fields[index];
-        if (!checks[field->type].fits(&value)) {
-            snprintf(detail, detail_size, "%s: %s is not %s", type->name, field->name,
-                     checks[field->type].expected);
+        if (check_member(type, name.text, name.text_size, &value, &seen, detail, detail_size) !=
+            0) {
             return 1;
         }
-        if (!is_listed(field->values, &value)) {
-            snprintf(detail, detail_size, "%s: %s is none of the values it may have", type->name,
-                     field->name);
+    }
+    return check_presence(type, seen, detail, detail_size);
+}
+
+int catalogue_check_members(const struct catalogue_type *type, const struct body_members *members,
+                            char *detail, size_t detail_size) {
+    uint64_t seen = 0;
+    if (members->is_large) {
+        return catalogue_check(type, members->data, members->size, detail, detail_size);
+    }
+    if (!members->is_map) {
+        return no_map(type, detail, detail_size);
+    }
+    for (size_t i = 0; i < members->n; i++) {
+        if (check_member(type, members->rows[i].name, members->rows[i].name_size,
+                         &members->rows[i].value, &seen, detail, detail_size) != 0) {
             return 1;
         }
-        seen |= UINT64_C(1) << index;
     }
     return check_presence(type, seen, detail, detail_size);
 }

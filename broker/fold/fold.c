@@ -175,6 +175,11 @@ static int fold_of_nobody(struct fold_step *step) {
 }
 
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event) {
+    return fold_apply_read(fold, txn, event, NULL);
+}
+
+int fold_apply_read(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event,
+                    const struct body_members *members) {
     if (arena_used(fold->scratch) > FOLD_ARENA_BYTES_MAX / 4) {
         int flushed = fold_flush(fold, txn);
         if (flushed != 0) {
@@ -195,8 +200,10 @@ int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *e
     }
     int64_t time_us = event->has_time ? event->time_us : event->received_us;
     struct fold_data data;
-    data.noted = data.is_large = false; // the rest is written before it is read
-    data.n = 0;
+    // A redacted event's are gone.
+    bool has_read =
+        members != NULL && members->data == event->data.data && members->size == event->data.len;
+    data.members = has_read || !GUARD(members_are_the_event_s) ? members : NULL;
     struct fold_step step = {
         .data = &data,
         .fold = fold,

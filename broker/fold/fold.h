@@ -10,6 +10,7 @@
 
 #include "broker/stores/lookup.h"
 #include "broker/stores/view.h"
+#include "schemas/body.h"
 #include "touchbus.pb-c.h"
 #include "view.pb-c.h"
 
@@ -31,6 +32,9 @@ struct fold *fold_free(struct fold *fold); // takes NULL
 // fold_flush, in key order; everything else is written to txn at once. event is borrowed for the
 // call. 0, or a negative errno: txn must be aborted and the fold freed.
 int fold_apply(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event);
+// The same, where the members of the event's data were read; NULL, or of other data: they were not.
+int fold_apply_read(struct fold *fold, struct view_txn *txn, const Touchbus__Event *event,
+                    const struct body_members *members);
 // Writes what fold_apply kept; before every commit of txn. fold_apply calls it by itself when much
 // is to be written; a fold's memory is bounded by FOLD_KEPT_BYTES_MAX and FOLD_ARENA_BYTES_MAX.
 // view_set_applied stays the caller's.

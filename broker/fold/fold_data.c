@@ -7,42 +7,17 @@
 #include "broker/fold/fold_internal.h"
 #include "schemas/limits.h"
 
-// Walks the data once and notes its members. Returns false where they are too many.
-static bool note_members(const struct fold_step *step) {
-    struct fold_data *data = step->data;
-    const ProtobufCBinaryData *bytes = &step->event->data;
-    struct body_value map, name;
-    size_t position = 0;
-    data->noted = true;
-    if (bytes->len == 0 || !body_read(bytes->data, bytes->len, &map) || map.kind != BODY_MAP) {
-        return true;
-    }
-    if (map.count > FOLD_DATA_MEMBERS) {
-        data->is_large = true;
-        return false;
-    }
-    while (data->n < map.count &&
-           body_next(&map, &position, &name, &data->members[data->n].value)) {
-        data->members[data->n].name = name.kind == BODY_TEXT ? name.text : "";
-        data->members[data->n++].name_size = name.kind == BODY_TEXT ? name.text_size : 0;
-    }
-    return true;
-}
-
 bool fold_data_find(const struct fold_step *step, const char *name, struct body_value *ret) {
     const ProtobufCBinaryData *bytes = &step->event->data;
-    const struct fold_data *data = step->data;
-    if (data == NULL || data->is_large || (!data->noted && !note_members(step))) {
+    struct fold_data *data = step->data;
+    if (data == NULL) {
         return bytes->len > 0 && body_find(bytes->data, bytes->len, name, ret);
     }
-    size_t size = strlen(name);
-    for (size_t i = 0; i < data->n; i++) {
-        if (data->members[i].name_size == size && memcmp(data->members[i].name, name, size) == 0) {
-            *ret = data->members[i].value;
-            return true;
-        }
+    if (data->members == NULL) {
+        body_members_read(bytes->data, bytes->len, &data->own);
+        data->members = &data->own;
     }
-    return false;
+    return body_members_find(data->members, name, ret);
 }
 
 char *fold_data_text(const struct fold_step *step, const char *name) {

@@ -65,16 +65,10 @@ struct fold_rows {
     struct fold_span attributes, interests, items, own;
 };
 
-// The members of an event's data, noted when the first is asked for (fold_data.c).
-enum { FOLD_DATA_MEMBERS = 24 }; // more are looked for one by one
+// The members of an event's data: as somebody else read them, or read when the first is asked for.
 struct fold_data {
-    bool noted, is_large;
-    size_t n;
-    struct {
-        const char *name;
-        size_t name_size;
-        struct body_value value;
-    } members[FOLD_DATA_MEMBERS];
+    const struct body_members *members; // NULL: not read
+    struct body_members own;
 };
 
 // One event on its way through the fold.

@@ -124,15 +124,15 @@ bool tick_has_room(const struct tick *tick) {
     return tick_has_room_for(tick, 1);
 }
 
-int admit_append(struct tick *tick, Touchbus__Event *event,
-                 const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash) {
+static int append(struct tick *tick, Touchbus__Event *event, const struct body_members *members,
+                  const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash) {
     assert(tick->n_records < TICK_RECORDS_MAX);
     struct record *record = &tick->records[tick->n_records];
     event->sequence = tick->first + tick->n_records;
     event->received_us = tick->now_us;
     *record = (struct record){.event = event, .body_hash = body_hash};
     memcpy(record->id_hash, id_hash, BLOCK_ID_HASH_BYTES);
-    int r = fold_apply(tick->fold, tick->view, event);
+    int r = fold_apply_read(tick->fold, tick->view, event, members);
     if (r == 0) {
         tick->n_records++;
         dedup_add(tick->dedup, id_hash, event->sequence);
@@ -141,6 +141,11 @@ int admit_append(struct tick *tick, Touchbus__Event *event,
         atomic_fetch_add(&tick->broker->counters.redacted, event->redacted);
     }
     return r;
+}
+
+int admit_append(struct tick *tick, Touchbus__Event *event,
+                 const uint8_t id_hash[static BLOCK_ID_HASH_BYTES], uint64_t body_hash) {
+    return append(tick, event, NULL, id_hash, body_hash);
 }
 
 int admit_caused(struct tick *tick, const struct decide_place *place, struct decision *decision) {
@@ -185,8 +190,11 @@ static int admit(struct tick *tick, const struct foreseen *foreseen, const struc
         return r;
     }
     struct decision decision;
+    struct body_members members;
+    struct event_reading reading = {.keys = &foreseen->keys, .members = &members};
     struct decide_place place = tick_place(tick);
-    r = decide_event(tick->decide, &place, event, &foreseen->keys, tick->first + tick->n_records,
+    body_members_read(event->data.data, event->data.len, &members);
+    r = decide_event(tick->decide, &place, event, &reading, tick->first + tick->n_records,
                      &tick->customers_last, &decision);
     ret->code = decision.findings.code;
     ret->detail = decision.findings.detail;
@@ -200,7 +208,7 @@ static int admit(struct tick *tick, const struct foreseen *foreseen, const struc
     if (ret->code != 0) {
         return 0;
     }
-    r = admit_append(tick, event, id_hash, body_hash);
+    r = append(tick, event, &members, id_hash, body_hash);
     r = r != 0 ? r : decide_follow(tick->decide, &place, event, &decision);
     r = r != 0 ? r : admit_caused(tick, &place, &decision);
     ret->sequence = event->sequence;

@@ -150,10 +150,9 @@ int decide_own(const struct decide *decide, const struct decide_place *place,
 }
 
 static int check_schema(const struct catalogue_type *type, struct arena *arena,
-                        const Touchbus__Event *event, const char **ret_detail) {
+                        const struct body_members *members, const char **ret_detail) {
     char detail[DETAIL_BYTES_MAX];
-    if (type == NULL ||
-        catalogue_check(type, event->data.data, event->data.len, detail, sizeof(detail)) == 0) {
+    if (type == NULL || catalogue_check_members(type, members, detail, sizeof(detail)) == 0) {
         return 0;
     }
     *ret_detail = arena_strdup(arena, detail);
@@ -162,7 +161,10 @@ static int check_schema(const struct catalogue_type *type, struct arena *arena,
 
 int decide_check(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
                  const char **ret_detail) {
-    return check_schema(catalogue_find(decide->catalogue, event->type), arena, event, ret_detail);
+    struct body_members members;
+    body_members_read(event->data.data, event->data.len, &members);
+    return check_schema(catalogue_find(decide->catalogue, event->type), arena, &members,
+                        ret_detail);
 }
 
 static struct judging judge(const struct decide *decide, const struct decide_place *place,
@@ -185,9 +187,10 @@ static struct judging judge(const struct decide *decide, const struct decide_pla
 }
 
 // Before anything is stamped. *ret->code: 0, or why not.
-static int check(const struct catalogue_type *type, struct judging *judging) {
+static int check(const struct catalogue_type *type, const struct body_members *members,
+                 struct judging *judging) {
     struct findings *findings = judging->findings;
-    int r = check_schema(type, judging->arena, judging->event, &findings->detail);
+    int r = check_schema(type, judging->arena, members, &findings->detail);
     findings->code = r > 0 ? (uint32_t)r : 0;
     return r < 0 ? r : r > 0 ? 0 : rules_refuse(judging);
 }
@@ -209,22 +212,16 @@ int decide_keys(const struct decide *decide, struct arena *arena, const Touchbus
     return resolve_make_keys(decide->policy, decide->secret, arena, event, ret);
 }
 
-int decide_event(const struct decide *decide, const struct decide_place *place,
-                 Touchbus__Event *event, const struct event_keys *keys, uint64_t sequence,
-                 uint64_t *customers_last, struct decision *ret) {
-    *ret = (struct decision){.findings.detail = ""};
+static int decide_what_was_read(const struct decide *decide, const struct decide_place *place,
+                                Touchbus__Event *event, const struct event_reading *reading,
+                                uint64_t sequence, uint64_t *customers_last, struct decision *ret) {
     struct arena *arena = place->arena;
     const struct catalogue_type *type = catalogue_find(decide->catalogue, event->type);
     struct resolution resolution;
     struct resolve resolve = {decide->policy, decide->secret, decide->keys, place->fold,
                               place->txn,     arena,          place->now_us};
-    struct event_keys own;
     int r = resolve_references(type, arena, event);
-    if (r == 0 && keys == NULL) {
-        r = decide_keys(decide, arena, event, &own);
-        keys = &own;
-    }
-    r = r != 0 ? r : resolve_find(&resolve, event, keys, &resolution);
+    r = r != 0 ? r : resolve_find(&resolve, event, reading->keys, &resolution);
     if (r != 0) {
         return r;
     }
@@ -232,7 +229,7 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
     struct judging judging =
         judge(decide, place, event, sequence, resolution.customer, &ret->findings);
     if (!resolution.erased) {
-        r = check(type, &judging);
+        r = check(type, reading->members, &judging);
         if (r != 0 || ret->findings.code != 0) {
             event->n_references = 0; // put aside as it was published
             return r;
@@ -259,6 +256,24 @@ int decide_event(const struct decide *decide, const struct decide_place *place,
     }
     r = r != 0 ? r : stamp_follow_ups(decide, place, &judging, 0);
     return r != 0 ? r : stamp_lane(decide, arena, event);
+}
+
+int decide_event(const struct decide *decide, const struct decide_place *place,
+                 Touchbus__Event *event, const struct event_reading *reading, uint64_t sequence,
+                 uint64_t *customers_last, struct decision *ret) {
+    struct event_keys keys;
+    struct body_members members;
+    struct event_reading own = {.keys = &keys, .members = &members};
+    *ret = (struct decision){.findings.detail = ""};
+    if (reading == NULL) {
+        body_members_read(event->data.data, event->data.len, &members);
+        int r = decide_keys(decide, place->arena, event, &keys);
+        if (r != 0) {
+            return r;
+        }
+        reading = &own;
+    }
+    return decide_what_was_read(decide, place, event, reading, sequence, customers_last, ret);
 }
 
 int decide_follow(const struct decide *decide, const struct decide_place *place,

@@ -39,6 +39,12 @@ struct event_keys {
     size_t n;
 };
 
+// What was read of an event without asking anybody.
+struct event_reading {
+    const struct event_keys *keys;
+    const struct body_members *members; // of its data
+};
+
 // Where an event is judged: the tick's transaction and its time.
 struct decide_place {
     struct fold *fold; // asked what it holds, changed by fold_flush alone
@@ -60,11 +66,11 @@ struct decide *decide_free(struct decide *decide); // takes NULL; returns NULL
 // arena. Looks at the policy alone, so it may come long before the event is decided. 0 or -ENOMEM.
 int decide_keys(const struct decide *decide, struct arena *arena, const Touchbus__Event *event,
                 struct event_keys *ret);
-// event is as published, in the arena, and is changed in place. keys: what decide_keys made of it;
-// NULL: it is made here. sequence: the one it will get. *customers_last: the last customer number
+// event is as published, in the arena, and is changed in place. reading: NULL: it is made here.
+// sequence: the one it will get. *customers_last: the last customer number
 // given; raised by one where the event makes a customer. 0, or a negative errno.
 int decide_event(const struct decide *decide, const struct decide_place *place,
-                 Touchbus__Event *event, const struct event_keys *keys, uint64_t sequence,
+                 Touchbus__Event *event, const struct event_reading *reading, uint64_t sequence,
                  uint64_t *customers_last, struct decision *ret);
 // After the event, one of its own or one of decision's follow-ups, was folded: adds the follow-ups
 // that it causes to decision, with rank and lanes. 0, or a negative errno.

@@ -125,6 +125,69 @@ static void *pack(const char *text, size_t *ret_size) {
     return bytes;
 }
 
+static void assert_same_member(const struct body_members *members, const char *name) {
+    struct body_value one, other;
+    bool found = body_find(members->data, members->size, name, &one);
+    assert_int_equal(body_members_find(members, name, &other), found);
+    if (found) {
+        assert_int_equal(one.kind, other.kind);
+        assert_ptr_equal(one.raw, other.raw);
+        assert_int_equal(one.raw_size, other.raw_size);
+        assert_int_equal(one.integer, other.integer);
+        assert_true(one.real == other.real);
+        assert_ptr_equal(one.text, other.text);
+        assert_int_equal(one.text_size, other.text_size);
+        assert_int_equal(one.count, other.count);
+    }
+}
+
+// Texts of all lengths about those that a header of one byte has room for, and of many members.
+static void test_members_read_once_are_those_that_are_found(void **state) {
+    (void)state;
+    static const char *const values[] = {"1", "-70000", "2.5", "null", "[1,[2],{}]", "{\"a\":{}}"};
+    char name[16], text[64];
+    for (size_t n = 0; n < BODY_MEMBERS_MAX + 10; n++) {
+        json_t *json = json_object();
+        for (size_t i = 0; i < n; i++) {
+            snprintf(name, sizeof(name), "member-%zu", i);
+            snprintf(text, sizeof(text), "%.*s", (int)(n + i),
+                     "0123456789012345678901234567890123456789");
+            json_object_set_new(json, name,
+                                i % 2 == 0 ? json_string(text)
+                                           : json_loads(values[i / 2 % 6], JSON_DECODE_ANY, NULL));
+        }
+        size_t size;
+        _cleanup_free_ void *bytes = NULL;
+        struct body_members members;
+        assert_int_equal(body_from_json(json, &bytes, &size), 0);
+        json_decref(json);
+        body_members_read(bytes, size, &members);
+        assert_true(members.is_map);
+        assert_int_equal(members.is_large, n > BODY_MEMBERS_MAX);
+        for (size_t i = 0; i <= n; i++) { // the last one is not there
+            snprintf(name, sizeof(name), "member-%zu", i);
+            assert_same_member(&members, name);
+        }
+        for (size_t cut = 0; cut < size; cut++) { // whatever is left, nothing behind it is read
+            uint8_t *part = malloc(cut + 1);
+            assert_non_null(part);
+            memcpy(part, bytes, cut);
+            uint8_t *exact = realloc(part, cut == 0 ? 1 : cut);
+            assert_non_null(exact);
+            body_members_read(exact, cut, &members);
+            assert_same_member(&members, "member-0");
+            free(exact);
+        }
+    }
+    struct body_members members;
+    body_members_read("\x01", 1, &members);
+    assert_false(members.is_map);
+    assert_same_member(&members, "member-0");
+    body_members_read("", 0, &members);
+    assert_false(members.is_map);
+    assert_same_member(&members, "member-0");
+}
+
 static void test_members_are_found_without_parsing(void **state) {
     (void)state;
     size_t size;
@@ -283,6 +346,7 @@ int main(void) {
         cmocka_unit_test(test_items_keys_and_size_are_bounded),
         cmocka_unit_test(test_a_body_must_be_a_map_where_told),
         cmocka_unit_test(test_members_are_found_without_parsing),
+        cmocka_unit_test(test_members_read_once_are_those_that_are_found),
         cmocka_unit_test(test_map_members_come_in_order_with_names),
         cmocka_unit_test(test_json_round_trips),
         cmocka_unit_test(test_bytes_have_a_form_in_json),

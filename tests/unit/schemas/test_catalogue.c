@@ -175,6 +175,12 @@ static void judge(const char *type, const char *text, const char *expected) {
     int r = catalogue_check(catalogue_find(catalogue, type), bytes, size, detail, sizeof(detail));
     assert_string_equal(detail, expected);
     assert_int_equal(r, expected[0] != '\0');
+    struct body_members members;
+    detail[0] = '\0';
+    body_members_read(bytes, size, &members);
+    r = catalogue_check_members(catalogue_find(catalogue, type), &members, detail, sizeof(detail));
+    assert_string_equal(detail, expected);
+    assert_int_equal(r, expected[0] != '\0');
     free(bytes);
     json_decref(json);
 }
