@@ -146,6 +146,10 @@ def round_fanout(bench, figures, systems):
         note = " (no record kept)" if plain else ""
         figures.note(f"fanout.{system.name}", out, "events/s", f"out to three durable subscribers while publishing{note}", system)
         figures.note(f"fanout.{system.name}.in", acked_per_s, "events/s", f"acked meanwhile{note}", system)
+        if plain:
+            out, acked_per_s, _ = fan(bench, system)
+            figures.note(f"fanout.{system.name}.kept", out, "events/s", "out to three durable subscribers while publishing, record kept", system)
+            figures.note(f"fanout.{system.name}.kept.in", acked_per_s, "events/s", "acked meanwhile, record kept", system)
         figures.note(f"catchup.{system.name}", catch_up(bench, system), "events/s", "out to three durable subscribers that catch up", system)
 
 
@@ -234,6 +238,8 @@ ROWS = [
         "single.touchbus", "single.append", 3.5, 1.5, more=False),
     Row(4, "fanout", "out to three durable subscribers at saturation / JetStream, three consumers", [T, N, R], round_fanout,
         "fanout.touchbus", "fanout.nats", 1.5, 6),
+    Row("4r", "fanout-kept", "the same / JetStream that keeps records up to date as well", [T, N, R], round_fanout,
+        "fanout.touchbus", "fanout.nats.kept"),
     Row(5, "replay", "replay from the log to one subscriber / JetStream's ordered consumer", [T, N, R], round_replay,
         "replay.touchbus", "replay.nats", 2, 5),
     Row(6, "lookup", "look-up of a customer, p99 in ms, while publishing at 70 % of the peak", [T, N, R], round_lookup,
