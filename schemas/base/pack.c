@@ -14,7 +14,13 @@
 #include "schemas/base/guards.h"
 
 enum { WIRE_VARINT = 0, WIRE_LENGTH = 2, FIELD_NUMBER_SHIFT = 3 };
-enum { VARINT_BYTES_MAX = 10, WORD_VARINT_BITS = 56 };
+enum {
+    VARINT_BYTES_MAX = 10,
+    TAG_BYTES_MAX = 5,
+    HALF_WORD_VARINT_BITS = 28,
+    WORD_VARINT_BITS = 56
+};
+enum { SCRATCH_BYTES = 32 }; // for two varints
 
 struct level {
     const ProtobufCMessage *message;
@@ -25,39 +31,37 @@ struct level {
 };
 
 struct packing {
-    uint8_t *begin;
-    uint8_t *at; // what follows is written
+    const uint8_t *begin;
     unsigned depth;
     struct level levels[PACK_DEPTH_MAX];
 };
 
-static bool has_room(const struct packing *packing, size_t size) {
-    return !GUARD(pack_room) || size <= (size_t)(packing->at - packing->begin);
-}
+// ---- varints: what they write ends at `at`, they return where it begins
 
-// As many bytes as are used of the eight that it sets before `at`: the seven-bit groups are spread
-// over a word's bytes at once, all but the last of which say that another one follows.
-static uint8_t *put_word_varint(uint8_t *at, uint64_t value) {
-    unsigned n_bits = 64 - (unsigned)__builtin_clzll(value | 1);
-    unsigned n_unused = 8 - (n_bits + 6) / 7;
+// Of a value that is not 0. Sets eight bytes before `at` and uses as many as it needs: the
+// seven-bit groups are spread over a word's bytes at once, all but the last of which say that one
+// follows.
+static inline uint8_t *put_word(uint8_t *at, uint64_t value) {
+    unsigned size = ((63 - (unsigned)__builtin_clzll(value)) * 9 + 73) / 64; // a seventh, rounded
     uint64_t word = (value & 0x000000000fffffff) | (value & 0x00fffffff0000000) << 4;
     word = (word & 0x00003fff00003fff) | (word & 0x0fffc0000fffc000) << 2;
     word = (word & 0x007f007f007f007f) | (word & 0x3f803f803f803f80) << 1;
-    word |= 0x0080808080808080 >> (8 * n_unused);
-    word = htole64(word << (8 * n_unused));
-    memcpy(at - 8, &word, sizeof(word));
-    return at - (8 - n_unused);
+    word = htole64(word << (64 - 8 * size) | 0x0080808080808080);
+    memcpy(at - sizeof(word), &word, sizeof(word));
+    return at - size;
 }
 
-// With VARINT_BYTES_MAX of room.
-static inline uint8_t *put_varint(uint8_t *at, uint64_t value) {
-    if (value < 0x80) {
-        *--at = (uint8_t)value;
-        return at;
-    }
-    if (value >> WORD_VARINT_BITS == 0) {
-        return put_word_varint(at, value);
-    }
+// The same with four bytes.
+static inline uint8_t *put_half_word(uint8_t *at, uint32_t value) {
+    unsigned size = ((31 - (unsigned)__builtin_clz(value)) * 9 + 73) / 64;
+    uint32_t word = (value & 0x00003fff) | (value & 0x0fffc000) << 2;
+    word = (word & 0x007f007f) | (word & 0x3f803f80) << 1;
+    word = htole32(word << (32 - 8 * size) | 0x00808080);
+    memcpy(at - sizeof(word), &word, sizeof(word));
+    return at - size;
+}
+
+__attribute__((noinline)) static uint8_t *put_longest(uint8_t *at, uint64_t value) {
     bool has_top = value >> 63 != 0;
     if (has_top) {
         *--at = 1;
@@ -70,52 +74,85 @@ static inline uint8_t *put_varint(uint8_t *at, uint64_t value) {
     return at;
 }
 
-// The same where room is scarce.
-static bool write_varint_tight(struct packing *packing, uint64_t value) {
-    uint8_t bytes[2 * VARINT_BYTES_MAX];
-    uint8_t *end = bytes + sizeof(bytes);
-    uint8_t *at = put_varint(end, value);
-    size_t size = (size_t)(end - at);
-    if (!has_room(packing, size)) {
-        return false;
+// Needs VARINT_BYTES_MAX of room, whatever it uses.
+static inline uint8_t *put_varint(uint8_t *at, uint64_t value) {
+    if (value < 0x80) {
+        *--at = (uint8_t)value;
+        return at;
     }
-    packing->at -= size;
-    memcpy(packing->at, at, size);
-    return true;
+    if (value >> HALF_WORD_VARINT_BITS == 0) {
+        return put_half_word(at, (uint32_t)value);
+    }
+    return value >> WORD_VARINT_BITS == 0 ? put_word(at, value) : put_longest(at, value);
 }
 
-static inline bool write_varint(struct packing *packing, uint64_t value) {
-    if (!has_room(packing, VARINT_BYTES_MAX)) {
-        return write_varint_tight(packing, value);
-    }
-    packing->at = put_varint(packing->at, value);
-    return true;
+static inline uint8_t *put_tagged(uint8_t *at, uint32_t id, unsigned wire_type, uint64_t value) {
+    at = put_varint(at, value);
+    return put_varint(at, (uint64_t)id << FIELD_NUMBER_SHIFT | wire_type);
 }
 
-static inline bool write_tag(struct packing *packing, const ProtobufCFieldDescriptor *field,
-                             unsigned wire_type) {
-    return write_varint(packing, (uint64_t)field->id << FIELD_NUMBER_SHIFT | wire_type);
+// ---- with an eye on the room: NULL where it does not fit
+
+static inline bool has_room(const uint8_t *begin, const uint8_t *at, size_t size) {
+    return !GUARD(pack_room) || size <= (size_t)(at - begin);
 }
 
-static inline bool write_bytes(struct packing *packing, const void *data, size_t size) {
-    if (!has_room(packing, size)) {
-        return false;
+static inline uint8_t *write_bytes(const uint8_t *begin, uint8_t *at, const void *data,
+                                   size_t size) {
+    if (!has_room(begin, at, size)) {
+        return NULL;
     }
-    packing->at -= size;
+    at -= size;
     if (size > 0) {
-        memcpy(packing->at, data, size);
+        memcpy(at, data, size);
     }
-    return true;
+    return at;
 }
 
-// Length and tag of what was written since the position `end`.
-static inline bool write_head(struct packing *packing, const ProtobufCFieldDescriptor *field,
-                              const uint8_t *end) {
-    return write_varint(packing, (uint64_t)(end - packing->at)) &&
-           write_tag(packing, field, WIRE_LENGTH);
+// Where room is scarce, made elsewhere first.
+static uint8_t *write_tagged_tight(const uint8_t *begin, uint8_t *at, uint32_t id,
+                                   unsigned wire_type, uint64_t value) {
+    uint8_t scratch[SCRATCH_BYTES];
+    uint8_t *end = scratch + sizeof(scratch);
+    const uint8_t *made = put_tagged(end, id, wire_type, value);
+    return write_bytes(begin, at, made, (size_t)(end - made));
 }
 
-static uint64_t zigzag(int64_t value) {
+// A varint value behind its tag, or the length of what was written, and its tag.
+static inline uint8_t *write_tagged(const uint8_t *begin, uint8_t *at, uint32_t id,
+                                    unsigned wire_type, uint64_t value) {
+    return (size_t)(at - begin) >= SCRATCH_BYTES
+               ? put_tagged(at, id, wire_type, value)
+               : write_tagged_tight(begin, at, id, wire_type, value);
+}
+
+static uint8_t *write_data(const uint8_t *begin, uint8_t *at, uint32_t id, const void *data,
+                           size_t size) {
+    at = write_bytes(begin, at, data, size);
+    return at == NULL ? NULL : write_tagged(begin, at, id, WIRE_LENGTH, size);
+}
+
+static inline uint8_t *write_text(const uint8_t *begin, uint8_t *at, uint32_t id,
+                                  const char *text) {
+    return write_data(begin, at, id, text, text == NULL ? 0 : strlen(text));
+}
+
+static uint8_t *write_unknown(const uint8_t *begin, uint8_t *at, const ProtobufCMessage *message) {
+    for (size_t i = message->n_unknown_fields; at != NULL && i-- > 0;) {
+        const ProtobufCMessageUnknownField *field = &message->unknown_fields[i];
+        uint8_t scratch[SCRATCH_BYTES];
+        uint8_t *end = scratch + sizeof(scratch);
+        const uint8_t *tag =
+            put_varint(end, (uint64_t)field->tag << FIELD_NUMBER_SHIFT | field->wire_type);
+        at = write_bytes(begin, at, field->data, field->len);
+        at = at == NULL ? NULL : write_bytes(begin, at, tag, (size_t)(end - tag));
+    }
+    return at;
+}
+
+// ---- numbers
+
+static inline uint64_t zigzag(int64_t value) {
     return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
 }
 
@@ -158,63 +195,139 @@ static inline uint64_t read_number(ProtobufCType type, const void *member) {
     return narrow != 0;
 }
 
-static bool write_text(struct packing *packing, const ProtobufCFieldDescriptor *field,
-                       const char *text) {
-    const uint8_t *end = packing->at;
-    return write_bytes(packing, text, text == NULL ? 0 : strlen(text)) &&
-           write_head(packing, field, end);
-}
-
-static bool write_data(struct packing *packing, const ProtobufCFieldDescriptor *field,
-                       const ProtobufCBinaryData *data) {
-    const uint8_t *end = packing->at;
-    return write_bytes(packing, data->data, data->len) && write_head(packing, field, end);
-}
-
-static inline size_t size_of_number(ProtobufCType type) {
-    return type == PROTOBUF_C_TYPE_UINT64 || type == PROTOBUF_C_TYPE_SINT64 ? sizeof(uint64_t)
-                                                                            : sizeof(uint32_t);
-}
-
-static inline bool write_numbers(struct packing *packing, ProtobufCType type, const char *elements,
-                                 size_t n) {
-    size_t size = size_of_number(type);
-    if (n > SIZE_MAX / VARINT_BYTES_MAX || !has_room(packing, n * VARINT_BYTES_MAX)) {
-        for (size_t i = n; i-- > 0;) {
-            if (!write_varint(packing, read_number(type, elements + i * size))) {
-                return false;
-            }
-        }
-        return true;
+// The types of long columns, with all the room that the numbers can need: a function each, whose
+// registers hold the constants of put_word from one number to the next.
+__attribute__((noinline)) static uint8_t *put_uint32s(uint8_t *at, const uint32_t *elements,
+                                                      size_t n) {
+    while (n-- > 0) {
+        at = put_varint(at, elements[n]);
     }
-    uint8_t *at = packing->at;
-    for (size_t i = n; i-- > 0;) {
-        at = put_varint(at, read_number(type, elements + i * size));
-    }
-    packing->at = at;
-    return true;
+    return at;
 }
 
-// A column; those that long ones have are compiled each for its own.
-static bool write_column(struct packing *packing, const ProtobufCFieldDescriptor *field,
-                         const char *elements, size_t n) {
+__attribute__((noinline)) static uint8_t *put_uint64s(uint8_t *at, const uint64_t *elements,
+                                                      size_t n) {
+    while (n-- > 0) {
+        at = put_varint(at, elements[n]);
+    }
+    return at;
+}
+
+__attribute__((noinline)) static uint8_t *put_sint64s(uint8_t *at, const int64_t *elements,
+                                                      size_t n) {
+    while (n-- > 0) {
+        at = put_varint(at, zigzag(elements[n]));
+    }
+    return at;
+}
+
+static uint8_t *write_numbers_tight(const uint8_t *begin, uint8_t *at, ProtobufCType type,
+                                    const char *elements, size_t n) {
+    size_t size = type == PROTOBUF_C_TYPE_UINT64 || type == PROTOBUF_C_TYPE_SINT64
+                      ? sizeof(uint64_t)
+                      : sizeof(uint32_t);
+    while (at != NULL && n-- > 0) {
+        uint8_t scratch[SCRATCH_BYTES];
+        uint8_t *end = scratch + sizeof(scratch);
+        const uint8_t *made = put_varint(end, read_number(type, elements + n * size));
+        at = write_bytes(begin, at, made, (size_t)(end - made));
+    }
+    return at;
+}
+
+static uint8_t *write_column(const uint8_t *begin, uint8_t *at,
+                             const ProtobufCFieldDescriptor *field, const void *elements,
+                             size_t n) {
     assert((field->flags & PROTOBUF_C_FIELD_FLAG_PACKED) != 0);
-    const uint8_t *end = packing->at;
-    bool fits;
-    if (field->type == PROTOBUF_C_TYPE_UINT32) {
-        fits = write_numbers(packing, PROTOBUF_C_TYPE_UINT32, elements, n);
+    const uint8_t *end = at;
+    if (n > (size_t)(at - begin) / VARINT_BYTES_MAX) {
+        at = write_numbers_tight(begin, at, field->type, elements, n);
+    } else if (field->type == PROTOBUF_C_TYPE_UINT32) {
+        at = put_uint32s(at, elements, n);
     } else if (field->type == PROTOBUF_C_TYPE_UINT64) {
-        fits = write_numbers(packing, PROTOBUF_C_TYPE_UINT64, elements, n);
+        at = put_uint64s(at, elements, n);
     } else if (field->type == PROTOBUF_C_TYPE_SINT64) {
-        fits = write_numbers(packing, PROTOBUF_C_TYPE_SINT64, elements, n);
+        at = put_sint64s(at, elements, n);
     } else {
-        fits = write_numbers(packing, field->type, elements, n);
+        at = write_numbers_tight(begin, at, field->type, elements, n);
     }
-    return fits && write_head(packing, field, end);
+    return at == NULL ? NULL : write_tagged(begin, at, field->id, WIRE_LENGTH, (size_t)(end - at));
 }
+
+// ---- fields. A field of messages is left to the stack: *ret_left of them
+
+static uint8_t *write_elements(const uint8_t *begin, uint8_t *at,
+                               const ProtobufCFieldDescriptor *field, const char *message,
+                               size_t *ret_left) {
+    size_t n;
+    const void *elements;
+    memcpy(&n, message + field->quantifier_offset, sizeof(n));
+    if (n == 0) {
+        return at;
+    }
+    memcpy(&elements, message + field->offset, sizeof(elements));
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+        *ret_left = n;
+    } else if (field->type == PROTOBUF_C_TYPE_STRING) {
+        char *const *texts = elements;
+        while (at != NULL && n-- > 0) {
+            at = write_text(begin, at, field->id, texts[n]);
+        }
+    } else if (field->type == PROTOBUF_C_TYPE_BYTES) {
+        const ProtobufCBinaryData *data = elements;
+        while (at != NULL && n-- > 0) {
+            at = write_data(begin, at, field->id, data[n].data, data[n].len);
+        }
+    } else {
+        at = write_column(begin, at, field, elements, n);
+    }
+    return at;
+}
+
+// Whether a oneof's member is the one that is set.
+static bool is_chosen(const ProtobufCFieldDescriptor *field, const char *message) {
+    uint32_t number;
+    memcpy(&number, message + field->quantifier_offset, sizeof(number));
+    return number == field->id;
+}
+
+// A singular field that is not a oneof's is left out where it is empty or zero; of a oneof the one
+// that is set always stands, but for a text or a message that is NULL or as at first.
+static inline uint8_t *write_singular(const uint8_t *begin, uint8_t *at,
+                                      const ProtobufCFieldDescriptor *field, const char *message,
+                                      size_t *ret_left) {
+    const char *member = message + field->offset;
+    bool is_oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+    if (is_oneof && !is_chosen(field, message)) {
+        return at;
+    }
+    if (field->type == PROTOBUF_C_TYPE_STRING) {
+        const char *text;
+        memcpy(&text, member, sizeof(text));
+        bool stands = text != NULL && (is_oneof ? text != field->default_value : *text != '\0');
+        return stands ? write_text(begin, at, field->id, text) : at;
+    }
+    if (field->type == PROTOBUF_C_TYPE_BYTES) {
+        ProtobufCBinaryData data;
+        memcpy(&data, member, sizeof(data));
+        bool stands = data.len > 0 || is_oneof;
+        return stands ? write_data(begin, at, field->id, data.data, data.len) : at;
+    }
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
+        const void *nested;
+        memcpy(&nested, member, sizeof(nested));
+        *ret_left = nested != NULL;
+        return at;
+    }
+    uint64_t number = read_number(field->type, member);
+    bool stands = number != 0 || is_oneof;
+    return stands ? write_tagged(begin, at, field->id, WIRE_VARINT, number) : at;
+}
+
+// ---- messages
 
 static void push(struct packing *packing, const ProtobufCMessage *message, uint32_t first,
-                 uint32_t last) {
+                 uint32_t last, const uint8_t *at) {
     assert(packing->depth < PACK_DEPTH_MAX);
     const ProtobufCMessageDescriptor *descriptor = message->descriptor;
     const ProtobufCFieldDescriptor *begin = descriptor->fields;
@@ -226,150 +339,79 @@ static void push(struct packing *packing, const ProtobufCMessage *message, uint3
         begin++;
     }
     packing->levels[packing->depth++] =
-        (struct level){.message = message, .first = begin, .field = end, .end = packing->at};
+        (struct level){.message = message, .first = begin, .field = end, .end = at};
 }
 
-static bool write_unknown(struct packing *packing, const ProtobufCMessage *message) {
-    for (size_t i = message->n_unknown_fields; i-- > 0;) {
-        const ProtobufCMessageUnknownField *field = &message->unknown_fields[i];
-        if (!write_bytes(packing, field->data, field->len) ||
-            !write_varint(packing, (uint64_t)field->tag << FIELD_NUMBER_SHIFT | field->wire_type)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Puts a message that is a field's value onto the stack; its unknown fields come last.
-static bool enter(struct packing *packing, const ProtobufCMessage *message) {
-    push(packing, message, 0, UINT32_MAX);
-    return write_unknown(packing, message);
-}
-
-static bool write_elements(struct packing *packing, struct level *level,
-                           const ProtobufCFieldDescriptor *field) {
-    size_t n;
-    const char *elements;
-    memcpy(&n, (const char *)level->message + field->quantifier_offset, sizeof(n));
-    memcpy(&elements, (const char *)level->message + field->offset, sizeof(elements));
-    if (n == 0) {
-        return true;
-    }
-    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        level->left = n;
-        return true;
-    }
-    bool fits = true;
-    if (field->type == PROTOBUF_C_TYPE_STRING) {
-        for (size_t i = n; fits && i-- > 0;) {
-            fits = write_text(packing, field, ((char *const *)elements)[i]);
-        }
-        return fits;
-    }
-    if (field->type == PROTOBUF_C_TYPE_BYTES) {
-        for (size_t i = n; fits && i-- > 0;) {
-            fits = write_data(packing, field, &((const ProtobufCBinaryData *)elements)[i]);
-        }
-        return fits;
-    }
-    return write_column(packing, field, elements, n);
-}
-
-// A singular field that is not a oneof's is left out where it is empty or zero; of a oneof the one
-// that is set always stands, but for a text or a message that is NULL or as at first.
-static bool write_singular(struct packing *packing, struct level *level,
-                           const ProtobufCFieldDescriptor *field) {
-    const char *member = (const char *)level->message + field->offset;
-    bool is_oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
-    if (is_oneof) {
-        uint32_t number;
-        memcpy(&number, (const char *)level->message + field->quantifier_offset, sizeof(number));
-        if (number != field->id) {
-            return true;
-        }
-    }
-    if (field->type == PROTOBUF_C_TYPE_STRING) {
-        const char *text;
-        memcpy(&text, member, sizeof(text));
-        bool stands = text != NULL && (is_oneof ? text != field->default_value : *text != '\0');
-        return !stands || write_text(packing, field, text);
-    }
-    if (field->type == PROTOBUF_C_TYPE_BYTES) {
-        const ProtobufCBinaryData *data = (const void *)member;
-        return (data->len == 0 && !is_oneof) || write_data(packing, field, data);
-    }
-    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        const void *message;
-        memcpy(&message, member, sizeof(message));
-        level->left = message != NULL ? 1 : 0;
-        return true;
-    }
-    uint64_t number = read_number(field->type, member);
-    return (number == 0 && !is_oneof) ||
-           (write_varint(packing, number) && write_tag(packing, field, WIRE_VARINT));
-}
-
-static bool write_field(struct packing *packing, struct level *level) {
-    const ProtobufCFieldDescriptor *field = --level->field;
-    if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-        return write_elements(packing, level, field);
-    }
-    assert(field->label == PROTOBUF_C_LABEL_NONE);
-    return write_singular(packing, level, field);
+// Puts a whole message onto the stack; its unknown fields come last.
+static uint8_t *enter(struct packing *packing, const ProtobufCMessage *message, uint8_t *at) {
+    push(packing, message, 0, UINT32_MAX, at);
+    return message->n_unknown_fields == 0 ? at : write_unknown(packing->begin, at, message);
 }
 
 // The next of the messages that a level's field still has.
-static bool enter_element(struct packing *packing, struct level *level) {
+static uint8_t *enter_element(struct packing *packing, struct level *level, uint8_t *at) {
     const ProtobufCFieldDescriptor *field = level->field;
     const char *member = (const char *)level->message + field->offset;
     ProtobufCMessage *const *elements = (const void *)member;
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {
         memcpy(&elements, member, sizeof(elements));
     }
-    return enter(packing, elements[--level->left]);
+    return enter(packing, elements[--level->left], at);
 }
 
-static uint8_t *pack(struct packing *packing) {
-    while (packing->depth > 0) {
-        struct level *level = &packing->levels[packing->depth - 1];
-        bool fits = true;
-        while (fits && level->left == 0 && level->field > level->first) {
-            fits = write_field(packing, level);
-        }
-        if (fits && level->left > 0) {
-            fits = enter_element(packing, level);
-        } else if (fits && --packing->depth > 0) {
-            fits = write_head(packing, level[-1].field, level->end);
-        }
-        if (!fits) {
-            return NULL;
+// The fields of a level, down to its first or to one of messages.
+static uint8_t *write_fields(const uint8_t *begin, uint8_t *at, struct level *level) {
+    const ProtobufCFieldDescriptor *field = level->field;
+    const ProtobufCFieldDescriptor *first = level->first;
+    const char *message = (const char *)level->message;
+    size_t left = 0;
+    while (at != NULL && left == 0 && field > first) {
+        field--;
+        if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+            at = write_elements(begin, at, field, message, &left);
+        } else {
+            assert(field->label == PROTOBUF_C_LABEL_NONE);
+            at = write_singular(begin, at, field, message, &left);
         }
     }
-    return packing->at;
+    level->field = field;
+    level->left = left;
+    return at;
+}
+
+static uint8_t *pack(struct packing *packing, uint8_t *at) {
+    while (at != NULL && packing->depth > 0) {
+        struct level *level = &packing->levels[packing->depth - 1];
+        if (level->left == 0) {
+            at = write_fields(packing->begin, at, level);
+        }
+        if (at != NULL && level->left > 0) {
+            at = enter_element(packing, level, at);
+        } else if (at != NULL && --packing->depth > 0) {
+            at = write_tagged(packing->begin, at, level[-1].field->id, WIRE_LENGTH,
+                              (size_t)(level->end - at));
+        }
+    }
+    return at;
 }
 
 uint8_t *pack_before(const ProtobufCMessage *message, uint8_t *begin, uint8_t *end) {
     struct packing packing; // levels are set up as they are entered
     packing.begin = begin;
-    packing.at = end;
     packing.depth = 0;
-    return enter(&packing, message) ? pack(&packing) : NULL;
+    uint8_t *at = enter(&packing, message, end);
+    return pack(&packing, at);
 }
 
 uint8_t *pack_fields_before(const ProtobufCMessage *message, uint32_t first, uint32_t last,
                             uint8_t *begin, uint8_t *end) {
     struct packing packing;
     packing.begin = begin;
-    packing.at = end;
     packing.depth = 0;
-    push(&packing, message, first, last);
-    return pack(&packing);
+    push(&packing, message, first, last, end);
+    return pack(&packing, end);
 }
 
 uint8_t *pack_unknown_before(const ProtobufCMessage *message, uint8_t *begin, uint8_t *end) {
-    struct packing packing;
-    packing.begin = begin;
-    packing.at = end;
-    packing.depth = 0;
-    return write_unknown(&packing, message) ? packing.at : NULL;
+    return write_unknown(begin, end, message);
 }
