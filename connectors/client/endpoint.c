@@ -234,3 +234,8 @@ int endpoint_wait(void *socket, int timeout_ms) {
     zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLIN};
     return zmq_poll(&item, 1, timeout_ms) > 0 ? 1 : 0;
 }
+
+void endpoint_wait_connected(void *socket, int timeout_ms) {
+    zmq_pollitem_t item = {.socket = socket, .events = ZMQ_POLLOUT};
+    zmq_poll(&item, 1, timeout_ms);
+}

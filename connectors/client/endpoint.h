@@ -41,3 +41,5 @@ void *endpoint_close(void *socket, struct handshake *handshake);
 bool endpoint_writable(void *socket);
 // Waits until something can be read. 1, or 0 at the time-out.
 int endpoint_wait(void *socket, int timeout_ms);
+// Until a message can be sent, or the time is over.
+void endpoint_wait_connected(void *socket, int timeout_ms);

@@ -249,7 +249,9 @@ static void wait_for_more(const touchbus_subscriber *subscriber, int64_t now_us,
     }
     wake_us = wake_us < end_us ? wake_us : end_us;
     int64_t wait_ms = wake_us <= now_us ? 1 : (wake_us - now_us + 999) / CLOCK_US_PER_MS;
-    if (subscriber->socket != NULL && subscriber->delivery == NULL) {
+    if (subscriber->state == SUBSCRIBER_CONNECTING) {
+        endpoint_wait_connected(subscriber->socket, (int)wait_ms);
+    } else if (subscriber->socket != NULL && subscriber->delivery == NULL) {
         endpoint_wait(subscriber->socket, (int)wait_ms);
     } else {
         usleep((useconds_t)(wait_ms * CLOCK_US_PER_MS));
