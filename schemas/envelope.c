@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Messages in and out of the wire. In: scan, unpack into the arena, then the version or an event's
-// own rules. Out: packed into the arena; an event also in halves, by its fields' numbers. What is
+// Messages in and out of the wire. In: scanned into the arena, then the version or an event's own
+// rules. Out: packed into the arena; an event also in halves, by its fields' numbers. What is
 // refused leaves nothing behind but used arena.
 #include "schemas/envelope.h"
 
@@ -30,18 +30,7 @@ static int unpack(const ProtobufCMessageDescriptor *descriptor, const void *data
         *ret_why = "over the size limit";
         return REASON_TOO_LARGE;
     }
-    int r = GUARD(scan_before_parse) ? envelope_scan(descriptor, data, size, ret_why) : 0;
-    if (r != 0) {
-        return r;
-    }
-    ProtobufCMessage *message =
-        protobuf_c_message_unpack(descriptor, arena_allocator(arena), size, data);
-    if (message == NULL) { // the scan passed: only the arena's bound is left as a cause
-        *ret_why = "it unpacks to more than is allowed";
-        return REASON_TOO_LARGE;
-    }
-    *ret = message;
-    return 0;
+    return envelope_read(descriptor, data, size, arena, ret, ret_why);
 }
 
 // Every message of the wire that stands alone in a frame has its version as field 1, by this name.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The envelope codec: protobuf messages from outside, scanned before they are parsed. The scan
-// walks the bytes against the message's descriptor: field counts, lengths against the bytes left,
-// wire types, UTF-8, no repeated singular field, depth. Only then protobuf-c unpacks, into an arena
-// whose bound caps what it can become.
+// The envelope codec: protobuf messages from outside, checked and read in one pass. The scan walks
+// the bytes against the message's descriptor: field counts, lengths against the bytes left, wire
+// types, UTF-8, no repeated singular field, depth. What passes goes into an arena whose bound caps
+// what a message can become.
 #pragma once
 
 #include <stdbool.h>

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks protobuf bytes against a descriptor before protobuf-c sees them. protobuf-c trusts counts,
-// merges repeated submessages at great cost and turns two bytes into a struct: here a frame shows
-// first that it is well-formed and within its limits. Open messages stand on a stack of
-// WIRE_DEPTH_MAX; nothing recurses and nothing is allocated. An unknown field passes where it is
-// well-formed (fields may be added), a group never does.
-// https://protobuf.dev/programming-guides/encoding/
+// Walks protobuf bytes against a descriptor, and makes the message of them as it goes where one is
+// asked for. A frame shows that it is well-formed and within its limits before anything is taken
+// from it: field counts, lengths against the bytes left, wire types, UTF-8. Open messages stand on
+// a stack of WIRE_DEPTH_MAX; nothing recurses. An unknown field passes where it is well-formed
+// (fields may be added), a group never does. https://protobuf.dev/programming-guides/encoding/
 #include "schemas/envelope_scan.h"
+
+#include <string.h>
 
 #include "schemas/base/guards.h"
 #include "schemas/base/utf8.h"
+#include "schemas/envelope_build.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
 
@@ -18,6 +20,7 @@ enum { FIELDS_PER_MESSAGE_MAX = 64, FIELD_NUMBER_SHIFT = 3 };
 struct level {
     const ProtobufCMessageDescriptor *message;
     const struct message_limits *limits; // NULL: none
+    ProtobufCMessage *built;             // NULL: it is only looked at
     const uint8_t *end;
     uint64_t seen; // singular fields so far, by their index in the descriptor
     unsigned next; // index of the field that is likely to come next
@@ -25,16 +28,22 @@ struct level {
 
 struct scan {
     const uint8_t *at;
+    const uint8_t *tag; // of the field that is being read
     unsigned depth;
     size_t n_unknown; // over the whole frame
     const char *why;
+    struct build build;
     struct level levels[WIRE_DEPTH_MAX];
-    uint32_t counts[WIRE_DEPTH_MAX][FIELDS_PER_MESSAGE_MAX]; // elements, by the field's index
+    struct build_column columns[WIRE_DEPTH_MAX][FIELDS_PER_MESSAGE_MAX]; // by the field's index
 };
 
 static int refuse(struct scan *scan, int code, const char *why) {
     scan->why = why;
     return code;
+}
+
+static int refuse_full(struct scan *scan) {
+    return refuse(scan, REASON_TOO_LARGE, "it unpacks to more than is allowed");
 }
 
 static const struct message_limits *find_limits(const ProtobufCMessageDescriptor *message) {
@@ -48,20 +57,27 @@ static const struct message_limits *find_limits(const ProtobufCMessageDescriptor
     return NULL;
 }
 
-static int push(struct scan *scan, const ProtobufCMessageDescriptor *message, const uint8_t *end) {
+static int push(struct scan *scan, const ProtobufCMessageDescriptor *message, const uint8_t *end,
+                ProtobufCMessage **ret_built) {
     if (scan->depth == WIRE_DEPTH_MAX) {
         return refuse(scan, REASON_BAD_FRAME, "nested too deeply");
     }
-    for (unsigned i = 0; i < message->n_fields; i++) {
-        scan->counts[scan->depth][i] = 0;
+    ProtobufCMessage *built = NULL;
+    if (scan->build.arena != NULL) {
+        built = build_message(&scan->build, message);
+        if (built == NULL) {
+            return refuse_full(scan);
+        }
     }
-    scan->levels[scan->depth++] =
-        (struct level){.message = message, .limits = find_limits(message), .end = end};
+    memset(scan->columns[scan->depth], 0, message->n_fields * sizeof(scan->columns[0][0]));
+    scan->levels[scan->depth++] = (struct level){
+        .message = message, .limits = find_limits(message), .built = built, .end = end};
+    *ret_built = built;
     return 0;
 }
 
 // 0, or a reason where the varint is truncated, longer than 10 bytes or beyond 64 bits.
-static int read_varint(struct scan *scan, const uint8_t *end, uint64_t *ret) {
+static int read_long_varint(struct scan *scan, const uint8_t *end, uint64_t *ret) {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
         if (scan->at == end) {
@@ -78,6 +94,14 @@ static int read_varint(struct scan *scan, const uint8_t *end, uint64_t *ret) {
         }
     }
     return refuse(scan, REASON_BAD_FRAME, "a varint is too long");
+}
+
+static inline int read_varint(struct scan *scan, const uint8_t *end, uint64_t *ret) {
+    if (scan->at < end && *scan->at < 0x80) {
+        *ret = *scan->at++;
+        return 0;
+    }
+    return read_long_varint(scan, end, ret);
 }
 
 static const ProtobufCFieldDescriptor *find_field(struct level *level, uint32_t number) {
@@ -134,16 +158,6 @@ static bool fits(ProtobufCType type, uint64_t value) {
     return !is_32 || value <= UINT32_MAX;
 }
 
-static int scan_number(struct scan *scan, const ProtobufCFieldDescriptor *field,
-                       const uint8_t *end) {
-    uint64_t value;
-    int r = read_varint(scan, end, &value);
-    if (r == 0 && field != NULL && !fits(field->type, value)) {
-        return refuse(scan, REASON_BAD_FRAME, "a number is too wide for its field");
-    }
-    return r;
-}
-
 static const struct field_limit *limit_of(const struct level *level,
                                           const ProtobufCFieldDescriptor *field) {
     const struct message_limits *limits = level->limits;
@@ -153,14 +167,97 @@ static const struct field_limit *limit_of(const struct level *level,
     return limits->fields[field->id].name == NULL ? NULL : &limits->fields[field->id];
 }
 
+static struct build_column *column_of(struct scan *scan, const struct level *level,
+                                      const ProtobufCFieldDescriptor *field) {
+    return &scan->columns[scan->depth - 1][field - level->message->fields];
+}
+
 // One more element of a repeated field; every such field has a row with its bound.
 static int count_element(struct scan *scan, const struct level *level,
                          const ProtobufCFieldDescriptor *field) {
-    uint32_t *count = &scan->counts[scan->depth - 1][field - level->message->fields];
-    *count += 1;
+    struct build_column *column = column_of(scan, level, field);
+    column->n += 1;
     const struct field_limit *limit = limit_of(level, field);
-    if (GUARD(wire_counts) && limit != NULL && limit->count_max > 0 && *count > limit->count_max) {
+    if (GUARD(wire_counts) && limit != NULL && limit->count_max > 0 &&
+        column->n > limit->count_max) {
         return refuse(scan, REASON_TOO_LARGE, limit->why_not);
+    }
+    return 0;
+}
+
+// How many elements follow each other from the one whose tag was just read, itself among them.
+static size_t count_run(const struct scan *scan, const uint8_t *end, unsigned wire_type,
+                        size_t max) {
+    size_t tag_size = (size_t)(scan->at - scan->tag);
+    size_t n = 0;
+    const uint8_t *at = scan->tag;
+    while (n < max && (size_t)(end - at) > tag_size && memcmp(at, scan->tag, tag_size) == 0) {
+        uint64_t length = 0;
+        at += tag_size;
+        for (unsigned shift = 0; at < end && shift < 64; shift += 7) {
+            length |= (uint64_t)(*at & 0x7f) << shift;
+            if (*at++ < 0x80) {
+                break;
+            }
+        }
+        length = wire_type == WIRE_LENGTH ? length : 0;
+        n++;
+        if (length > (size_t)(end - at)) {
+            break; // it is refused when it is its turn
+        }
+        at += length;
+    }
+    return n == 0 ? 1 : n;
+}
+
+static size_t count_varints(const uint8_t *at, const uint8_t *end) {
+    size_t n = 0;
+    for (; at < end; at++) {
+        n += *at < 0x80;
+    }
+    return n;
+}
+
+// No more than may stand.
+static size_t elements_max(const struct level *level, const ProtobufCFieldDescriptor *field) {
+    const struct field_limit *limit = limit_of(level, field);
+    return limit != NULL && limit->count_max > 0 ? limit->count_max : SIZE_MAX;
+}
+
+// Where a value that stands on its own goes; `place` is NULL where nothing is made of it.
+static int place_value(struct scan *scan, const struct level *level,
+                       const ProtobufCFieldDescriptor *field, unsigned wire_type,
+                       void **ret_place) {
+    if (field->label != PROTOBUF_C_LABEL_REPEATED) {
+        *ret_place = level->built == NULL ? NULL : build_place(level->built, field, 0);
+        return 0;
+    }
+    struct build_column *column = column_of(scan, level, field);
+    if (level->built != NULL && column->n == column->room) {
+        size_t more = count_run(scan, level->end, wire_type, elements_max(level, field));
+        if (!build_room(&scan->build, level->built, field, column, more)) {
+            return refuse_full(scan);
+        }
+    }
+    int r = count_element(scan, level, field);
+    if (r == 0) {
+        *ret_place = level->built == NULL ? NULL : build_place(level->built, field, column->n);
+    }
+    return r;
+}
+
+static int scan_number(struct scan *scan, const ProtobufCFieldDescriptor *field, const uint8_t *end,
+                       void *place) {
+    uint64_t value;
+    int r = read_varint(scan, end, &value);
+    if (r != 0 || field == NULL) {
+        return r;
+    }
+    if (!fits(field->type, value)) {
+        return refuse(scan, REASON_BAD_FRAME, "a number is too wide for its field");
+    }
+    if (place != NULL) {
+        build_number(place, field->type, value);
     }
     return 0;
 }
@@ -186,10 +283,21 @@ static int mark_singular(struct scan *scan, struct level *level,
 
 static int scan_packed(struct scan *scan, const struct level *level,
                        const ProtobufCFieldDescriptor *field, const uint8_t *end) {
+    struct build_column *column = column_of(scan, level, field);
+    if (level->built != NULL) {
+        size_t more = count_varints(scan->at, end);
+        size_t max = elements_max(level, field);
+        more = more > max ? max : more;
+        if (!build_room(&scan->build, level->built, field, column, more)) {
+            return refuse_full(scan);
+        }
+    }
     while (scan->at < end) {
         int r = count_element(scan, level, field);
         if (r == 0) {
-            r = scan_number(scan, field, end);
+            bool has_place = level->built != NULL && column->n <= column->room;
+            r = scan_number(scan, field, end,
+                            has_place ? build_place(level->built, field, column->n) : NULL);
         }
         if (r != 0) {
             return r;
@@ -198,16 +306,9 @@ static int scan_packed(struct scan *scan, const struct level *level,
     return 0;
 }
 
-// A length-delimited value of a known field; `end` is its own end.
-static int scan_value(struct scan *scan, const struct level *level,
-                      const ProtobufCFieldDescriptor *field, const uint8_t *end) {
+static int scan_text(struct scan *scan, const struct level *level,
+                     const ProtobufCFieldDescriptor *field, const uint8_t *end, void *place) {
     size_t length = (size_t)(end - scan->at);
-    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        return push(scan, field->descriptor, end);
-    }
-    if (field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_BYTES) {
-        return scan_packed(scan, level, field, end);
-    }
     const struct field_limit *limit = limit_of(level, field);
     if (GUARD(wire_lengths) && limit != NULL && limit->bytes_max > 0 && length > limit->bytes_max) {
         return refuse(scan, REASON_TOO_LARGE, limit->why_not);
@@ -216,12 +317,33 @@ static int scan_value(struct scan *scan, const struct level *level,
         !utf8_check(scan->at, length)) {
         return refuse(scan, REASON_BAD_FRAME, "text that is not UTF-8, or holds a NUL");
     }
+    if (place != NULL) {
+        build_text(&scan->build, place, field->type, scan->at, length);
+    }
     scan->at = end;
     return 0;
 }
 
+static int scan_message(struct scan *scan, const ProtobufCFieldDescriptor *field,
+                        const uint8_t *end, void *place) {
+    ProtobufCMessage *built;
+    int r = push(scan, field->descriptor, end, &built);
+    if (r == 0 && place != NULL) {
+        memcpy(place, &built, sizeof(built));
+    }
+    return r;
+}
+
+static int scan_unknown(struct scan *scan, const struct level *level, uint64_t tag,
+                        const uint8_t *begin) {
+    bool fits = level->built == NULL ||
+                build_unknown(&scan->build, level->built, (uint32_t)(tag >> FIELD_NUMBER_SHIFT),
+                              tag & 7, begin, (size_t)(scan->at - begin));
+    return fits ? 0 : refuse_full(scan);
+}
+
 static int scan_length(struct scan *scan, const struct level *level,
-                       const ProtobufCFieldDescriptor *field) {
+                       const ProtobufCFieldDescriptor *field, bool packed, void *place) {
     uint64_t length;
     int r = read_varint(scan, level->end, &length);
     if (r != 0) {
@@ -235,7 +357,11 @@ static int scan_length(struct scan *scan, const struct level *level,
         scan->at = end;
         return 0;
     }
-    return scan_value(scan, level, field, end);
+    if (packed) {
+        return scan_packed(scan, level, field, end);
+    }
+    return field->type == PROTOBUF_C_TYPE_MESSAGE ? scan_message(scan, field, end, place)
+                                                  : scan_text(scan, level, field, end, place);
 }
 
 static int scan_fixed(struct scan *scan, const struct level *level, size_t width) {
@@ -246,22 +372,43 @@ static int scan_fixed(struct scan *scan, const struct level *level, size_t width
     return 0;
 }
 
-static int check_known(struct scan *scan, struct level *level,
-                       const ProtobufCFieldDescriptor *field, unsigned wire_type) {
+// Fixed-width numbers pass where they are unknown: no .proto file of ours has one.
+static int scan_wire(struct scan *scan, const struct level *level,
+                     const ProtobufCFieldDescriptor *field, unsigned wire_type, bool packed,
+                     void *place) {
+    switch (wire_type) {
+    case WIRE_VARINT:
+        return scan_number(scan, field, level->end, place);
+    case WIRE_LENGTH:
+        return scan_length(scan, level, field, packed, place);
+    case WIRE_64:
+        return scan_fixed(scan, level, 8);
+    case WIRE_32:
+        return scan_fixed(scan, level, 4);
+    default:
+        return refuse(scan, REASON_BAD_FRAME, "an unknown wire type");
+    }
+}
+
+static int scan_known(struct scan *scan, struct level *level, const ProtobufCFieldDescriptor *field,
+                      unsigned wire_type) {
     unsigned expected = wire_type_of(field->type);
     bool repeated = field->label == PROTOBUF_C_LABEL_REPEATED;
     bool packed = repeated && wire_type == WIRE_LENGTH && expected == WIRE_VARINT;
     if (wire_type != expected && !packed) {
         return refuse(scan, REASON_BAD_FRAME, "a field has the wrong wire type");
     }
-    if (!repeated) {
-        return mark_singular(scan, level, field);
+    void *place = NULL;
+    int r = repeated ? 0 : mark_singular(scan, level, field);
+    if (r == 0 && !packed) {
+        r = place_value(scan, level, field, wire_type, &place);
     }
-    return packed ? 0 : count_element(scan, level, field);
+    return r != 0 ? r : scan_wire(scan, level, field, wire_type, packed, place);
 }
 
 static int scan_field(struct scan *scan, struct level *level) {
     uint64_t tag;
+    scan->tag = scan->at;
     int r = read_varint(scan, level->end, &tag);
     if (r != 0) {
         return r;
@@ -272,48 +419,64 @@ static int scan_field(struct scan *scan, struct level *level) {
     unsigned wire_type = tag & 7;
     const ProtobufCFieldDescriptor *field =
         find_field(level, (uint32_t)(tag >> FIELD_NUMBER_SHIFT));
-    if (GUARD(wire_unknown) && field == NULL && ++scan->n_unknown > WIRE_UNKNOWN_MAX) {
+    if (field != NULL) {
+        return scan_known(scan, level, field, wire_type);
+    }
+    if (GUARD(wire_unknown) && ++scan->n_unknown > WIRE_UNKNOWN_MAX) {
         return refuse(scan, REASON_TOO_LARGE, "too many unknown fields");
     }
-    if (field != NULL) {
-        r = check_known(scan, level, field, wire_type);
-        if (r != 0) {
-            return r;
+    const uint8_t *begin = scan->at;
+    r = scan_wire(scan, level, NULL, wire_type, false, NULL);
+    return r != 0 ? r : scan_unknown(scan, level, tag, begin);
+}
+
+static int walk(struct scan *scan, const ProtobufCMessageDescriptor *message, const uint8_t *data,
+                size_t size, ProtobufCMessage **ret) {
+    scan->at = data;
+    scan->depth = 0;
+    scan->n_unknown = 0;
+    scan->why = NULL;
+    int r = push(scan, message, data + size, ret);
+    while (r == 0 && scan->depth > 0) {
+        struct level *level = &scan->levels[scan->depth - 1];
+        if (scan->at == level->end) {
+            scan->depth--;
+        } else {
+            r = scan_field(scan, level);
         }
     }
-    switch (wire_type) {
-    case WIRE_VARINT:
-        return scan_number(scan, field, level->end);
-    case WIRE_LENGTH:
-        return scan_length(scan, level, field);
-    case WIRE_64:
-        return scan_fixed(scan, level, 8);
-    case WIRE_32:
-        return scan_fixed(scan, level, 4);
-    default:
-        return refuse(scan, REASON_BAD_FRAME, "an unknown wire type");
-    }
+    return r;
 }
+
+static const uint8_t nothing[1]; // protobuf-c gives no address to empty bytes
 
 int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
                   const char **ret_why) {
-    static const uint8_t nothing[1];
-    data = size == 0 ? nothing : data; // protobuf-c gives no address to empty bytes
-    struct scan scan;                  // levels and counts are set up as they are entered
-    scan.at = data;
-    scan.depth = 0;
-    scan.n_unknown = 0;
-    scan.why = NULL;
-    int r = push(&scan, message, data + size);
-    while (r == 0 && scan.depth > 0) {
-        struct level *level = &scan.levels[scan.depth - 1];
-        if (scan.at == level->end) {
-            scan.depth--;
-        } else {
-            r = scan_field(&scan, level);
-        }
-    }
+    struct scan scan; // levels and columns are set up as they are entered
+    scan.build = (struct build){.arena = NULL};
+    ProtobufCMessage *none;
+    int r = walk(&scan, message, size == 0 ? nothing : data, size, &none);
     if (r != 0) {
+        *ret_why = scan.why;
+    }
+    return r;
+}
+
+int envelope_read(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
+                  struct arena *arena, ProtobufCMessage **ret, const char **ret_why) {
+    struct scan scan;
+    ProtobufCMessage *built = NULL;
+    struct arena_mark mark = arena_mark(arena);
+    int r = build_start(&scan.build, arena, size) ? 0 : refuse_full(&scan);
+    if (r == 0) {
+        r = walk(&scan, message, size == 0 ? nothing : data, size, &built);
+    }
+    if (r == 0) {
+        *ret = built;
+    } else {
+        if (GUARD(refused_is_forgotten)) {
+            arena_rewind(arena, &mark);
+        }
         *ret_why = scan.why;
     }
     return r;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scan that goes before every unpacking, and the limits it holds messages to.
+// The scan of what comes from outside, and the limits it holds messages to.
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "schemas/base/arena.h"
 
 // What one field of a message may hold; 0: only what the frame allows.
 struct field_limit {
@@ -21,7 +23,10 @@ struct message_limits {
 // One row a message that has limits.
 const struct message_limits *envelope_limits(size_t *ret_n);
 
-// 0; or a reason code with *ret_why a static text. Allocates nothing, reads each byte once or
-// twice.
+// 0; or a reason code with *ret_why a static text. Allocates nothing.
 int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
                   const char **ret_why);
+// The same, and *ret is the message in the arena, as protobuf_c_message_unpack makes it. Where the
+// arena is full: REASON_TOO_LARGE. What is refused leaves nothing in the arena.
+int envelope_read(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
+                  struct arena *arena, ProtobufCMessage **ret, const char **ret_why);

@@ -153,6 +153,29 @@ void *arena_alloc(struct arena *arena, size_t bytes) {
     return result;
 }
 
+struct arena_mark arena_mark(const struct arena *arena) {
+    struct chunk *chunk = arena->newest;
+    return (struct arena_mark){.chunk = chunk,
+                               .used = chunk == NULL ? 0 : chunk->used,
+                               .end = chunk == NULL ? 0 : chunk->end,
+                               .bytes_used = arena->bytes_used};
+}
+
+void arena_rewind(struct arena *arena, const struct arena_mark *mark) {
+    while (arena->newest != mark->chunk) {
+        struct chunk *chunk = arena->newest;
+        arena->newest = chunk->older;
+        chunk_free(arena, chunk);
+    }
+    struct chunk *chunk = arena->newest;
+    if (chunk != NULL) {
+        ASAN_POISON_MEMORY_REGION(chunk->bytes + mark->used, mark->end - mark->used);
+        chunk->used = mark->used;
+        chunk->end = mark->end;
+    }
+    arena->bytes_used = mark->bytes_used;
+}
+
 uint8_t *arena_back(struct arena *arena, size_t bytes_max, uint8_t **ret_end) {
     struct chunk *chunk = arena->newest;
     if (chunk == NULL || chunk->end == chunk->used) {

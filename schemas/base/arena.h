@@ -26,6 +26,13 @@ char *arena_strdup(struct arena *arena, const char *text);
 char *arena_printf(struct arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 size_t arena_used(const struct arena *arena);
+// Where an arena stands, to go back there: what was allocated since is free again.
+struct arena_mark {
+    void *chunk;
+    size_t used, end, bytes_used;
+};
+struct arena_mark arena_mark(const struct arena *arena);
+void arena_rewind(struct arena *arena, const struct arena_mark *mark);
 // The last free bytes, of bytes_max at most, for who writes from the back to the front and knows
 // only then how many it needs: *ret_end is behind the last one. Whoever asks calls arena_take_back
 // with that number before anything else is allocated. NULL: there are none at once; arena_alloc may

@@ -105,6 +105,34 @@ static void test_arena_gives_from_both_ends(void **state) {
     assert_null(arena_back(arena, 1, &end));
 }
 
+static void test_arena_goes_back_to_a_mark(void **state) {
+    (void)state;
+    _cleanup_(cleanup_arena) struct arena *arena = arena_new(1 << 20);
+    struct arena_mark at_first = arena_mark(arena);
+    char *kept = arena_strdup(arena, "kept");
+    uint8_t *end;
+    uint8_t *begin = arena_back(arena, 100, &end);
+    memset(begin, 'k', 100);
+    arena_take_back(arena, begin, end, 100);
+    for (int round = 0; round < 100; round++) { // a megabyte would not do, were it not free again
+        struct arena_mark mark = arena_mark(arena);
+        memset(arena_alloc(arena, 100), 'x', 100);
+        memset(arena_alloc(arena, 100000), 'x', 100000);
+        uint8_t *other_end;
+        uint8_t *other = arena_back(arena, 10, &other_end);
+        if (other != NULL) {
+            arena_take_back(arena, other, other_end, 10);
+        }
+        arena_rewind(arena, &mark);
+    }
+    assert_int_equal(arena_used(arena), 16 + 100);
+    assert_string_equal(kept, "kept");
+    assert_int_equal(begin[0], 'k');
+    assert_int_equal(end[-1], 'k');
+    arena_rewind(arena, &at_first);
+    assert_int_equal(arena_used(arena), 0);
+}
+
 static void test_arena_keeps_text(void **state) {
     (void)state;
     _cleanup_(cleanup_arena) struct arena *arena = arena_new(1 << 20);
@@ -409,6 +437,7 @@ int main(void) {
         cmocka_unit_test(test_arena_refuses_beyond_its_bound),
         cmocka_unit_test(test_arena_reset_settles_in_one_chunk),
         cmocka_unit_test(test_arena_gives_from_both_ends),
+        cmocka_unit_test(test_arena_goes_back_to_a_mark),
         cmocka_unit_test(test_arena_keeps_text),
         cmocka_unit_test(test_rfc3339_reads_what_the_rfc_shows),
         cmocka_unit_test(test_rfc3339_refuses_everything_else),
