@@ -36,10 +36,13 @@ struct walk {
 static uint32_t key_print(const char *text, size_t length) {
     uint32_t head = 0;
     uint32_t tail = 0;
-    size_t n = length < sizeof(head) ? length : sizeof(head);
-    if (n > 0) {
-        memcpy(&head, text, n);
-        memcpy(&tail, text + length - n, n);
+    if (length >= sizeof(head)) { // most are, and a copy of a known size is no call
+        memcpy(&head, text, sizeof(head));
+        memcpy(&tail, text + length - sizeof(tail), sizeof(tail));
+    } else {
+        for (size_t i = 0; i < length; i++) {
+            head = head << 8 | (uint8_t)text[i];
+        }
     }
     return (head * 31 + tail) * 31 + (uint32_t)length;
 }
@@ -103,6 +106,21 @@ static const char *check_value(struct walk *walk, const struct body_value *value
     return value->kind == BODY_LIST || value->kind == BODY_MAP ? open_level(walk, value) : NULL;
 }
 
+// A text of at most 31 bytes, as nearly all names and most values are.
+static bool read_short_text(const uint8_t *data, size_t size, struct body_value *ret) {
+    enum { TAG = 0xa0, TAG_BITS = 0xe0, LENGTH_BITS = 0x1f };
+    if (size == 0 || (data[0] & TAG_BITS) != TAG || (data[0] & LENGTH_BITS) >= size) {
+        return false;
+    }
+    size_t length = data[0] & LENGTH_BITS;
+    *ret = (struct body_value){.kind = BODY_TEXT,
+                               .raw = data,
+                               .raw_size = 1 + length,
+                               .text = (const char *)data + 1,
+                               .text_size = length};
+    return true;
+}
+
 static const char *walk_body(const uint8_t *data, size_t size, bool must_be_map) {
     struct walk walk; // its arrays are filled as they are used
     walk.data = data;
@@ -112,7 +130,12 @@ static const char *walk_body(const uint8_t *data, size_t size, bool must_be_map)
     for (size_t n_values = 1;; n_values++) {
         struct body_value value;
         size_t value_size;
-        const char *why = body_cursor_read(data + at, size - at, &value, &value_size);
+        const char *why = NULL;
+        if (read_short_text(data + at, size - at, &value)) {
+            value_size = value.raw_size;
+        } else {
+            why = body_cursor_read(data + at, size - at, &value, &value_size);
+        }
         if (why != NULL) {
             return why;
         }
@@ -147,21 +170,6 @@ int body_check(const void *data, size_t size, bool must_be_map, const char **ret
         *ret_why = why;
     }
     return why == NULL ? 0 : -EBADMSG;
-}
-
-// A text of at most 31 bytes, as nearly all names and most values are.
-static bool read_short_text(const uint8_t *data, size_t size, struct body_value *ret) {
-    enum { TAG = 0xa0, TAG_BITS = 0xe0, LENGTH_BITS = 0x1f };
-    if (size == 0 || (data[0] & TAG_BITS) != TAG || (data[0] & LENGTH_BITS) >= size) {
-        return false;
-    }
-    size_t length = data[0] & LENGTH_BITS;
-    *ret = (struct body_value){.kind = BODY_TEXT,
-                               .raw = data,
-                               .raw_size = 1 + length,
-                               .text = (const char *)data + 1,
-                               .text_size = length};
-    return true;
 }
 
 bool body_read(const void *data, size_t size, struct body_value *ret) {
