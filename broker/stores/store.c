@@ -32,7 +32,7 @@ struct store {
     struct store_txn *pool[POOL_MAX]; // ended readers
     unsigned n_pool;
     bool grows_ahead;
-    uint64_t ahead; // where the file ends that LMDB has not come to yet
+    struct store_ahead ahead;
 };
 
 int store_error(int code) {
@@ -346,8 +346,7 @@ static void grow_ahead(struct store *store) {
     mdb_env_stat(store->env, &status);
     mdb_env_get_fd(store->env, &descriptor);
     uint64_t used = ((uint64_t)info.me_last_pgno + 1) * status.ms_psize;
-    store->ahead =
-        store_grow_ahead(descriptor, status.ms_psize, used, store->ahead, info.me_mapsize);
+    store_grow_ahead(descriptor, status.ms_psize, used, info.me_mapsize, &store->ahead);
 }
 
 int store_commit(struct store_txn *txn) {

@@ -12,21 +12,25 @@
 enum {
     AHEAD_BYTES_MAX = 8 << 20, // more than nearly every tick's commit adds
     AHEAD_SHARE = 4,           // of the file, so that a small one stays small
+    AT_ONCE_PAGES = 16,        // and twice what was added: it catches up, and holds up no commit
 };
 
-uint64_t store_grow_ahead(int descriptor, size_t page_bytes, uint64_t used, uint64_t ahead,
-                          uint64_t map_bytes) {
+void store_grow_ahead(int descriptor, size_t page_bytes, uint64_t used, uint64_t map_bytes,
+                      struct store_ahead *ahead) {
     static const uint8_t zeros[STORE_PAGE_BYTES_MAX];
     uint64_t room = used / AHEAD_SHARE < AHEAD_BYTES_MAX ? used / AHEAD_SHARE : AHEAD_BYTES_MAX;
     uint64_t end = used + room < map_bytes ? used + room : map_bytes;
-    ahead = ahead < used ? used : ahead;
-    if (page_bytes > sizeof(zeros) || ahead >= used + room / 2) {
-        return ahead;
+    uint64_t added = used > ahead->used ? used - ahead->used : 0;
+    ahead->used = used;
+    ahead->end = ahead->end < used ? used : ahead->end;
+    if (page_bytes > sizeof(zeros) || ahead->end >= used + room / 2) {
+        return;
     }
-    for (; ahead + page_bytes <= end; ahead += page_bytes) {
-        if (pwrite(descriptor, zeros, page_bytes, (off_t)ahead) != (ssize_t)page_bytes) {
-            break;
+    uint64_t at_once = ahead->end + 2 * added + AT_ONCE_PAGES * page_bytes;
+    end = at_once < end ? at_once : end;
+    for (; ahead->end + page_bytes <= end; ahead->end += page_bytes) {
+        if (pwrite(descriptor, zeros, page_bytes, (off_t)ahead->end) != (ssize_t)page_bytes) {
+            return;
         }
     }
-    return ahead;
 }

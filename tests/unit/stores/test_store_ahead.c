@@ -47,50 +47,82 @@ static void assert_untouched(int descriptor, uint64_t bytes) {
     }
 }
 
+static void grow(int descriptor, uint64_t used, uint64_t map_bytes, struct store_ahead *ahead) {
+    store_grow_ahead(descriptor, PAGE, used, map_bytes, ahead);
+}
+
 static void test_it_grows_by_a_quarter_and_by_8_mib_at_most(void **state) {
     int small = new_file(*state, "small"), large = new_file(*state, "large");
+    struct store_ahead ahead = {0};
     fill(small, 40 * PAGE);
-    assert_int_equal(store_grow_ahead(small, PAGE, 40 * PAGE, 0, MANY), 50 * PAGE);
+    grow(small, 40 * PAGE, MANY, &ahead);
+    assert_int_equal(ahead.end, 50 * PAGE);
     assert_int_equal(size_of(small), 50 * PAGE);
     assert_untouched(small, 40 * PAGE);
+    ahead = (struct store_ahead){0};
     assert_int_equal(ftruncate(large, 100 * MIB), 0);
-    assert_int_equal(store_grow_ahead(large, PAGE, 100 * MIB, 0, MANY), 108 * MIB);
+    grow(large, 100 * MIB, MANY, &ahead);
+    assert_int_equal(ahead.end, 108 * MIB);
     close(small);
     close(large);
 }
 
 static void test_nothing_is_written_while_half_of_it_is_left(void **state) {
     int file = new_file(*state, "half");
-    uint64_t ahead = store_grow_ahead(file, PAGE, 80 * PAGE, 0, MANY);
-    assert_int_equal(ahead, 100 * PAGE);
-    fill(file, ahead); // what lies there now would be seen to change
-    assert_int_equal(store_grow_ahead(file, PAGE, 88 * PAGE, ahead, MANY), ahead);
-    assert_untouched(file, ahead);
-    assert_int_equal(store_grow_ahead(file, PAGE, 92 * PAGE, ahead, MANY), 115 * PAGE);
-    assert_untouched(file, ahead);
+    struct store_ahead ahead = {0};
+    grow(file, 80 * PAGE, MANY, &ahead);
+    assert_int_equal(ahead.end, 100 * PAGE);
+    fill(file, ahead.end); // what lies there now would be seen to change
+    grow(file, 88 * PAGE, MANY, &ahead);
+    assert_int_equal(ahead.end, 100 * PAGE);
+    assert_untouched(file, ahead.end);
+    grow(file, 92 * PAGE, MANY, &ahead);
+    assert_int_equal(ahead.end, 115 * PAGE);
+    assert_untouched(file, 100 * PAGE);
+    close(file);
+}
+
+// A commit waits for it: it writes little where little was added, and gets there all the same.
+static void test_it_catches_up_in_small_parts(void **state) {
+    int file = new_file(*state, "parts");
+    uint64_t used = 1000 * PAGE;
+    struct store_ahead ahead = {.end = used, .used = used};
+    unsigned n = 0;
+    for (uint64_t before = used; ahead.end < used + used / 8; before = ahead.end, n++) {
+        used += PAGE;
+        grow(file, used, MANY, &ahead);
+        assert_in_range(ahead.end - before, 1, 19 * PAGE);
+    }
+    assert_in_range(n, 7, 10);
     close(file);
 }
 
 static void test_lmdb_may_have_gone_beyond_it(void **state) {
     int file = new_file(*state, "beyond");
+    struct store_ahead ahead = {.end = 100 * PAGE, .used = 90 * PAGE};
     fill(file, 400 * PAGE);
-    assert_int_equal(store_grow_ahead(file, PAGE, 400 * PAGE, 100 * PAGE, MANY), 500 * PAGE);
+    grow(file, 400 * PAGE, MANY, &ahead);
+    assert_int_equal(ahead.end, 500 * PAGE);
     assert_untouched(file, 400 * PAGE);
     close(file);
 }
 
 static void test_it_ends_with_the_map(void **state) {
     int file = new_file(*state, "map");
-    assert_int_equal(store_grow_ahead(file, PAGE, 80 * PAGE, 0, 85 * PAGE), 85 * PAGE);
+    struct store_ahead ahead = {0};
+    grow(file, 80 * PAGE, 85 * PAGE, &ahead);
+    assert_int_equal(ahead.end, 85 * PAGE);
     assert_int_equal(size_of(file), 85 * PAGE);
     close(file);
 }
 
 static void test_a_disk_that_refuses_is_no_error_here(void **state) {
     int file = new_file(*state, "refused");
+    struct store_ahead ahead = {0};
     close(file);
     int reader = open(support_path(*state, "refused"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(store_grow_ahead(reader, PAGE, 80 * PAGE, 0, MANY), 80 * PAGE);
+    grow(reader, 80 * PAGE, MANY, &ahead);
+    assert_int_equal(ahead.end, 80 * PAGE);
     assert_int_equal(size_of(reader), 0);
     close(reader);
 }
@@ -118,6 +150,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_it_grows_by_a_quarter_and_by_8_mib_at_most),
         TEST(test_nothing_is_written_while_half_of_it_is_left),
+        TEST(test_it_catches_up_in_small_parts),
         TEST(test_lmdb_may_have_gone_beyond_it),
         TEST(test_it_ends_with_the_map),
         TEST(test_a_disk_that_refuses_is_no_error_here),
