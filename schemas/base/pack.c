@@ -326,25 +326,18 @@ static inline uint8_t *write_singular(const uint8_t *begin, uint8_t *at,
 
 // ---- messages
 
-static void push(struct packing *packing, const ProtobufCMessage *message, uint32_t first,
-                 uint32_t last, const uint8_t *at) {
+static void push(struct packing *packing, const ProtobufCMessage *message,
+                 const ProtobufCFieldDescriptor *first, const ProtobufCFieldDescriptor *end,
+                 const uint8_t *at) {
     assert(packing->depth < PACK_DEPTH_MAX);
-    const ProtobufCMessageDescriptor *descriptor = message->descriptor;
-    const ProtobufCFieldDescriptor *begin = descriptor->fields;
-    const ProtobufCFieldDescriptor *end = descriptor->fields + descriptor->n_fields;
-    while (begin < end && end[-1].id > last) {
-        end--;
-    }
-    while (begin < end && begin->id < first) {
-        begin++;
-    }
     packing->levels[packing->depth++] =
-        (struct level){.message = message, .first = begin, .field = end, .end = at};
+        (struct level){.message = message, .first = first, .field = end, .end = at};
 }
 
 // Puts a whole message onto the stack; its unknown fields come last.
 static uint8_t *enter(struct packing *packing, const ProtobufCMessage *message, uint8_t *at) {
-    push(packing, message, 0, UINT32_MAX, at);
+    const ProtobufCMessageDescriptor *descriptor = message->descriptor;
+    push(packing, message, descriptor->fields, descriptor->fields + descriptor->n_fields, at);
     return message->n_unknown_fields == 0 ? at : write_unknown(packing->begin, at, message);
 }
 
@@ -405,10 +398,19 @@ uint8_t *pack_before(const ProtobufCMessage *message, uint8_t *begin, uint8_t *e
 
 uint8_t *pack_fields_before(const ProtobufCMessage *message, uint32_t first, uint32_t last,
                             uint8_t *begin, uint8_t *end) {
+    const ProtobufCFieldDescriptor *fields = message->descriptor->fields;
+    const ProtobufCFieldDescriptor *to = fields + message->descriptor->n_fields;
+    while (to > fields && to[-1].id > last) {
+        to--;
+    }
+    const ProtobufCFieldDescriptor *from = to;
+    while (from > fields && from[-1].id >= first) {
+        from--;
+    }
     struct packing packing;
     packing.begin = begin;
     packing.depth = 0;
-    push(&packing, message, first, last, end);
+    push(&packing, message, from, to, end);
     return pack(&packing, end);
 }
 
