@@ -89,57 +89,65 @@ void lanes_clear(struct lanes *lanes) {
     lane_table_clear(&lanes->table);
     free(lanes->ready.cells);
     free(lanes->resting.cells);
-    for (struct slot *slot = lanes->spare_slots, *next; slot; slot = next) {
-        next = slot->next;
-        free(slot);
-    }
-    for (struct lane *lane = lanes->spare_lanes, *next; lane; lane = next) {
-        next = lane->next_spare;
-        free(lane);
-    }
-    *lanes = (struct lanes){0};
+    *lanes = (struct lanes){.spare = lanes->spare};
 }
 
-// One that was given back a moment ago is still in the processor's cache, and costs no search for
-// memory. NULL: memory.
-static struct slot *slot_get(struct lanes *lanes) {
-    struct slot *slot = lanes->spare_slots;
-    if (!slot)
-        return calloc(1, sizeof *slot);
-    lanes->spare_slots = slot->next;
-    lanes->n_spare_slots--;
-    *slot = (struct slot){0};
+static struct slot *slot_get(struct spare *spare) {
+    struct slot *slot = spare ? spare->slots : NULL;
+    if (slot) {
+        spare->slots = slot->next;
+        spare->n_slots--;
+        *slot = (struct slot){0};
+    } else if (!(slot = calloc(1, sizeof *slot))) {
+        return NULL;
+    }
+    if (spare)
+        spare->n_alive++;
     return slot;
 }
 
-static void slot_put(struct lanes *lanes, struct slot *slot) {
-    if (lanes->n_spare_slots >= LANES_SPARE_MAX) {
-        free(slot);
-        return;
-    }
-    slot->next = lanes->spare_slots;
-    lanes->spare_slots = slot;
-    lanes->n_spare_slots++;
-}
-
-static struct lane *lane_get(struct lanes *lanes) {
-    struct lane *lane = lanes->spare_lanes;
+static struct lane *lane_get(struct spare *spare) {
+    struct lane *lane = spare ? spare->lanes : NULL;
     if (!lane)
         return calloc(1, sizeof *lane);
-    lanes->spare_lanes = lane->next_spare;
-    lanes->n_spare_lanes--;
+    spare->lanes = lane->next_spare;
+    spare->n_lanes--;
     *lane = (struct lane){0};
     return lane;
 }
 
-static void lane_put(struct lanes *lanes, struct lane *lane) {
-    if (lanes->n_spare_lanes >= LANES_SPARE_MAX) {
+static void spare_clear(struct spare *spare) {
+    for (struct slot *slot = spare->slots, *next; slot; slot = next) {
+        next = slot->next;
+        free(slot);
+    }
+    for (struct lane *lane = spare->lanes, *next; lane; lane = next) {
+        next = lane->next_spare;
+        free(lane);
+    }
+    *spare = (struct spare){0};
+}
+
+static void slot_put(struct spare *spare, struct slot *slot) {
+    if (!spare || spare->n_slots >= SPARE_MAX) {
+        free(slot);
+    } else {
+        slot->next = spare->slots;
+        spare->slots = slot;
+        spare->n_slots++;
+    }
+    if (spare && --spare->n_alive == 0)
+        spare_clear(spare);
+}
+
+static void lane_put(struct spare *spare, struct lane *lane) {
+    if (!spare || spare->n_alive == 0 || spare->n_lanes >= SPARE_MAX) {
         free(lane);
         return;
     }
-    lane->next_spare = lanes->spare_lanes;
-    lanes->spare_lanes = lane;
-    lanes->n_spare_lanes++;
+    lane->next_spare = spare->lanes;
+    spare->lanes = lane;
+    spare->n_lanes++;
 }
 
 struct slot *slot_new(struct lanes *lanes, uint64_t sequence, enum slot_kind kind,
@@ -148,14 +156,14 @@ struct slot *slot_new(struct lanes *lanes, uint64_t sequence, enum slot_kind kin
     if (heap_reserve(&lanes->ready, lanes->n_slots + 1) < 0 ||
         heap_reserve(&lanes->resting, lanes->n_slots + 1) < 0)
         return NULL;
-    struct slot *slot = slot_get(lanes);
+    struct slot *slot = slot_get(lanes->spare);
     if (!slot)
         return NULL;
     slot->sequence = sequence;
     slot->kind = kind;
     slot->links = &slot->own;
     if (n_numbers > 1 && !(slot->links = calloc(n_numbers, sizeof *slot->links))) {
-        slot_put(lanes, slot);
+        slot_put(lanes->spare, slot);
         return NULL;
     }
     slot->n_links = slot->n_blocked = n_numbers;
@@ -174,7 +182,7 @@ struct slot *slot_free(struct lanes *lanes, struct slot *slot) {
     slot_dequeue(lanes, slot);
     if (slot->links != &slot->own)
         free(slot->links);
-    slot_put(lanes, slot);
+    slot_put(lanes->spare, slot);
     lanes->n_slots--;
     return NULL;
 }
@@ -187,7 +195,7 @@ struct lane *lanes_get(struct lanes *lanes, uint64_t number) {
     struct lane *lane = lanes_find(lanes, number);
     if (lane)
         return lane;
-    if (lane_table_reserve(&lanes->table) < 0 || !(lane = lane_get(lanes)))
+    if (lane_table_reserve(&lanes->table) < 0 || !(lane = lane_get(lanes->spare)))
         return NULL;
     lane->number = number;
     lane_table_put(&lanes->table, number, lane);
@@ -198,7 +206,7 @@ void lanes_release(struct lanes *lanes, struct lane *lane) {
     if (lane->first || lane->parked)
         return;
     lane_table_remove(&lanes->table, lane->number);
-    lane_put(lanes, lane);
+    lane_put(lanes->spare, lane);
 }
 
 int slot_enqueue(struct lanes *lanes, struct slot *slot, unsigned index) {

@@ -75,16 +75,23 @@ struct slot_heap {
     size_t n_slots, capacity;
 };
 
-enum { LANES_SPARE_MAX = 4096 }; // slots and lanes kept for the next ones, of each
+enum { SPARE_MAX = 4096 }; // of either kind
+
+// Slots and lanes that were given back, for the next ones of any subscription: they are still in
+// the processor's cache, and cost no search for memory. Empty where no slot is alive.
+struct spare {
+    struct slot *slots; // by next
+    struct lane *lanes; // by next_spare
+    unsigned n_slots, n_lanes;
+    size_t n_alive; // slots of all subscriptions
+};
 
 struct lanes {
     struct lane_table table;
     struct slot_heap ready;   // by sequence
     struct slot_heap resting; // by due time
     size_t n_slots;
-    struct slot *spare_slots; // by next
-    struct lane *spare_lanes; // by next_spare
-    unsigned n_spare_slots, n_spare_lanes;
+    struct spare *spare; // shared with others; NULL: none is kept
 };
 
 void lanes_clear(struct lanes *lanes); // every slot must be gone, and no lane parked

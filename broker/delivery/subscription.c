@@ -31,6 +31,7 @@ int subscription_new(const struct subscription_options *options, struct subscrip
     subscription->n_loaded = n_ranges;
     subscription->options = *options;
     subscription->budget = budget;
+    subscription->lanes.spare = &budget->spare;
     subscription->position = cursor;
     subscription->random = seed | 1;
     *ret = subscription;

@@ -40,6 +40,7 @@ struct settled_range {
 struct subscription_budget {
     size_t n_slots, n_slots_max;
     size_t n_parked, n_parked_max;
+    struct spare spare;
 };
 
 struct subscription_options {

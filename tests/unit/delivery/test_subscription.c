@@ -485,10 +485,33 @@ static void test_paused_hands_out_nothing(void **state) {
     assert_int_equal(take(fixture, NULL), 1);
 }
 
+static void test_memory_is_kept_for_the_next_ones_while_any_is_unsettled(void **state) {
+    struct fixture *fixture = *state;
+    const struct spare *spare = &fixture->budget.spare;
+    subscription_join(fixture->subscription, &fixture->one, 10);
+    offer(fixture, 1, 7);
+    offer(fixture, 2, 8);
+    assert_int_equal(take(fixture, NULL), 1);
+    settle(fixture, &fixture->one, 1, SETTLE_DELIVERED);
+    assert_int_equal(spare->n_slots, 1);
+    assert_int_equal(spare->n_lanes, 1);
+    offer(fixture, 3, 9);
+    assert_int_equal(spare->n_slots, 0);
+    assert_int_equal(spare->n_lanes, 0);
+    assert_int_equal(take(fixture, NULL), 2);
+    assert_int_equal(take(fixture, NULL), 3);
+    settle(fixture, &fixture->one, 2, SETTLE_DELIVERED);
+    settle(fixture, &fixture->one, 3, SETTLE_DELIVERED);
+    assert_null(spare->slots);
+    assert_null(spare->lanes);
+    assert_int_equal(spare->n_alive, 0);
+}
+
 #define RULE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        RULE(test_memory_is_kept_for_the_next_ones_while_any_is_unsettled),
         RULE(test_one_member_gets_log_order),
         RULE(test_one_member_that_takes_any_lane_passes_a_busy_one),
         RULE(test_several_members_pass_a_busy_lane),
