@@ -32,7 +32,7 @@ def one(house, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3000 if SLOW else 500)
+    parser.add_argument("--rounds", type=int, default=1000 if SLOW else 500)  # below SUBSCRIPTIONS_MAX: each has a name of its own
     parser.add_argument("--side-by-side", type=int, default=6)
     arguments = parser.parse_args()
     with House() as house:
