@@ -14,7 +14,9 @@
 #include "broker/stores/store_internal.h"
 #include "broker/stores/view.h"
 
-enum { PAGE = 4096, MANY = 1 << 30, MIB = 1 << 20 };
+#define PAGE UINT64_C(4096)
+#define MANY (UINT64_C(1) << 30)
+#define MIB (UINT64_C(1) << 20)
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, support_setup, support_teardown)
 
