@@ -164,9 +164,10 @@ static int find(struct fold *fold, struct view_txn *txn, uint64_t number, size_t
 
 enum { CACHE_LINE_BYTES = 64 };
 
+// Takes NULL: an empty column.
 static void prefetch(const void *memory, size_t bytes) {
     const char *at = memory;
-    for (size_t i = 0; i < bytes; i += CACHE_LINE_BYTES) {
+    for (size_t i = 0; at != NULL && i < bytes; i += CACHE_LINE_BYTES) {
         __builtin_prefetch(at + i, 1);
     }
 }
@@ -180,10 +181,12 @@ static void prefetch_columns(const View__Customer *record) {
     prefetch(record->counter_number, n * sizeof(*record->counter_number));
     prefetch(record->counter_first_us, n * sizeof(*record->counter_first_us));
     prefetch(record->counter_last_us, n * sizeof(*record->counter_last_us));
-    __builtin_prefetch(record->recent_sequence + last, 1);
-    __builtin_prefetch(record->recent_time_us + last, 1);
-    __builtin_prefetch(record->recent_type + last, 1);
-    __builtin_prefetch(record->recent_channel + last, 1);
+    if (last > 0) {
+        __builtin_prefetch(record->recent_sequence + last, 1);
+        __builtin_prefetch(record->recent_time_us + last, 1);
+        __builtin_prefetch(record->recent_type + last, 1);
+        __builtin_prefetch(record->recent_channel + last, 1);
+    }
     __builtin_prefetch(record->visit_day);
 }
 

@@ -58,18 +58,26 @@ def backend(server, waiting=True):
 
 
 def deadlock(house, server, _):
-    """Somebody holds the one row and then wants the other, which the batch has: the server ends the batch (40P01), and it is done again."""
+    """Somebody holds the one row and then wants the other, which the batch has: the server ends the batch (40P01), and it is done again.
+    A batch before it waits, so that both events of it are there when it begins."""
     low, high = lanes(server, "u-1", "u-2")
-    other = Session(server)
+    other, before_it = Session(server), Session(server)
     other.do(f"SET deadlock_timeout = '60s'; BEGIN; UPDATE touchbus.fences SET sequence = sequence WHERE lane = {high}")
+    before_it.do(f"BEGIN; UPDATE touchbus.fences SET sequence = sequence WHERE lane = {lanes(server, 'u-3')[0]}")
+    publish(house, pages(["u-3"]))
+    sink = backend(server)
     publish(house, pages(["u-1", "u-2"]))
-    backend(server)
+    wait_for("the connector has them", lambda: sum(member["held"] for member in house.ask("subscription", "show", "crm")["member_list"]) == 3)
+    before_it.do("COMMIT")
+    holder = other.do("SELECT pg_backend_pid()")
+    wait_for("the batch wants what somebody holds", lambda: server.one(f"SELECT count(*) WHERE {holder} = ANY(pg_blocking_pids({sink}))"))
     before = deadlocks(server)
     assert "ERROR" not in other.do(f"UPDATE touchbus.fences SET sequence = sequence WHERE lane = {low}"), "somebody else lost"
     other.do("COMMIT")
     drained(house, "crm")
     wait_for("the deadlock is counted", lambda: deadlocks(server) > before)  # as often as it is faster again
     other.close()
+    before_it.close()
 
 
 def deadlocks(server):
