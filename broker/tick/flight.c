@@ -120,7 +120,7 @@ static void hand_over(struct tick *tick) {
     flight->is_open = true;
 }
 
-void flight_close(struct tick *tick) {
+void tick_close(struct tick *tick) {
     log_abort(tick->log);
     view_abort(tick->view);
     tick->log = NULL;
@@ -143,7 +143,7 @@ int flight_send(struct tick *tick, bool beside) {
         return r;
     }
     hand_over(tick);
-    flight_close(tick);
+    tick_close(tick);
     if (!GUARD(ack_after_commit)) {
         answer(tick);
     }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "broker/tick/tick_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/envelope.h"
 
 int sealing_new(struct sealing *sealing) {
@@ -50,7 +51,7 @@ static int seal(struct sealing *sealing, struct keys_reader *keys, const Touchbu
 int sealing_add(struct sealing *sealing, struct keys_reader *keys, const struct record *record) {
     const Touchbus__Event *event = record->event;
     struct block_record *row = &sealing->rows[sealing->n];
-    if (sealing->n == 0) {
+    if (sealing->n == 0 || !GUARD(one_run)) {
         randombytes_buf(sealing->run, sizeof(sealing->run));
     }
     *row = (struct block_record){

@@ -159,7 +159,7 @@ static void tick_once(struct tick *tick, bool with_requests) {
     if (r == 0 && tick->open) {
         r = flight_send(tick, beside);
     } else {
-        flight_close(tick);
+        tick_close(tick);
     }
     if (r != 0) {
         broker_fatal("tick", r);

@@ -150,7 +150,7 @@ int flight_descriptor(const struct tick *tick); // readable once the one on its 
 // commit thread, so that the next one can begin; else it is answered when this returns.
 int flight_send(struct tick *tick, bool beside);
 // The open tick is forgotten, and what was refused without there being one.
-void flight_close(struct tick *tick);
+void tick_close(struct tick *tick);
 
 // ---- reload.c
 // SIGHUP, inside an open tick: reload_configuration (reload.h) by "operator". 0, or a negative
