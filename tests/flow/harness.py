@@ -18,6 +18,7 @@ import time
 BIN = os.environ.get("TOUCHBUS_BIN", "build/dev/bin")
 SLOW = bool(os.environ.get("TOUCHBUS_SLOW"))
 START_S = 90  # sanitizers on a busy machine
+TAKES_SIGNALS_S = 5  # from its start until it has its handlers; who never has any is ended all the same
 
 
 def program(name):
@@ -59,6 +60,16 @@ def listens(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
+def takes(pid, number):
+    """Whether a process has a handler for the signal, or keeps it for a descriptor (proc(5), SigCgt and SigBlk)."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name in ("SigCgt", "SigBlk") and int(value, 16) >> number - 1 & 1:
+                return True
+    return False
+
+
 class Process:
     """A program with its output in a file; stopped by its pid, whatever happens."""
 
@@ -81,7 +92,10 @@ class Process:
         return self.wait()
 
     def stop(self, seconds=START_S):
-        """SIGTERM, and its exit status."""
+        """SIGTERM, and its exit status. A program just started is first waited for: before it takes signals, the kernel ends it."""
+        limit = time.monotonic() + TAKES_SIGNALS_S
+        while self.alive() and not takes(self.pid, signal.SIGTERM) and time.monotonic() < limit:
+            time.sleep(0.002)
         if self.alive():
             self.popen.send_signal(signal.SIGTERM)
         return self.wait(seconds)

@@ -93,13 +93,13 @@ class KeyHouse(House):
 
 
 def hear(line, seconds=30):
-    """The next message that is more than a sign of life; None where none comes."""
+    """The next message that is more than a sign of life or an account of what was passed over; None where none comes."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         message = line.receive(1)
         if message is None:
             line.send(pb.SubscriberMessage(beat=True))
-        elif message.WhichOneof("body") != "beat":
+        elif message.WhichOneof("body") not in ("beat", "progress"):
             return message
     return None
 
