@@ -31,8 +31,6 @@ struct store {
     pthread_mutex_t pool_lock;
     struct store_txn *pool[POOL_MAX]; // ended readers
     unsigned n_pool;
-    bool grows_ahead;
-    struct store_ahead ahead;
 };
 
 int store_error(int code) {
@@ -102,7 +100,6 @@ static int open_environment(const char *dir, const struct store_options *options
     }
     pthread_mutex_init(&store->pool_lock, NULL);
     store->read_only = options->read_only;
-    store->grows_ahead = options->grows_ahead && !options->read_only;
     unsigned flags = MDB_NOTLS | (options->read_only ? MDB_RDONLY : 0U) |
                      (options->no_sync && !options->read_only ? MDB_NOSYNC : 0U);
     int r = mdb_env_create(&store->env);
@@ -336,28 +333,11 @@ int store_begin(struct store *store, bool write, struct store_txn **ret) {
     return 0;
 }
 
-// Between two commits nobody but us writes to the file.
-static void grow_ahead(struct store *store) {
-    MDB_envinfo info;
-    MDB_stat status;
-    int descriptor;
-    // None of the calls can fail on an open environment.
-    mdb_env_info(store->env, &info);
-    mdb_env_stat(store->env, &status);
-    mdb_env_get_fd(store->env, &descriptor);
-    uint64_t used = ((uint64_t)info.me_last_pgno + 1) * status.ms_psize;
-    store_grow_ahead(descriptor, status.ms_psize, used, info.me_mapsize, &store->ahead);
-}
-
 int store_commit(struct store_txn *txn) {
     assert(txn->write);
     MDB_txn *inner = txn->txn;
     txn->txn = NULL;
-    int r = store_error(mdb_txn_commit(inner));
-    if (r == 0 && txn->store->grows_ahead) {
-        grow_ahead(txn->store);
-    }
-    return r;
+    return store_error(mdb_txn_commit(inner));
 }
 
 void store_abort(struct store_txn *txn) {

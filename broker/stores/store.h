@@ -25,9 +25,6 @@ struct store_options {
     size_t map_bytes; // address space; 0: what the file says (read-only openers)
     bool read_only;
     bool no_sync; // commits are not synced: what a power cut leaves is not to be trusted
-    // The file is made longer than its pages in use, page by page: single pages are then written
-    // faster (store_ahead.c). By a quarter, 8 MiB at most.
-    bool grows_ahead;
     // Fills a new store, in the transaction that makes its tables. May be NULL.
     int (*create)(struct store_txn *txn, void *user);
     void *user;

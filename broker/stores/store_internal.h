@@ -18,14 +18,6 @@ int store_error(int code);
 int store_publish_folder(const char *aside, const char *dir);
 // The data file's descriptor, borrowed, and its page size.
 int store_environment(struct store_txn *txn, size_t *ret_page_bytes);
-// How far the file was made, and what of it was in use then, in bytes; zeros at first.
-struct store_ahead {
-    uint64_t end, used;
-};
-// Writes zeros behind `used` (bytes, a multiple of page_bytes) and behind what was written before,
-// a bounded part at a time: never before `used`, never behind map_bytes.
-void store_grow_ahead(int descriptor, size_t page_bytes, uint64_t used, uint64_t map_bytes,
-                      struct store_ahead *ahead);
 // Writes out what is dirty of the file, piece by piece. Not a sync: it says nothing of what the
 // disk keeps. A negative errno is of the disk, and the file's next sync would not tell it again.
 int store_write_out(int descriptor);
