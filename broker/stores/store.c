@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LMDB, opened by our rules; see store.h. Read transactions are kept in a small pool after their
-// end (mdb_txn_reset) and renewed, which costs no lock and no allocation.
+// LMDB's environments, opened by our rules; see store.h. Transactions are in store_txn.c, rows and
+// cursors in store_rows.c.
 #include "broker/stores/store.h"
 
 #include <assert.h>
@@ -16,22 +16,9 @@
 #include <unistd.h>
 
 #include "broker/stores/store_internal.h"
-#include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
 
-enum { POOL_MAX = 16, FILE_MODE = 0600, FOLDER_MODE = 0700 };
-
-struct store {
-    MDB_env *env;
-    MDB_dbi tables[STORE_TABLES_MAX];
-    unsigned n_tables;
-    const char *const *names; // of the tables, its opener's
-    bool read_only;
-    struct store_txn write; // the only one
-    pthread_mutex_t pool_lock;
-    struct store_txn *pool[POOL_MAX]; // ended readers
-    unsigned n_pool;
-};
+enum { FILE_MODE = 0600, FOLDER_MODE = 0700 };
 
 int store_error(int code) {
     switch (code) {
@@ -279,168 +266,6 @@ void store_file_bytes(struct store *store, uint64_t *ret_used, uint64_t *ret_map
     *ret_map = info.me_mapsize;
 }
 
-static struct store_txn *pool_take(struct store *store) {
-    pthread_mutex_lock(&store->pool_lock);
-    struct store_txn *txn = store->n_pool > 0 ? store->pool[--store->n_pool] : NULL;
-    pthread_mutex_unlock(&store->pool_lock);
-    return txn;
-}
-
-static int begin_read(struct store *store, struct store_txn **ret) {
-    struct store_txn *txn = pool_take(store);
-    if (txn != NULL) {
-        int r = store_error(mdb_txn_renew(txn->txn));
-        if (r == 0) {
-            *ret = txn;
-            return 0;
-        }
-        mdb_txn_abort(txn->txn);
-        free(txn);
-    }
-    txn = calloc(1, sizeof(*txn));
-    if (txn == NULL) {
-        return -ENOMEM;
-    }
-    txn->store = store;
-    int r = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn->txn);
-    if (r == MDB_MAP_RESIZED && store->read_only) {
-        // The writer in another process has a larger map: take its size. A read-only opener has
-        // one thread and no transaction at this point.
-        r = mdb_env_set_mapsize(store->env, 0);
-        r = r == 0 ? mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn->txn) : r;
-    }
-    if (r != 0) {
-        free(txn);
-        r = store_error(r);
-        return r < 0 ? r : -EIO;
-    }
-    *ret = txn;
-    return 0;
-}
-
-int store_begin(struct store *store, bool write, struct store_txn **ret) {
-    if (!write) {
-        return begin_read(store, ret);
-    }
-    assert(!store->read_only);
-    MDB_txn *txn = NULL;
-    int r = store_error(mdb_txn_begin(store->env, NULL, 0, &txn));
-    if (r != 0) {
-        return r;
-    }
-    store->write = (struct store_txn){.store = store, .txn = txn, .write = true};
-    *ret = &store->write;
-    return 0;
-}
-
-int store_commit(struct store_txn *txn) {
-    assert(txn->write);
-    MDB_txn *inner = txn->txn;
-    txn->txn = NULL;
-    return store_error(mdb_txn_commit(inner));
-}
-
-void store_abort(struct store_txn *txn) {
-    if (txn == NULL) {
-        return;
-    }
-    struct store *store = txn->store;
-    if (txn->write) {
-        MDB_txn *inner = txn->txn;
-        txn->txn = NULL;
-        mdb_txn_abort(inner);
-        return;
-    }
-    mdb_txn_reset(txn->txn);
-    pthread_mutex_lock(&store->pool_lock);
-    bool kept = store->n_pool < POOL_MAX;
-    if (kept) {
-        store->pool[store->n_pool++] = txn;
-    }
-    pthread_mutex_unlock(&store->pool_lock);
-    if (!kept) {
-        mdb_txn_abort(txn->txn);
-        free(txn);
-    }
-}
-
-uint64_t store_txn_id(const struct store_txn *txn) {
-    return mdb_txn_id(txn->txn);
-}
-
-// LMDB takes its input as void *, and does not write to it.
-static MDB_val value_of(const void *data, size_t size) {
-    union {
-        const void *in;
-        void *out;
-    } bytes = {.in = data};
-    return (MDB_val){.mv_size = size, .mv_data = bytes.out};
-}
-
-int store_get(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
-              const void **ret, size_t *ret_size) {
-    if (key_size == 0 || key_size > STORE_KEY_BYTES_MAX) {
-        return 1; // nothing can be there
-    }
-    MDB_val k = value_of(key, key_size), v;
-    int r = mdb_get(txn->txn, txn->store->tables[table], &k, &v);
-    if (r == 0) {
-        *ret = v.mv_data;
-        *ret_size = v.mv_size;
-    }
-    return store_error(r);
-}
-
-static int put(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
-               const void *value, size_t size, unsigned flags) {
-    MDB_val k = value_of(key, key_size), v = value_of(value, size);
-    return store_error(mdb_put(txn->txn, txn->store->tables[table], &k, &v, flags));
-}
-
-int store_put(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
-              const void *value, size_t size) {
-    return put(txn, table, key, key_size, value, size, 0);
-}
-
-int store_put_new(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
-                  const void *value, size_t size, const void **ret, size_t *ret_size) {
-    MDB_val k = value_of(key, key_size), v = value_of(value, size);
-    int r = mdb_put(txn->txn, txn->store->tables[table], &k, &v, MDB_NOOVERWRITE);
-    *ret = v.mv_data;
-    *ret_size = v.mv_size;
-    return r == MDB_KEYEXIST ? 1 : store_error(r);
-}
-
-int store_append(struct store_txn *txn, unsigned table, const void *key, size_t key_size,
-                 const void *value, size_t size) {
-    return put(txn, table, key, key_size, value, size, MDB_APPEND);
-}
-
-int store_delete(struct store_txn *txn, unsigned table, const void *key, size_t key_size) {
-    if (key_size == 0 || key_size > STORE_KEY_BYTES_MAX) {
-        return 1;
-    }
-    MDB_val k = value_of(key, key_size);
-    return store_error(mdb_del(txn->txn, txn->store->tables[table], &k, NULL));
-}
-
-int store_table_bytes(struct store_txn *txn, unsigned table, uint64_t *ret_bytes,
-                      uint64_t *ret_entries) {
-    MDB_stat status;
-    int r = mdb_stat(txn->txn, txn->store->tables[table], &status);
-    if (r != 0) {
-        return store_error(r);
-    }
-    if (ret_bytes != NULL) {
-        *ret_bytes = (uint64_t)status.ms_psize *
-                     (status.ms_branch_pages + status.ms_leaf_pages + status.ms_overflow_pages);
-    }
-    if (ret_entries != NULL) {
-        *ret_entries = status.ms_entries;
-    }
-    return 0;
-}
-
 int store_live_bytes(struct store *store, uint64_t *ret) {
     struct store_txn *txn = NULL;
     uint64_t sum = 0;
@@ -458,61 +283,6 @@ int store_live_bytes(struct store *store, uint64_t *ret) {
         *ret = sum;
     }
     return r;
-}
-
-// A cursor is LMDB's own: nothing to add.
-static MDB_cursor *inner_of(struct store_cursor *cursor) {
-    return (MDB_cursor *)cursor;
-}
-
-static int new_cursor(struct store_txn *txn, MDB_dbi table, struct store_cursor **ret) {
-    MDB_cursor *cursor = NULL;
-    int r = mdb_cursor_open(txn->txn, table, &cursor);
-    if (r == 0) {
-        *ret = (struct store_cursor *)cursor;
-    }
-    return store_error(r);
-}
-
-int store_cursor_new(struct store_txn *txn, unsigned table, struct store_cursor **ret) {
-    return new_cursor(txn, txn->store->tables[table], ret);
-}
-
-int store_cursor_free_pages(struct store_txn *txn, struct store_cursor **ret) {
-    return new_cursor(txn, 0, ret); // LMDB's number for its list of free pages
-}
-
-struct store_cursor *store_cursor_free(struct store_cursor *cursor) {
-    if (cursor != NULL) {
-        mdb_cursor_close(inner_of(cursor));
-    }
-    return NULL;
-}
-
-int store_cursor_move(struct store_cursor *cursor, enum store_move move, const void *key,
-                      size_t key_size, const void **ret_key, size_t *ret_key_size,
-                      const void **ret_value, size_t *ret_size) {
-    static const MDB_cursor_op operations[] = {
-        [STORE_FIRST] = MDB_FIRST,
-        [STORE_LAST] = MDB_LAST,
-        [STORE_NEXT] = MDB_NEXT,
-        [STORE_PREVIOUS] = MDB_PREV,
-        [STORE_AT_OR_AFTER] = MDB_SET_RANGE,
-    };
-    MDB_val k = value_of(key, key_size), v;
-    int r = mdb_cursor_get(inner_of(cursor), &k, &v, operations[move]);
-    if (r != 0) {
-        return store_error(r);
-    }
-    if (ret_key != NULL) {
-        *ret_key = k.mv_data;
-        *ret_key_size = k.mv_size;
-    }
-    if (ret_value != NULL) {
-        *ret_value = v.mv_data;
-        *ret_size = v.mv_size;
-    }
-    return 0;
 }
 
 int store_environment(struct store_txn *txn, size_t *ret_page_bytes) {

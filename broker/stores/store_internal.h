@@ -2,14 +2,31 @@
 // What the store's own files share.
 #pragma once
 
+#include <pthread.h>
+
 #include "broker/stores/store.h"
 
+struct MDB_env;
 struct MDB_txn;
+
+enum { STORE_POOL_MAX = 16 };
 
 struct store_txn {
     struct store *store;
     struct MDB_txn *txn;
     bool write;
+};
+
+struct store {
+    struct MDB_env *env;
+    unsigned tables[STORE_TABLES_MAX]; // LMDB's numbers
+    unsigned n_tables;
+    const char *const *names; // of the tables, its opener's
+    bool read_only;
+    struct store_txn write; // the only one
+    pthread_mutex_t pool_lock;
+    struct store_txn *pool[STORE_POOL_MAX]; // ended readers
+    unsigned n_pool;
 };
 
 // LMDB's code as ours: 0, 1 for not found or exists, negative errno.

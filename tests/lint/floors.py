@@ -21,7 +21,7 @@ MAY_INCLUDE = [
     ("connectors/", ["connectors/", "schemas/base/", "schemas/reasons.h", "schemas/limits.h"]),
     ("tools/", ["tools/", "connectors/client/", "schemas/"]),
 ]
-ONLY_IN = {"lmdb.h": ["broker/stores/store.c"], "view.pb-c.h": ["broker/"]}
+ONLY_IN = {"lmdb.h": ["broker/stores/store"], "view.pb-c.h": ["broker/"]}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 FOLDERS = ("schemas", "broker", "connectors", "tools")
 
