@@ -63,6 +63,15 @@ int fold_customer(struct fold *fold, struct view_txn *txn, uint64_t customer,
                   const View__Customer **ret);
 int fold_customer_person(struct fold *fold, struct view_txn *txn, uint64_t customer,
                          const View__Person **ret);
+// The last interactions of the customer's own that stand in the record, the oldest first. *ret is
+// borrowed as the record is.
+struct fold_interaction {
+    uint64_t sequence;
+    int64_t time_us;
+    uint32_t type, channel; // fold_name
+};
+int fold_recent(struct fold *fold, struct view_txn *txn, uint64_t customer,
+                const struct fold_interaction **ret, size_t *ret_n);
 // The customer that the leaf is a part of: itself, where it was not merged.
 int fold_survivor(struct fold *fold, struct view_txn *txn, uint64_t leaf, uint64_t *ret);
 // The customer's key is destroyed: what was opened with it is not to be looked at any more.

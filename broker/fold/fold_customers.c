@@ -17,7 +17,7 @@
 
 // Changed between two flushes at most; a fuller list is flushed first.
 enum { TOUCHED_MAX = 8192, SLOTS = CUSTOMERS_KEPT_MAX * 2 };
-enum { RECORD_BYTES_MAX = 1 << 20, GROWTH = 8 };
+enum { RECORD_BYTES_MAX = 1 << 20 };
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "a mask picks the slot");
 
 struct fold_customers {
@@ -65,43 +65,13 @@ static size_t slot_of(const struct fold_customers *customers, uint64_t number) {
     return i;
 }
 
-// Columns have room for a multiple of GROWTH elements; what was just unpacked is brought to it.
-static bool round_up(struct arena *arena, void *column, size_t n, size_t element_size) {
-    void *elements;
-    memcpy(&elements, column, sizeof(elements));
-    if (n % GROWTH == 0) {
-        return true; // full, or empty: fold_grow moves it
-    }
-    void *moved = arena_alloc(arena, (n + GROWTH - n % GROWTH) * element_size);
-    if (moved == NULL) {
-        return false;
-    }
-    memcpy(moved, elements, n * element_size);
-    memcpy(column, &moved, sizeof(moved));
-    return true;
-}
-
-#define ROUND(column) round_up(arena, &record->column, record->n_##column, sizeof(*record->column))
-static bool round_columns(struct arena *arena, View__Customer *record) {
-    return round_up(arena, &record->key_lookups.data, record->key_lookups.len / LOOKUP_KEY_BYTES,
-                    LOOKUP_KEY_BYTES) &&
-           ROUND(counter_channel) && ROUND(counter_type) && ROUND(counter_number) &&
-           ROUND(counter_first_us) && ROUND(counter_last_us) && ROUND(recent_sequence) &&
-           ROUND(recent_time_us) && ROUND(recent_type) && ROUND(recent_channel);
-}
-
-static bool round_person(struct arena *arena, View__Person *record) {
-    return ROUND(keys) && ROUND(attributes) && ROUND(interests);
-}
-#undef ROUND
-
 static bool columns_agree(const View__Customer *record) {
     size_t n = record->n_counter_type;
-    size_t m = record->n_recent_sequence;
+    size_t m = record->n_recent_sequence + record->n_recent_time_us + record->n_recent_type +
+               record->n_recent_channel;
     return n == record->n_counter_channel && n == record->n_counter_number &&
-           n == record->n_counter_first_us && n == record->n_counter_last_us &&
-           m == record->n_recent_time_us && m == record->n_recent_type &&
-           m == record->n_recent_channel && record->key_lookups.len % LOOKUP_KEY_BYTES == 0;
+           n == record->n_counter_first_us && n == record->n_counter_last_us && m == 0 &&
+           record->key_lookups.len % LOOKUP_KEY_BYTES == 0;
 }
 
 static bool days_agree(const View__Person *person) {
@@ -111,6 +81,48 @@ static bool days_agree(const View__Person *person) {
         }
     }
     return true;
+}
+
+static uint16_t room_of(size_t n) {
+    return n > UINT16_MAX ? UINT16_MAX : (uint16_t)n; // as it was read, it is full
+}
+
+// What the row has beside its last interactions, from `begin` to `end`.
+static View__Customer *unpack_around(struct fold *fold, const uint8_t *row, size_t size,
+                                     size_t begin, size_t end) {
+    ProtobufCAllocator *allocator = arena_allocator(fold->arena);
+    if (begin == end) {
+        return view__customer__unpack(allocator, size, row);
+    }
+    struct arena_mark mark = arena_mark(fold->scratch);
+    uint8_t *around = arena_alloc(fold->scratch, size);
+    View__Customer *record = NULL;
+    if (around != NULL) {
+        memcpy(around, row, begin);
+        memcpy(around + begin, row + end, size - end);
+        record = view__customer__unpack(allocator, begin + size - end, around);
+    }
+    arena_rewind(fold->scratch, &mark);
+    return record;
+}
+
+static int unpack(struct fold *fold, const uint8_t *row, size_t size, struct fold_customer *ret) {
+    size_t begin, end;
+    int r = fold_recent_load(fold->arena, row, size, &ret->recent, &begin, &end);
+    if (r != 0) {
+        return r;
+    }
+    View__Customer *record = unpack_around(fold, row, size, begin, end);
+    if (record == NULL || !columns_agree(record)) {
+        return -EBADMSG;
+    }
+    ret->record = record;
+    ret->size = (uint32_t)size;
+    ret->sealed = record->person.data; // where it is sealed again, too
+    ret->sealed_room = (uint32_t)record->person.len;
+    ret->room[ROOM_KEY_LOOKUPS] = room_of(record->key_lookups.len / LOOKUP_KEY_BYTES);
+    ret->room[ROOM_COUNTERS] = room_of(record->n_counter_type);
+    return 0;
 }
 
 static int load(struct fold *fold, struct view_txn *txn, uint64_t number,
@@ -128,15 +140,10 @@ static int load(struct fold *fold, struct view_txn *txn, uint64_t number,
         if (ret->record == NULL) {
             return -ENOMEM;
         }
-        view__customer__init(ret->record);
+        fold_customer_empty(ret);
         return 0;
     }
-    ret->size = size;
-    ret->record = view__customer__unpack(arena_allocator(fold->arena), size, value);
-    if (ret->record == NULL || !columns_agree(ret->record)) {
-        return -EBADMSG;
-    }
-    return round_columns(fold->arena, ret->record) ? 0 : -ENOMEM;
+    return unpack(fold, value, size, ret);
 }
 
 // Kept while there are fewer than n_max.
@@ -154,7 +161,7 @@ static int find(struct fold *fold, struct view_txn *txn, uint64_t number, size_t
     *ret = keeps ? &customers->rows[customers->n] : arena_alloc(fold->scratch, sizeof(**ret));
     int r = *ret == NULL ? -ENOMEM : load(fold, txn, number, *ret);
     if (r == 0 && keeps) {
-        (*ret)->slot = slot;
+        (*ret)->slot = (uint32_t)slot;
         customers->slots[slot] = (uint32_t)++customers->n;
     }
     return r;
@@ -172,21 +179,21 @@ static void prefetch(const void *memory, size_t bytes) {
     }
 }
 
+static void prefetch_recent(const struct fold_recent *recent) {
+    if (recent != NULL) {
+        prefetch(recent, sizeof(*recent) + fold_recent_bytes(recent));
+    }
+}
+
 // What every event reads or writes of it.
 static void prefetch_columns(const View__Customer *record) {
-    size_t n = record->n_counter_type, last = record->n_recent_sequence;
+    size_t n = record->n_counter_type;
     prefetch(record->key_lookups.data, record->key_lookups.len);
     prefetch(record->counter_type, n * sizeof(*record->counter_type));
     prefetch(record->counter_channel, n * sizeof(*record->counter_channel));
     prefetch(record->counter_number, n * sizeof(*record->counter_number));
     prefetch(record->counter_first_us, n * sizeof(*record->counter_first_us));
     prefetch(record->counter_last_us, n * sizeof(*record->counter_last_us));
-    if (last > 0) {
-        __builtin_prefetch(record->recent_sequence + last, 1);
-        __builtin_prefetch(record->recent_time_us + last, 1);
-        __builtin_prefetch(record->recent_type + last, 1);
-        __builtin_prefetch(record->recent_channel + last, 1);
-    }
     __builtin_prefetch(record->visit_day);
 }
 
@@ -210,9 +217,11 @@ void fold_prefetch_customer(const struct fold *fold, uint64_t customer, unsigned
     case 2:
         prefetch(kept->record, sizeof(*kept->record));
         __builtin_prefetch(kept->person);
+        __builtin_prefetch(kept->recent);
         break;
     case 3:
         prefetch_columns(kept->record);
+        prefetch_recent(kept->recent);
         if (kept->person != NULL) {
             prefetch(kept->person->interests,
                      kept->person->n_interests * sizeof(*kept->person->interests));
@@ -308,9 +317,9 @@ int fold_person(struct fold_step *step, View__Person **ret) {
         if (person == NULL || !days_agree(person)) {
             return -EBADMSG;
         }
-        if (!round_person(arena, person)) {
-            return -ENOMEM;
-        }
+        touched->room[ROOM_KEYS] = room_of(person->n_keys);
+        touched->room[ROOM_ATTRIBUTES] = room_of(person->n_attributes);
+        touched->room[ROOM_INTERESTS] = room_of(person->n_interests);
         touched->person = person;
     }
     *ret = touched->person;
@@ -330,27 +339,40 @@ static int compare_number(const void *a, const void *b) {
 }
 
 // Packs to the end of what is kept for that; NULL where the limits of bounds.h add up to more.
-static const uint8_t *pack_record(struct fold_customers *customers, const ProtobufCMessage *record,
-                                  size_t size_max, size_t *ret_size) {
-    uint8_t *end = customers->packed + size_max;
-    const uint8_t *packed = pack_before(record, customers->packed, end);
+static const uint8_t *pack_person(struct fold_customers *customers, const View__Person *person,
+                                  size_t *ret_size) {
+    uint8_t *end = customers->packed + RECORD_BYTES_MAX - VIEW_SEAL_OVERHEAD;
+    const uint8_t *packed = pack_before(&person->base, customers->packed, end);
     *ret_size = packed == NULL ? 0 : (size_t)(end - packed);
     return packed;
+}
+
+// The same for the row: as pack_before would, were the last interactions in the record.
+static const uint8_t *pack_row(struct fold_customers *customers,
+                               const struct fold_customer *customer, size_t *ret_size) {
+    const ProtobufCMessage *record = &customer->record->base;
+    uint8_t *begin = customers->packed, *end = begin + RECORD_BYTES_MAX;
+    uint8_t *at = pack_unknown_before(record, begin, end);
+    at = at == NULL ? NULL
+                    : pack_fields_before(record, RECENT_FIELD_LAST + 1, UINT32_MAX, begin, at);
+    at = at == NULL ? NULL : fold_recent_pack(customer->recent, begin, at);
+    at = at == NULL ? NULL : pack_fields_before(record, 0, RECENT_FIELD_FIRST - 1, begin, at);
+    *ret_size = at == NULL ? 0 : (size_t)(end - at);
+    return at;
 }
 
 // Seals the person again, where it was sealed the last time or, grown, into new room.
 static int seal_person(struct fold *fold, struct view_txn *txn, struct fold_customer *touched) {
     uint64_t key = htobe64(touched->number);
     size_t size;
-    const uint8_t *packed = pack_record(fold->customers, &touched->person->base,
-                                        RECORD_BYTES_MAX - VIEW_SEAL_OVERHEAD, &size);
+    const uint8_t *packed = pack_person(fold->customers, touched->person, &size);
     if (packed == NULL) {
         return -E2BIG;
     }
     if (touched->sealed_room < size + VIEW_SEAL_OVERHEAD) {
         size_t room = size + VIEW_SEAL_OVERHEAD + size / 4;
         touched->sealed = arena_alloc(fold->arena, room);
-        touched->sealed_room = touched->sealed == NULL ? 0 : room;
+        touched->sealed_room = touched->sealed == NULL ? 0 : (uint32_t)room;
     }
     if (touched->sealed == NULL) {
         return -ENOMEM;
@@ -366,14 +388,15 @@ static int write_row(struct fold *fold, struct view_txn *txn, struct fold_custom
     if (r != 0) {
         return r;
     }
-    const uint8_t *packed =
-        pack_record(fold->customers, &touched->record->base, RECORD_BYTES_MAX, &touched->size);
+    size_t size;
+    const uint8_t *packed = pack_row(fold->customers, touched, &size);
     if (packed == NULL) {
         return -E2BIG;
     }
     uint64_t key = htobe64(touched->number);
     touched->touched = false;
-    return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, touched->size);
+    touched->size = (uint32_t)size;
+    return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, size);
 }
 
 // The flush reads all of a customer: what the next ones point to is fetched, one pointer a step.
@@ -386,13 +409,11 @@ static void prefetch_all(const struct fold_customer *kept, unsigned step) {
     case 1:
         prefetch(kept->record, sizeof(*kept->record));
         prefetch(kept->person, sizeof(*kept->person));
+        __builtin_prefetch(kept->recent);
         break;
     case 2:
         prefetch_columns(kept->record);
-        prefetch(kept->record->recent_sequence, kept->record->n_recent_sequence * sizeof(uint64_t));
-        prefetch(kept->record->recent_time_us, kept->record->n_recent_time_us * sizeof(int64_t));
-        prefetch(kept->record->recent_type, kept->record->n_recent_type * sizeof(uint32_t));
-        prefetch(kept->record->recent_channel, kept->record->n_recent_channel * sizeof(uint32_t));
+        prefetch_recent(kept->recent);
         if (person != NULL) {
             prefetch(person->keys, person->n_keys * sizeof(*person->keys));
             prefetch(person->attributes, person->n_attributes * sizeof(*person->attributes));
@@ -434,13 +455,25 @@ int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
     return 0;
 }
 
-void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size) {
-    if (n % GROWTH != 0) {
+void *fold_grow(struct fold_step *step, enum fold_room column, void *elements, size_t n,
+                size_t element_size) {
+    uint16_t *room = &step->touched->room[column];
+    if (n < *room) {
         return elements;
     }
-    void *moved = arena_alloc(arena, (n + GROWTH) * element_size);
+    size_t grown = n + n / 2 + 1;
+    void *moved = grown > UINT16_MAX ? NULL : arena_alloc(step->fold->arena, grown * element_size);
     if (moved != NULL && n > 0) {
         memcpy(moved, elements, n * element_size);
     }
+    *room = moved == NULL ? *room : (uint16_t)grown;
     return moved;
+}
+
+void fold_customer_empty(struct fold_customer *customer) {
+    view__customer__init(customer->record);
+    memset(customer->room, 0, sizeof(customer->room));
+    customer->recent = NULL;
+    customer->person = NULL;
+    customer->person_changed = false;
 }

@@ -47,10 +47,8 @@ int fold_erasure(struct fold_step *step) {
     static const enum view_table tables[] = {VIEW_TIMELINE, VIEW_ITEMS, VIEW_INDEX};
     View__Customer *record = step->customer;
     uint64_t erased = record->erased_sequence;
-    view__customer__init(record);
+    fold_customer_empty(step->touched);
     record->erased_sequence = erased != 0 ? erased : step->event->sequence;
-    step->touched->person = NULL;
-    step->touched->person_changed = false;
     fold_customers_drop(step->fold); // what was opened of it lies in their memory
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {

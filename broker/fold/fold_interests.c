@@ -100,7 +100,7 @@ static int count_day(struct fold_step *step, View__Interest *interest, uint32_t 
 static int add(struct fold_step *step, View__Person *person, View__Interest *interest) {
     if (person->n_interests < INTERESTS_MAX) {
         View__Interest **grown =
-            fold_grow(step->fold->arena, person->interests, person->n_interests, sizeof(*grown));
+            fold_grow(step, ROOM_INTERESTS, person->interests, person->n_interests, sizeof(*grown));
         if (grown == NULL) {
             return -ENOMEM;
         }

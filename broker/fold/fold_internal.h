@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/fold/fold.h"
+#include "broker/fold/fold_recent.h"
 #include "broker/fold/item_index.h"
 #include "broker/fold/items.h"
 #include "schemas/base/arena.h"
@@ -42,17 +43,30 @@ struct fold {
     bool timers_moved;                            // see fold_timers_moved
 };
 
+// Columns that grow, by what they have room for.
+enum fold_room {
+    ROOM_KEY_LOOKUPS,
+    ROOM_COUNTERS,
+    ROOM_KEYS,
+    ROOM_ATTRIBUTES,
+    ROOM_INTERESTS,
+    ROOM_N,
+};
+
 // A customer's record as it is kept. Nothing in it is borrowed from an event: it outlives ticks.
+// What a kept customer takes decides how many are.
 struct fold_customer {
     uint64_t number;
-    View__Customer *record;
-    View__Person *person; // opened; NULL while nobody asked
-    bool touched;         // since the last flush
+    View__Customer *record;     // but for the last interactions
+    View__Person *person;       // opened; NULL while nobody asked
+    struct fold_recent *recent; // NULL: none
+    uint8_t *sealed;            // room of its own for the person's seal
+    uint32_t sealed_room;
+    uint32_t slot;         // where it is found
+    uint32_t size;         // of the record as it was read or written
+    uint16_t room[ROOM_N]; // elements
+    bool touched;          // since the last flush
     bool person_changed;
-    size_t slot;     // where it is found
-    size_t size;     // of the record as it was read or written
-    uint8_t *sealed; // room of its own for the person's seal
-    size_t sealed_room;
 };
 
 // Rows of one type in a table: from the first one, n of them.
@@ -122,7 +136,10 @@ void fold_customers_drop(struct fold *fold);
 int fold_person(struct fold_step *step, View__Person **ret);
 // Room for one more element behind n, in a column of a record that came from fold_customers_get.
 // NULL where memory is short.
-void *fold_grow(struct arena *arena, void *elements, size_t n, size_t element_size);
+void *fold_grow(struct fold_step *step, enum fold_room column, void *elements, size_t n,
+                size_t element_size);
+// The customer is nothing but a number again.
+void fold_customer_empty(struct fold_customer *customer);
 
 // ---- leaving one row out, to see its test fail (tests/catalogue); fold_left_out.c
 enum { FOLD_LEAVE_TIMELINE = -1 }; // counters and timeline

@@ -125,7 +125,7 @@ static int attach(struct fold_step *step, const uint8_t *lookup, uint8_t flags, 
     if (r != 0) {
         return r < 0 ? r : 0;
     }
-    uint8_t *grown = fold_grow(step->fold->arena, held->data, n, LOOKUP_KEY_BYTES);
+    uint8_t *grown = fold_grow(step, ROOM_KEY_LOOKUPS, held->data, n, LOOKUP_KEY_BYTES);
     if (grown == NULL) {
         return -ENOMEM;
     }
@@ -155,7 +155,7 @@ static View__Key *add_key(struct fold_step *step, View__Person *person,
                           const Touchbus__Identity *identity) {
     struct arena *arena = step->fold->arena;
     View__Key *key = arena_alloc(arena, sizeof(*key));
-    View__Key **keys = fold_grow(arena, person->keys, person->n_keys, sizeof(*keys));
+    View__Key **keys = fold_grow(step, ROOM_KEYS, person->keys, person->n_keys, sizeof(*keys));
     if (key == NULL || keys == NULL) {
         return NULL;
     }

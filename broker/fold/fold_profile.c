@@ -36,8 +36,8 @@ static View__Attribute *add_attribute(struct fold_step *step, View__Person *pers
                                       const char *name, size_t size) {
     struct arena *arena = step->fold->arena;
     View__Attribute *attribute = arena_alloc(arena, sizeof(*attribute));
-    View__Attribute **attributes =
-        fold_grow(arena, person->attributes, person->n_attributes, sizeof(*attributes));
+    View__Attribute **attributes = fold_grow(step, ROOM_ATTRIBUTES, person->attributes,
+                                             person->n_attributes, sizeof(*attributes));
     char *copy = arena_alloc(arena, size + 1);
     if (attribute == NULL || attributes == NULL || copy == NULL) {
         return NULL;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
 #include "schemas/limits.h"
 
@@ -23,6 +24,23 @@ int fold_customer_person(struct fold *fold, struct view_txn *txn, uint64_t custo
     r = r != 0 ? r : fold_person(&step, &person);
     *ret = person;
     return r;
+}
+
+int fold_recent(struct fold *fold, struct view_txn *txn, uint64_t customer,
+                const struct fold_interaction **ret, size_t *ret_n) {
+    struct fold_customer *kept;
+    int r = fold_customers_read(fold, txn, customer, &kept);
+    if (r != 0) {
+        return r;
+    }
+    struct fold_interaction *interactions =
+        arena_alloc(fold->scratch, TIMELINE_RECENT_MAX * sizeof(*interactions));
+    if (interactions == NULL) {
+        return -ENOMEM;
+    }
+    *ret_n = fold_recent_read(kept->recent, interactions, TIMELINE_RECENT_MAX);
+    *ret = interactions;
+    return 0;
 }
 
 int fold_survivor(struct fold *fold, struct view_txn *txn, uint64_t leaf, uint64_t *ret) {

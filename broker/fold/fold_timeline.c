@@ -8,70 +8,74 @@
 #include "broker/bounds.h"
 #include "broker/fold/fold_internal.h"
 
-enum { RUN_BYTES_MAX = TIMELINE_SPILL * 4 * 12 + 64 };
+enum { RUN_BYTES_MAX = TIMELINE_RECENT_MAX * 4 * 12 + 96 };
+enum { COUNTER_BYTES = 3 * sizeof(uint64_t) + 2 * sizeof(uint32_t) };
 
 static int spill(struct fold_step *step) {
-    View__Customer *customer = step->customer;
-    View__Run run = VIEW__RUN__INIT;
-    run.n_sequence = run.n_time_us = run.n_type = run.n_channel = TIMELINE_SPILL;
-    run.sequence = customer->recent_sequence;
-    run.time_us = customer->recent_time_us;
-    run.type = customer->recent_type;
-    run.channel = customer->recent_channel;
+    struct fold_recent *recent = step->touched->recent;
     uint8_t packed[RUN_BYTES_MAX];
-    size_t size = view__run__get_packed_size(&run);
-    if (size > sizeof(packed)) {
-        return -E2BIG;
-    }
-    view__run__pack(&run, packed);
-    uint64_t key[2] = {htobe64(step->event->customer), htobe64(run.sequence[0])};
-    int r = view_put(step->txn, VIEW_TIMELINE, key, sizeof(key), packed, size);
-    size_t left = customer->n_recent_sequence - TIMELINE_SPILL;
-#define SHIFT(column)                                                                              \
-    memmove(customer->column, customer->column + TIMELINE_SPILL,                                   \
-            left * sizeof(*customer->column));                                                     \
-    customer->n_##column = left
-    SHIFT(recent_sequence);
-    SHIFT(recent_time_us);
-    SHIFT(recent_type);
-    SHIFT(recent_channel);
-#undef SHIFT
-    return r;
+    size_t size = 0;
+    uint64_t key[2] = {htobe64(step->event->customer), htobe64(fold_recent_first(recent))};
+    int r = fold_recent_spill(recent, TIMELINE_SPILL, packed, sizeof(packed), &size);
+    return r != 0 ? r : view_put(step->txn, VIEW_TIMELINE, key, sizeof(key), packed, size);
 }
 
-// Appends to a column; false where memory is short.
-#define APPEND(customer, arena, column, value)                                                     \
-    (((customer)->column = fold_grow((arena), (customer)->column, (customer)->n_##column,          \
-                                     sizeof(*(customer)->column))) != NULL &&                      \
-     ((customer)->column[(customer)->n_##column++] = (value), true))
-
 int fold_timeline(struct fold_step *step, uint32_t type, uint32_t channel) {
-    View__Customer *customer = step->customer;
-    struct arena *arena = step->fold->arena;
     const Touchbus__Event *event = step->event;
-    if (customer->n_recent_sequence >= TIMELINE_RECENT_MAX) {
+    struct fold_customer *touched = step->touched;
+    if (touched->recent != NULL && touched->recent->n >= TIMELINE_RECENT_MAX) {
         int r = spill(step);
         if (r != 0) {
             return r;
         }
     }
-    int64_t time_us = event->has_time ? event->time_us : event->received_us;
-    bool fits = APPEND(customer, arena, recent_sequence, event->sequence) &&
-                APPEND(customer, arena, recent_time_us, time_us) &&
-                APPEND(customer, arena, recent_type, type) &&
-                APPEND(customer, arena, recent_channel, channel);
-    return fits ? 0 : -ENOMEM;
+    struct fold_interaction interaction = {
+        .sequence = event->sequence,
+        .time_us = event->has_time ? event->time_us : event->received_us,
+        .type = type,
+        .channel = channel,
+    };
+    return fold_recent_add(step->fold->arena, &touched->recent, &interaction);
+}
+
+// The columns lie in one piece.
+static bool make_room(struct fold_step *step) {
+    View__Customer *customer = step->customer;
+    size_t n = customer->n_counter_type, room = n + n / 2 + 1;
+    uint64_t *number = arena_alloc(step->fold->arena, room * COUNTER_BYTES);
+    if (number == NULL) {
+        return false;
+    }
+    int64_t *first_us = (int64_t *)(number + room), *last_us = first_us + room;
+    uint32_t *type = (uint32_t *)(last_us + room), *channel = type + room;
+#define MOVE(column)                                                                               \
+    if (n > 0) {                                                                                   \
+        memcpy(column, customer->counter_##column, n * sizeof(*(column)));                         \
+    }                                                                                              \
+    customer->counter_##column = column
+    MOVE(number);
+    MOVE(first_us);
+    MOVE(last_us);
+    MOVE(type);
+    MOVE(channel);
+#undef MOVE
+    step->touched->room[ROOM_COUNTERS] = (uint16_t)room;
+    return true;
 }
 
 static int counter_new(struct fold_step *step, uint32_t type, uint32_t channel) {
     View__Customer *customer = step->customer;
-    struct arena *arena = step->fold->arena;
-    bool fits = APPEND(customer, arena, counter_channel, channel) &&
-                APPEND(customer, arena, counter_type, type) &&
-                APPEND(customer, arena, counter_number, 1) &&
-                APPEND(customer, arena, counter_first_us, step->time_us) &&
-                APPEND(customer, arena, counter_last_us, step->time_us);
-    return fits ? 0 : -ENOMEM;
+    size_t n = customer->n_counter_type;
+    if (n >= step->touched->room[ROOM_COUNTERS] && !make_room(step)) {
+        return -ENOMEM;
+    }
+    customer->counter_channel[n] = channel;
+    customer->counter_type[n] = type;
+    customer->counter_number[n] = 1;
+    customer->counter_first_us[n] = customer->counter_last_us[n] = step->time_us;
+    customer->n_counter_channel = customer->n_counter_type = customer->n_counter_number =
+        customer->n_counter_first_us = customer->n_counter_last_us = n + 1;
+    return 0;
 }
 
 int fold_counters(struct fold_step *step, uint32_t type, uint32_t channel) {

@@ -40,18 +40,21 @@ static void consider(const struct scoring *scoring, uint32_t type, struct touch 
 
 // The counters know the last time of each type and channel; where that is after the order, what was
 // before it may stand in the recent interactions.
-static void last_touch(const struct scoring *scoring, const View__Customer *record,
-                       struct touch *touch) {
+static int last_touch(const struct scoring *scoring, uint64_t customer,
+                      const View__Customer *record, struct touch *touch) {
+    struct judging *judging = scoring->judging;
+    const struct fold_interaction *recent;
+    size_t n;
+    int r = fold_recent(judging->fold, judging->txn, customer, &recent, &n);
     for (size_t i = 0; i < record->n_counter_type; i++) {
         consider(scoring, record->counter_type[i],
                  (struct touch){record->counter_last_us[i], 0, record->counter_channel[i]}, touch);
     }
-    for (size_t i = 0; i < record->n_recent_sequence; i++) {
-        consider(scoring, record->recent_type[i],
-                 (struct touch){record->recent_time_us[i], record->recent_sequence[i],
-                                record->recent_channel[i]},
-                 touch);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        consider(scoring, recent[i].type,
+                 (struct touch){recent[i].time_us, recent[i].sequence, recent[i].channel}, touch);
     }
+    return r;
 }
 
 // Over all that was merged into the customer.
@@ -66,17 +69,14 @@ static int touched_channel(const struct scoring *scoring, const char **ret) {
     uint64_t survivor;
     int r = fold_survivor(judging->fold, judging->txn, judging->customer, &survivor);
     r = r != 0 ? r : fold_customer(judging->fold, judging->txn, survivor, &record);
-    if (r != 0) {
-        return r;
-    }
-    last_touch(scoring, record, &touch);
-    for (size_t i = 0; i < record->n_leaves && i < STAMP_LEAVES_MAX; i++) {
+    r = r != 0 ? r : last_touch(scoring, survivor, record, &touch);
+    for (size_t i = 0; r == 0 && i < record->n_leaves && i < STAMP_LEAVES_MAX; i++) {
         const View__Customer *leaf;
         r = fold_customer(judging->fold, judging->txn, record->leaves[i], &leaf);
-        if (r != 0) {
-            return r;
-        }
-        last_touch(scoring, leaf, &touch);
+        r = r != 0 ? r : last_touch(scoring, record->leaves[i], leaf, &touch);
+    }
+    if (r != 0) {
+        return r;
     }
     *ret = touch.channel != 0 ? fold_name(judging->fold, touch.channel) : *ret;
     return 0;
