@@ -186,6 +186,16 @@ static const struct option_row rows[] = {
      .max = SECONDS(3600),
      .argument = "TIME",
      .help = "A member that is silent this long loses what it holds to the others."},
+    {.name = "urgent-percent",
+     .type = OPTION_INTEGER,
+     .offset = ROW(urgent_percent),
+     .default_text = "20",
+     .min = 0,
+     .max = 50,
+     .argument = "N",
+     .help = "Share of one processor that look-ups may use ahead of everything else, publishing "
+             "too, at the lowest real-time priority; beyond it, or where the process may not "
+             "(LimitRTPRIO=1 of its unit, 'ulimit -r'), they are scheduled as others. 0: never."},
     {.name = "verify-view",
      .type = OPTION_BOOL,
      .offset = ROW(verify_view),

@@ -30,6 +30,7 @@ struct configuration {
     int64_t disk_reserve_bytes;           // low-water mark: busy below it
     int64_t retry_min_us, retry_max_us, retry_attempts; // delivery: back-off and when a lane parks
     int64_t member_lapse_us;
+    int64_t urgent_percent;
     bool verify_view;      // --verify-view: the child of `view verify`
     bool accept_older_log; // --accept-older-log
     bool print_policy;     // --print-policy

@@ -35,6 +35,10 @@ static int set_options(void *socket, const struct endpoint *endpoint) {
             return -errno;
         }
     }
+    uint64_t io_threads = UINT64_C(1) << endpoint->io_thread;
+    if (zmq_setsockopt(socket, ZMQ_AFFINITY, &io_threads, sizeof(io_threads)) != 0) {
+        return -errno;
+    }
     int64_t frame_max = GUARD(socket_frame_size) ? FRAME_BYTES_MAX : -1;
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) == 0 ? 0 : -errno;
 }

@@ -5,9 +5,14 @@
 
 #include "broker/broker.h"
 
+// Questions have one of their own, which may be urgent without publishing being so.
+enum { IO_THREAD_EVENTS, IO_THREAD_QUERY, IO_THREADS };
+#define IO_THREAD_QUERY_NAME "ZMQbg/IO/1" // as ZeroMQ names it
+
 struct endpoint {
     const char *name;       // publish, subscribe, query: the ipc socket's name in the state folder
     int port_offset;        // from --port
+    int io_thread;          // of ZeroMQ's, which carries its connections
     int receive_frames_max; // from one peer that ZeroMQ holds
     int send_frames_max;    // towards one peer
     int linger_ms;          // what unsent replies get at the end

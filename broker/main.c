@@ -20,6 +20,7 @@
 #include "broker/bounds.h"
 #include "broker/broker.h"
 #include "broker/delivery/delivery.h"
+#include "broker/endpoint.h"
 #include "broker/guard.h"
 #include "broker/policy/holder.h"
 #include "broker/policy/policy_json.h"
@@ -254,7 +255,9 @@ static int daemon_open(struct daemon *daemon) {
     broker->started_us = clock_now_us();
     scheduling_prompt(); // questions and deliveries do not wait for the end of a tick
     broker->zmq = zmq_ctx_new();
-    int r = broker->zmq == NULL ? -errno : descriptor_max();
+    int r = broker->zmq == NULL || zmq_ctx_set(broker->zmq, ZMQ_IO_THREADS, IO_THREADS) != 0
+                ? -errno
+                : descriptor_max();
     broker->guard = r > 0 ? guard_new(broker, memory_max(broker), r) : NULL;
     r = r > 0 ? 0 : r;
     r = r == 0 && broker->guard == NULL ? -ENOMEM : r;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "broker/bounds.h"
 #include "broker/endpoint.h"
 #include "broker/guard.h"
 #include "broker/query/query_call.h"
@@ -32,6 +33,7 @@ enum {
 static const struct endpoint ENDPOINT = {
     .name = "query",
     .port_offset = 2,
+    .io_thread = IO_THREAD_QUERY,
     .receive_frames_max = GUARD_QUEUE_FRAMES,
     .send_frames_max = ANSWERS_QUEUED_MAX,
     .heartbeat_ms = 5 * BEAT_MS,
@@ -201,6 +203,7 @@ static void take_requests(struct query *query) {
         int r = receive(query, &peer, &payload);
         if (r > 0) {
             take_request(query, &peer, &payload);
+            urgency_look(&query->urgency);
         } else if (r < 0) {
             atomic_fetch_add(&query->broker->counters.bad_frames, 1);
         }
@@ -288,7 +291,7 @@ static void take_jobs(struct query *query) {
 enum { ITEM_SOCKET, ITEM_MAILBOX, ITEMS_FIXED };
 
 static long fill_items(struct query *query, zmq_pollitem_t *items, int *ret_n) {
-    long timeout_ms = IDLE_MS;
+    long timeout_ms = query->urgency.n_threads > 0 ? URGENT_LOOK_MS : IDLE_MS;
     int n = ITEMS_FIXED;
     items[ITEM_SOCKET] = (zmq_pollitem_t){.socket = query->socket, .events = ZMQ_POLLIN};
     items[ITEM_MAILBOX] =
@@ -316,6 +319,7 @@ static void turn(struct query *query) {
         logging_error("query poll=failed error=\"%s\"", zmq_strerror(errno));
         return;
     }
+    urgency_look(&query->urgency);
     access_refresh(&query->reads.access);
     take_jobs(query);
     if (items[ITEM_SOCKET].revents != 0) {
@@ -343,6 +347,8 @@ static void drain(struct query *query) {
 
 void *query_run(void *data) {
     struct query *query = data;
+    urgency_begin(&query->urgency, (int)query->broker->configuration.urgent_percent,
+                  IO_THREAD_QUERY_NAME);
     while (!atomic_load(&query->broker->stop)) {
         turn(query);
     }

@@ -9,6 +9,7 @@
 
 #include "broker/delivery/delivery.h"
 #include "broker/query/query.h"
+#include "broker/query/urgency.h"
 #include "broker/query/verbs.h"
 
 enum { NICE_LONG_WORK = 10 }; // of children and the helper thread: the tick goes first
@@ -74,6 +75,7 @@ struct query {
     bool helping;
     struct call *helped;   // whose call it is; read only what does not change
     int64_t copied_due_us; // monotonic: when its peer is told next
+    struct urgency urgency;
 };
 
 // A call for a request by a key. 0; a reason code with a text in ret_detail.

@@ -2,13 +2,17 @@
 // sched_setattr(2) has no wrapper in glibc 2.36; the struct is the kernel's first version of it.
 #include "schemas/base/scheduling.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SLICE_NS = 100000, PATIENT_NICE = 5 };
+enum { SLICE_NS = 100000, PATIENT_NICE = 5, URGENT_PRIORITY = 1 };
+// <linux/sched.h>: what the thread starts begins with the usual policy.
+enum { RESET_ON_FORK = 1 };
 
 struct attributes {
     uint32_t size, policy;
@@ -18,19 +22,48 @@ struct attributes {
     uint64_t runtime, deadline, period;
 };
 
-static void ask(uint64_t slice_ns, int32_t nicer) {
-    struct attributes attributes = {.size = sizeof(attributes),
-                                    .policy = SCHED_OTHER,
-                                    .nice = getpriority(PRIO_PROCESS, 0) + nicer,
-                                    .runtime = slice_ns};
-    // A refusal changes nothing but speed.
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+static int set(pid_t thread, struct attributes attributes) {
+    attributes.size = sizeof(attributes);
+    return syscall(SYS_sched_setattr, thread, &attributes, 0) == 0 ? 0 : -errno;
 }
 
+static int nice_of(pid_t thread) {
+    return getpriority(PRIO_PROCESS, (id_t)thread); // of one thread, on Linux
+}
+
+// A refusal changes nothing but speed.
 void scheduling_prompt(void) {
-    ask(SLICE_NS, 0);
+    (void)set(0,
+              (struct attributes){.policy = SCHED_OTHER, .nice = nice_of(0), .runtime = SLICE_NS});
 }
 
 void scheduling_patient(void) {
-    ask(0, PATIENT_NICE);
+    (void)set(0, (struct attributes){.policy = SCHED_OTHER, .nice = nice_of(0) + PATIENT_NICE});
+}
+
+int scheduling_urgent(pid_t thread) {
+    return set(thread, (struct attributes){.policy = SCHED_RR,
+                                           .flags = RESET_ON_FORK,
+                                           .priority = URGENT_PRIORITY});
+}
+
+// The flag stays: only a privileged process may take it back.
+void scheduling_prompt_again(pid_t thread) {
+    (void)set(thread, (struct attributes){.policy = SCHED_OTHER,
+                                          .flags = RESET_ON_FORK,
+                                          .nice = nice_of(thread),
+                                          .runtime = SLICE_NS});
+}
+
+// As pthread_getcpuclockid(3) makes it of a pthread_t, which a library's thread does not tell.
+static clockid_t clock_of(pid_t thread) {
+    enum { PER_THREAD = 4, SCHEDULED = 2 };
+    return (clockid_t)((~(uint32_t)thread << 3) | PER_THREAD | SCHEDULED);
+}
+
+int64_t scheduling_used_us(pid_t thread) {
+    struct timespec used;
+    return clock_gettime(clock_of(thread), &used) == 0
+               ? (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000
+               : -1;
 }

@@ -59,6 +59,11 @@ def test_sandbox_is_ok(units):
         assert verdict in ("OK", "SAFE", "PERFECT") and float(exposure) <= EXPOSURE_MAX, printed
 
 
+def test_look_ups_may_be_urgent(units):
+    said = settings(units[0])
+    assert (said["LimitRTPRIO"], said.get("RestrictRealtime")) == (["1"], None)
+
+
 def test_a_crash_is_followed_by_a_start_however_many_there_were(units):
     for unit in units:
         said = settings(unit)
@@ -222,6 +227,7 @@ def main():
         units = installed_units(prefix)
         test_units_are_well_formed(units)
         test_sandbox_is_ok(units)
+        test_look_ups_may_be_urgent(units)
         test_a_crash_is_followed_by_a_start_however_many_there_were(units)
         test_daemons_say_when_they_are_ready()
         if shutil.which("strace") and not sanitized():
