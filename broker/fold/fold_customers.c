@@ -15,7 +15,7 @@
 #include "schemas/base/pack.h"
 #include "schemas/base/pages.h"
 
-// Changed between two flushes at most; a fuller list is flushed first.
+// Changed between two flushes at most; where an event might not fit, the list is flushed first.
 enum { TOUCHED_MAX = 8192, SLOTS = CUSTOMERS_KEPT_MAX * 2 };
 enum { RECORD_BYTES_MAX = 1 << 20 };
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "a mask picks the slot");
@@ -249,7 +249,7 @@ int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
     if (r != 0 || (*ret)->touched) {
         return r;
     }
-    if (customers->n_touched == TOUCHED_MAX) {
+    if (customers->n_touched == TOUCHED_MAX) { // not within an event: fold_customers_reserve
         r = fold_customers_flush(fold, txn);
         if (r != 0) {
             return r;
@@ -263,6 +263,13 @@ int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
 
 int fold_customers_reserve(struct fold *fold, struct view_txn *txn) {
     struct fold_customers *customers = fold->customers;
+    // Who is written in the middle of an event would be without the rest of it.
+    if (GUARD(whole_events) && customers->n_touched + FOLD_TOUCHED_MAX > TOUCHED_MAX) {
+        int r = fold_customers_flush(fold, txn);
+        if (r != 0) {
+            return r;
+        }
+    }
     if (!customers->drop &&
         customers->n + FOLD_TOUCHED_MAX <= customers->n_max - FOLD_TOUCHED_MAX &&
         arena_used(fold->arena) <= FOLD_KEPT_BYTES_MAX) {

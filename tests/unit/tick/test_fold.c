@@ -123,6 +123,34 @@ static void test_keys_attach_once_and_stay_with_their_first_owner(void **state) 
     scene_close(&scene);
 }
 
+// However many were changed before it: nobody is written while an event still changes them.
+static void test_an_event_that_takes_a_key_is_written_whole(void **state) {
+    enum { OTHERS_MAX = 8192, FORMER = 1, LATTER = 2, FIRST_OTHER = 1000, STEP = 3 };
+    for (uint64_t n = OTHERS_MAX - STEP; n <= OTHERS_MAX; n++) {
+        struct scene scene;
+        scene_open(state, &scene);
+        Touchbus__Event *event = support_event(scene.arena, "page.viewed", "1", "{}");
+        event->customer = FORMER;
+        support_attach(scene.fixture, event, "email", "ana@klant.example", false);
+        scene_apply(&scene, event);
+        assert_int_equal(fold_flush(scene.fold, scene.txn), 0);
+        for (uint64_t i = 0; i < n; i++) {
+            event = support_event(scene.arena, "page.viewed", "1", "{}");
+            event->customer = FIRST_OTHER + i * i * i; // by several bytes of the number
+            scene_apply(&scene, event);
+        }
+        event = support_event(scene.arena, "page.viewed", "1", "{}");
+        event->customer = LATTER;
+        support_attach(scene.fixture, event, "email", "ana@klant.example", false);
+        event->key_lookups.data[LOOKUP_BYTES] |= LOOKUP_TAKEN;
+        scene_apply(&scene, event);
+        assert_int_equal(scene_customer(&scene, FORMER)->key_lookups.len, 0);
+        assert_int_equal(scene_customer(&scene, LATTER)->key_lookups.len, LOOKUP_KEY_BYTES);
+        assert_int_equal(scene_count_rows(&scene, VIEW_CUSTOMERS), n + 2);
+        scene_close(&scene);
+    }
+}
+
 static void test_keys_over_the_limit_are_counted_as_dropped(void **state) {
     struct scene scene;
     scene_open(state, &scene);
@@ -429,6 +457,7 @@ int main(void) {
         cmocka_unit_test(test_the_timeline_is_whole_between_runs_and_record),
         cmocka_unit_test(test_times_from_the_future_are_clamped_to_receipt),
         cmocka_unit_test(test_keys_attach_once_and_stay_with_their_first_owner),
+        cmocka_unit_test(test_an_event_that_takes_a_key_is_written_whole),
         cmocka_unit_test(test_keys_over_the_limit_are_counted_as_dropped),
         cmocka_unit_test(test_nothing_personal_stands_readable_in_the_view),
         cmocka_unit_test(test_an_ordinary_event_opens_and_seals_nothing),
