@@ -20,11 +20,16 @@ enum { TOUCHED_MAX = 8192, SLOTS = CUSTOMERS_KEPT_MAX * 2 };
 enum { RECORD_BYTES_MAX = 1 << 20 };
 _Static_assert((SLOTS & (SLOTS - 1)) == 0, "a mask picks the slot");
 
+struct touched {
+    uint64_t number;
+    struct fold_customer *customer;
+};
+
 struct fold_customers {
     struct fold_customer *rows; // CUSTOMERS_KEPT_MAX
     size_t n, n_max;
-    uint32_t *slots; // SLOTS, 1 + index into rows
-    struct fold_customer *touched[TOUCHED_MAX];
+    uint32_t *slots;                  // SLOTS, 1 + index into rows
+    struct touched *touched, *sorted; // TOUCHED_MAX, and as many for sorting them
     size_t n_touched;
     bool drop;       // what is kept goes with the next flush
     uint8_t *packed; // RECORD_BYTES_MAX, for packing one record
@@ -38,13 +43,18 @@ struct fold_customers *fold_customers_new(void) {
     customers->rows = pages_new(CUSTOMERS_KEPT_MAX * sizeof(customers->rows[0]));
     customers->slots = pages_new(SLOTS * sizeof(customers->slots[0]));
     customers->packed = malloc(RECORD_BYTES_MAX);
+    customers->touched = malloc(TOUCHED_MAX * sizeof(customers->touched[0]));
+    customers->sorted = malloc(TOUCHED_MAX * sizeof(customers->sorted[0]));
     customers->n_max = CUSTOMERS_KEPT_MAX;
-    bool whole = customers->rows != NULL && customers->slots != NULL && customers->packed != NULL;
+    bool whole = customers->rows != NULL && customers->slots != NULL && customers->packed != NULL &&
+                 customers->touched != NULL && customers->sorted != NULL;
     return whole ? customers : fold_customers_free(customers);
 }
 
 struct fold_customers *fold_customers_free(struct fold_customers *customers) {
     if (customers != NULL) {
+        free(customers->sorted);
+        free(customers->touched);
         free(customers->packed);
         pages_free(customers->slots, SLOTS * sizeof(customers->slots[0]));
         pages_free(customers->rows, CUSTOMERS_KEPT_MAX * sizeof(customers->rows[0]));
@@ -257,7 +267,7 @@ int fold_customers_get(struct fold *fold, struct view_txn *txn, uint64_t number,
     }
     (*ret)->touched = true;
     fold->record_bytes += (*ret)->size;
-    customers->touched[customers->n_touched++] = *ret;
+    customers->touched[customers->n_touched++] = (struct touched){number, *ret};
     return 0;
 }
 
@@ -339,10 +349,33 @@ int fold_is_erased(struct fold *fold, struct view_txn *txn, uint64_t number) {
     return r != 0 ? r : kept->record->erased_sequence != 0;
 }
 
-static int compare_number(const void *a, const void *b) {
-    uint64_t left = (*(struct fold_customer *const *)a)->number;
-    uint64_t right = (*(struct fold_customer *const *)b)->number;
-    return left < right ? -1 : left > right;
+// By number, a byte of it at a time from the lowest on (Knuth, TAOCP 3, 5.2.5): what is sorted is
+// read in order, the customers themselves are not looked at.
+static void sort(struct fold_customers *customers) {
+    enum { BITS = 8, PARTS = 1 << BITS };
+    struct touched *from = customers->touched, *to = customers->sorted;
+    size_t n = customers->n_touched;
+    uint64_t all = 0;
+    for (size_t i = 0; i < n; i++) {
+        all |= from[i].number;
+    }
+    for (unsigned shift = 0; n > 1 && shift < 64 && all >> shift != 0; shift += BITS) {
+        size_t begin[PARTS + 1] = {0};
+        for (size_t i = 0; i < n; i++) {
+            begin[(from[i].number >> shift & (PARTS - 1)) + 1]++;
+        }
+        for (size_t part = 1; part < PARTS; part++) {
+            begin[part] += begin[part - 1];
+        }
+        for (size_t i = 0; i < n; i++) {
+            to[begin[from[i].number >> shift & (PARTS - 1)]++] = from[i];
+        }
+        struct touched *passed = from;
+        from = to;
+        to = passed;
+    }
+    customers->touched = from;
+    customers->sorted = to;
 }
 
 // Packs to the end of what is kept for that; NULL where the limits of bounds.h add up to more.
@@ -407,13 +440,16 @@ static int write_row(struct fold *fold, struct view_txn *txn, struct fold_custom
 }
 
 // The flush reads all of a customer: what the next ones point to is fetched, one pointer a step.
-static void prefetch_all(const struct fold_customer *kept, unsigned step) {
+static void prefetch_all(const struct view_txn *txn, const struct touched *touched, unsigned step) {
+    const struct fold_customer *kept = touched->customer;
     const View__Person *person = step > 1 ? kept->person : NULL;
     switch (step) {
     case 0:
         prefetch(kept, sizeof(*kept));
+        view_seal_ahead(txn, touched->number, 0);
         break;
     case 1:
+        view_seal_ahead(txn, touched->number, 1);
         prefetch(kept->record, sizeof(*kept->record));
         prefetch(kept->person, sizeof(*kept->person));
         __builtin_prefetch(kept->recent);
@@ -445,15 +481,15 @@ enum { PREFETCH_STEPS = 4, PREFETCH_APART = 2 }; // customers between two steps
 
 int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
     struct fold_customers *customers = fold->customers;
-    qsort(customers->touched, customers->n_touched, sizeof(customers->touched[0]), compare_number);
+    sort(customers);
     for (size_t i = 0; i < customers->n_touched; i++) {
         for (unsigned step = 0; step < PREFETCH_STEPS; step++) {
             size_t next = i + (size_t)(PREFETCH_STEPS - step) * PREFETCH_APART;
             if (next < customers->n_touched) {
-                prefetch_all(customers->touched[next], step);
+                prefetch_all(txn, &customers->touched[next], step);
             }
         }
-        int r = write_row(fold, txn, customers->touched[i]);
+        int r = write_row(fold, txn, customers->touched[i].customer);
         if (r != 0) {
             return r;
         }

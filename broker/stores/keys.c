@@ -244,6 +244,10 @@ static int find_in_slice(struct keys_reader *reader, uint64_t customer, const vo
     return 0;
 }
 
+void keys_reader_far_ahead(const struct keys_reader *reader, uint64_t customer) {
+    __builtin_prefetch(&reader->found[customer / KEYS_RECORD % KEYS_FOUND_MAX]);
+}
+
 void keys_reader_ahead(const struct keys_reader *reader, uint64_t customer) {
     uint64_t record = customer / KEYS_RECORD;
     const struct keys_found *found = &reader->found[record % KEYS_FOUND_MAX];

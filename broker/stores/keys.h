@@ -44,6 +44,8 @@ int keys_seal(struct keys_reader *reader, uint64_t customer,
               size_t size, uint8_t *ret);
 // The customer's key is soon wanted: it is fetched into the processor's cache. Within a slice.
 void keys_reader_ahead(const struct keys_reader *reader, uint64_t customer);
+// It is wanted after that: where keys_reader_ahead looks is fetched.
+void keys_reader_far_ahead(const struct keys_reader *reader, uint64_t customer);
 // ret has room for size - KEYS_SEAL_OVERHEAD. 0; 1: the key is destroyed; -EBADMSG: not what was
 // sealed.
 int keys_unseal(struct keys_reader *reader, uint64_t customer,
@@ -61,6 +63,8 @@ int keys_seal_row(struct keys_reader *reader, uint64_t customer, const void *pla
 // sealed for this place.
 int keys_open_row(struct keys_reader *reader, uint64_t customer, const void *place,
                   size_t place_size, const void *sealed, size_t size, uint8_t *ret);
+// The same as keys_reader_far_ahead, for a row.
+void keys_reader_row_far_ahead(const struct keys_reader *reader, uint64_t customer);
 // From now on what is derived from a customer's key is kept for later slices: 9 MiB, for the thread
 // that seals rows of many customers again and again. -ENOMEM.
 int keys_reader_keep_derived(struct keys_reader *reader);

@@ -56,6 +56,15 @@ static void keep(struct keys_derived *kept, uint64_t customer,
     }
 }
 
+void keys_reader_row_far_ahead(const struct keys_reader *reader, uint64_t customer) {
+    const struct keys_derived *kept = reader->kept;
+    keys_reader_far_ahead(reader, customer);
+    if (kept != NULL) {
+        __builtin_prefetch(&kept->customers[slot_of(customer)]);
+        __builtin_prefetch(kept->keys[slot_of(customer)]);
+    }
+}
+
 static int derive(struct keys_reader *reader, uint64_t customer, struct row_keys *ret) {
     static const char context[crypto_kdf_CONTEXTBYTES] = "viewrows";
     const uint8_t *secret = NULL;

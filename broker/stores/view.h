@@ -99,6 +99,9 @@ const uint8_t *view_lookup_secret(const struct view_txn *txn);
 // VIEW_SEAL_OVERHEAD.
 int view_seal(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
               const void *plain, size_t size, uint8_t *ret, size_t *ret_size);
+// A row of this customer is soon sealed: what leads to its key (step 0), and the key after a while
+// (step 1) is fetched into the processor's cache.
+void view_seal_ahead(const struct view_txn *txn, uint64_t customer, unsigned step);
 // The other way; ret has room for size. -EBADMSG: not what was sealed for this row.
 int view_unseal(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
                 const void *sealed, size_t size, uint8_t *ret, size_t *ret_size);

@@ -51,6 +51,17 @@ static size_t place_of(enum view_table table, const void *key, size_t key_size,
     return 1 + key_size;
 }
 
+void view_seal_ahead(const struct view_txn *txn, uint64_t customer, unsigned step) {
+    if (txn->keys == NULL || !keys_reader_reads(txn->keys)) {
+        return;
+    }
+    if (step == 0) {
+        keys_reader_row_far_ahead(txn->keys, customer);
+    } else {
+        keys_reader_ahead(txn->keys, customer);
+    }
+}
+
 int view_seal(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
               const void *plain, size_t size, uint8_t *ret, size_t *ret_size) {
     uint8_t place[PLACE_BYTES_MAX];

@@ -12,6 +12,9 @@
 #include "schemas/base/guards.h"
 #include "schemas/envelope.h"
 
+// How many records ahead what leads to the next one is fetched.
+enum { AHEAD_KEY = 4, AHEAD_PLACE = 8, AHEAD_EVENT = 12 };
+
 int sealing_new(struct sealing *sealing) {
     sealing->arena = arena_new(TICK_BLOCK_ARENA_BYTES_MAX);
     sealing->rows = calloc(TICK_RECORDS_MAX, sizeof(*sealing->rows));
@@ -46,6 +49,16 @@ static int seal(struct sealing *sealing, struct keys_reader *keys, const Touchbu
         ret->sealed_size = r == 0 ? size + KEYS_SEAL_OVERHEAD : 0;
     }
     return r < 0 ? r : 0;
+}
+
+void sealing_ahead(const struct keys_reader *keys, const struct record *records, size_t n) {
+    if (n > AHEAD_EVENT) {
+        __builtin_prefetch(&records[AHEAD_EVENT].event->customer);
+        keys_reader_far_ahead(keys, records[AHEAD_PLACE].event->customer);
+    }
+    if (n > AHEAD_KEY) {
+        keys_reader_ahead(keys, records[AHEAD_KEY].event->customer);
+    }
 }
 
 int sealing_add(struct sealing *sealing, struct keys_reader *keys, const struct record *record) {

@@ -21,6 +21,9 @@ struct sealing {
 int sealing_new(struct sealing *sealing); // -ENOMEM
 void sealing_free(struct sealing *sealing);
 void sealing_reset(struct sealing *sealing); // for another tick
+// What will be asked of the n records, which are soon added one after the other, is fetched into
+// the processor's cache. Within a slice of the keys' reader.
+void sealing_ahead(const struct keys_reader *keys, const struct record *records, size_t n);
 // Fills the next row. Within a slice of the keys' reader, and every customer has a key. 0, or a
 // negative errno.
 int sealing_add(struct sealing *sealing, struct keys_reader *keys, const struct record *record);

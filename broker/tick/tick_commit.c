@@ -29,9 +29,12 @@ static int append_block(struct flight *flight, size_t from, size_t *ret_n) {
     size_t n = 0;
     size_t bytes = BLOCK_BYTES_ROOM;
     for (; from + n < flight->n_records; n++) {
-        int r = from + n < sealing->n
-                    ? 0
-                    : sealing_add(sealing, flight->keys, &flight->records[from + n]);
+        const struct record *record = &flight->records[from + n];
+        int r = 0;
+        if (from + n >= sealing->n) {
+            sealing_ahead(flight->keys, record, flight->n_records - from - n);
+            r = sealing_add(sealing, flight->keys, record);
+        }
         if (r != 0) {
             return r;
         }
@@ -134,6 +137,7 @@ int commit_ahead(struct tick *tick, bool *ret_more) {
         return r;
     }
     for (unsigned i = 0; r == 0 && i < AHEAD_RECORDS && sealing->n < tick->n_records; i++) {
+        sealing_ahead(tick->seal_keys, &tick->records[sealing->n], tick->n_records - sealing->n);
         r = sealing_add(sealing, tick->seal_keys, &tick->records[sealing->n]);
     }
     keys_reader_end(tick->seal_keys);
