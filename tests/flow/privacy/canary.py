@@ -96,9 +96,12 @@ class Canaries:
             if any(part in path for part in leave_out):
                 continue
             found += [[path, f"name/{form}", around] for form, around in self.find_in(os.path.basename(path).encode(), nesting=0)]
-            if stat.S_ISREG(os.lstat(path).st_mode):
-                with open(path, "rb") as file:
-                    found += [[path, form, around] for form, around in self.find_in(file.read())]
+            try:
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    with open(path, "rb") as file:
+                        found += [[path, form, around] for form, around in self.find_in(file.read())]
+            except FileNotFoundError:
+                pass  # written aside and renamed since it was listed: programs are at work here
         return found
 
 
