@@ -147,9 +147,11 @@ def cut_and_tear(house):
     kill_late(house)
     data = os.path.join(house.state, "view", "data.mdb")
     with open(os.path.join(house.state, "view", "restore-point"), "rb") as point, open(data, "r+b") as file:
-        # The point's meta page names its last page; what the file has beyond came later, and a power cut may leave anything there.
+        # A copy needs nothing of the file. A steady point's meta page names its last page; what the file has beyond came later, and a
+        # power cut may leave anything there.
+        is_copy = os.fstat(point.fileno()).st_size > 2 * 4096
         point.seek(48 + 136)
-        end = (int.from_bytes(point.read(8), "little") + 1) * 4096
+        end = 0 if is_copy else (int.from_bytes(point.read(8), "little") + 1) * 4096
         file.seek(0, os.SEEK_END)
         for at in range(end, file.tell(), 4096):
             if random.random() < 0.5:
