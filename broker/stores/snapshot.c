@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Restore points of the live view. The idea: a read transaction at commit T keeps every page of T
-// where it is; once the file is synced, T's meta page (4 KiB) is all that is needed to come back to
-// T, whatever later commits left half on disk. restore.md says why this is right and walks through
-// the crash windows. It never restores a file that somebody may have open.
+// Restore points of the live view: steady ones, and the way back to one of either kind (those that
+// are copies are made in snapshot_copy.c). The idea of a steady one: a read transaction at commit T
+// keeps every page of T where it is; once the file is synced, T's meta page (4 KiB) is all that is
+// needed to come back to T, whatever later commits left half on disk. restore.md says why this is
+// right and walks through the crash windows. It never restores a file that somebody may have open.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -108,45 +109,52 @@ static int write_aside(const char *aside, const struct view_snapshot *snapshot) 
     return r;
 }
 
-static int point_path(const char *dir, const char *suffix, char ret[static PATH_MAX]) {
+int view_point_path(const char *dir, const char *suffix, char ret[static PATH_MAX]) {
     int n = snprintf(ret, PATH_MAX, "%s/%s%s", dir, point_name, suffix);
     return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot) {
+int view_publish_point(struct view *view, struct store_txn **pin, uint64_t applied) {
     char path[PATH_MAX], aside[PATH_MAX];
-    int r = point_path(view->dir, "", path);
-    if (r == 0) {
-        r = point_path(view->dir, ".new", aside);
+    int r = view_point_path(view->dir, "", path);
+    r = r == 0 ? view_point_path(view->dir, ".new", aside) : r;
+    if (r == 0 && rename(aside, path) != 0) {
+        logging_warning("restore_point=not-written error=\"%s\"", strerror(errno));
+        unlink(aside); // it may be large
+        return 1;
     }
+    // Renamed: where this fails, either point may be the one on disk, and only one can stay
+    // pinned.
+    r = r == 0 ? store_sync_parent(path) : r;
     if (r == 0) {
-        r = store_sync(view->store);
+        // The point on disk is this one now: the pages of the one before may be used again.
+        store_abort(view->pin);
+        view->pin = STEAL(*pin);
+        atomic_store(&view->restorable, applied);
     }
+    return r;
+}
+
+int view_snapshot_finish(struct view *view, struct view_snapshot *snapshot) {
+    char aside[PATH_MAX];
+    int r = view_point_path(view->dir, ".new", aside);
+    r = r == 0 ? store_sync(view->store) : r;
     if (r == 0) {
         int written = write_aside(aside, snapshot);
         FAULTPOINT("in-restore-point");
-        if (written == 0 && rename(aside, path) != 0) {
-            written = -errno;
-        }
         if (written < 0) {
             logging_warning("restore_point=not-written error=\"%s\"", strerror(-written));
             r = 1;
         }
     }
-    if (r == 0) {
-        // Renamed: where this fails, either point may be the one on disk, and only one can stay
-        // pinned.
-        r = store_sync_parent(path);
-    }
-    if (r == 0) {
-        // The point on disk is this one now: the pages of the one before may be used again.
-        store_abort(view->pin);
-        view->pin = STEAL(snapshot->pin);
-        atomic_store(&view->restorable, snapshot->point.applied);
-    }
+    r = r == 0 ? view_publish_point(view, &snapshot->pin, snapshot->point.applied) : r;
     store_abort(snapshot->pin);
     free(snapshot);
     return r;
+}
+
+bool view_is_pinned(const struct view *view) {
+    return view->pin != NULL;
 }
 
 uint64_t view_snapshot_applied(const struct view_snapshot *snapshot) {
@@ -157,7 +165,19 @@ uint64_t view_restorable(const struct view *view) {
     return atomic_load(&view->restorable);
 }
 
-// 0; 1 and why; negative errno.
+// A copy says itself what it is. 0; 1; negative errno.
+static int describe_copy(const char *path, struct point *ret) {
+    struct view_identity identity;
+    *ret = (struct point){.magic = 0};
+    int r = view_read_copy(path, &identity, &ret->applied);
+    if (r == 0) {
+        ret->fold_version = identity.fold_version;
+        memcpy(ret->incarnation, identity.incarnation, INCARNATION_BYTES);
+    }
+    return r;
+}
+
+// 0, with magic 0 where the file is a copy; 1 and why; negative errno.
 static int read_point(const char *path, uint8_t bytes[static POINT_BYTES_MAX], struct point *ret,
                       const char **ret_why) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
@@ -180,7 +200,10 @@ static int read_point(const char *path, uint8_t bytes[static POINT_BYTES_MAX], s
     }
     memcpy(&point, bytes, sizeof(point));
     memcpy(&checksum, bytes + size - sizeof(checksum), sizeof(checksum));
-    if (point.magic != POINT_MAGIC || point.page_bytes > STORE_PAGE_BYTES_MAX ||
+    if (point.magic != POINT_MAGIC) {
+        return describe_copy(path, ret);
+    }
+    if (point.page_bytes > STORE_PAGE_BYTES_MAX ||
         size != sizeof(point) + point.page_bytes + sizeof(checksum) ||
         (GUARD(point_checksum) && checksum != XXH3_64bits(bytes, size - sizeof(checksum)))) {
         return 1;
@@ -195,7 +218,7 @@ int view_restore(const char *dir, const struct view_identity *expected, uint64_t
     uint8_t bytes[POINT_BYTES_MAX];
     struct point point = {.magic = 0};
     *ret_applied = 0;
-    int r = point_path(dir, "", path);
+    int r = view_point_path(dir, "", path);
     if (r == 0) {
         r = read_point(path, bytes, &point, ret_why);
     }
@@ -215,7 +238,12 @@ int view_restore(const char *dir, const struct view_identity *expected, uint64_t
     if (!GUARD(restore_at_start)) {
         return 0;
     }
-    return store_write_meta(dir, bytes + sizeof(point), point.page_bytes, point.txn_id, ret_why);
+    if (point.magic == POINT_MAGIC) {
+        return store_write_meta(dir, bytes + sizeof(point), point.page_bytes, point.txn_id,
+                                ret_why);
+    }
+    *ret_why = "the restore point is damaged";
+    return store_put_back(path, dir);
 }
 
 int view_pin_restored(struct view *view, uint64_t applied) {

@@ -258,9 +258,7 @@ int state_open(struct broker *broker) {
 }
 
 void state_leave(struct broker *broker) {
-    struct view_snapshot *snapshot = NULL;
-    int r = view_snapshot_begin(broker->view, &snapshot);
-    r = r == 0 ? view_snapshot_finish(broker->view, snapshot) : r;
+    int r = state_take_point(broker, atomic_load(&broker->visible));
     if (r < 0) {
         // The point before still stands; the next start merely folds more.
         logging_warning("restore_point=failed error=\"%s\"", strerror(-r));

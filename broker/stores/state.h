@@ -14,6 +14,9 @@ int state_lock(const char *state, int *ret_descriptor);
 // Single-threaded, before any thread starts. 0, or a negative errno after one clear line on the
 // log: main exits with 1. What was opened so far is for state_close.
 int state_open(struct broker *broker);
+// Whether a restore point up to `applied` is better a copy than a steady one: fewer bytes are in
+// use in the view than were rewritten since the point before, and there is room for them.
+bool state_copy_pays(struct broker *broker, uint64_t applied);
 // Whether publishing must stop for want of room, on the disk or in a store's map. Says so on the
 // log where it changes. Upkeep asks now and then; state_open sets broker->disk_low by it.
 bool state_is_low(struct broker *broker);

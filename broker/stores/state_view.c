@@ -11,6 +11,7 @@
 
 #include "broker/fold/fold.h"
 #include "broker/query/query.h"
+#include "broker/stores/disk.h"
 #include "broker/stores/rebuild.h"
 #include "broker/stores/state_internal.h"
 #include "broker/stores/store.h"
@@ -20,11 +21,46 @@
 
 enum { STEPS_PER_POINT = 50, PROGRESS_S = 2 };
 
-static int take_point(struct view *view) {
+enum {
+    // What an event rewrites of a view whose pages stay for a restore point, at least: measured at
+    // saturation, where ticks are largest and so the fewest pages are written.
+    REWRITTEN_BYTES = 4096,
+    COPY_BYTES_MAX = 512 << 20, // a start copies it once more
+};
+
+bool state_copy_pays(struct broker *broker, uint64_t applied) {
+    const struct configuration *configuration = &broker->configuration;
+    uint64_t rewritten = (applied - view_restorable(broker->view)) * REWRITTEN_BYTES;
+    uint64_t live = 0, room = 0;
+    if (store_live_bytes(view_store(broker->view), &live) < 0 || live > COPY_BYTES_MAX ||
+        (GUARD(copy_pays) && live > rewritten) ||
+        disk_free_bytes(configuration->state, &room) < 0) {
+        return false;
+    }
+    return !GUARD(copy_room) || room >= live + (uint64_t)configuration->disk_reserve_bytes;
+}
+
+int state_take_point(struct broker *broker, uint64_t applied) {
+    if (state_copy_pays(broker, applied)) {
+        int r = view_take_copy(broker->view);
+        if (r <= 0) {
+            return r;
+        }
+    }
     struct view_snapshot *snapshot = NULL;
-    int r = view_snapshot_begin(view, &snapshot);
-    r = r == 0 ? view_snapshot_finish(view, snapshot) : r;
+    int r = view_snapshot_begin(broker->view, &snapshot);
+    return r == 0 ? view_snapshot_finish(broker->view, snapshot) : r;
+}
+
+static int take_point(struct broker *broker, uint64_t applied) {
+    int r = state_take_point(broker, applied);
     return r == 1 ? -EIO : r;
+}
+
+// Now and then; and at once, where a copy ends the file's growth.
+static bool is_point_due(struct broker *broker, uint64_t n_steps, uint64_t applied) {
+    return n_steps % STEPS_PER_POINT == 0 ||
+           (view_is_pinned(broker->view) && state_copy_pays(broker, applied));
 }
 
 static int catch_up_with(struct broker *broker, struct rebuild *rebuild, uint64_t last) {
@@ -33,8 +69,8 @@ static int catch_up_with(struct broker *broker, struct rebuild *rebuild, uint64_
     int r = 1;
     while (r == 1) {
         r = rebuild_step(rebuild, last, &applied);
-        if (r == 1 && ++n_steps % STEPS_PER_POINT == 0) {
-            int point = take_point(broker->view);
+        if (r == 1 && is_point_due(broker, ++n_steps, applied)) {
+            int point = take_point(broker, applied);
             r = point < 0 ? point : r;
         }
         if (r == 1 && clock_monotonic_us() - said_us > PROGRESS_S * CLOCK_US_PER_S) {
@@ -83,7 +119,7 @@ static int build_anew(struct broker *broker, const char *dir, const struct view_
     if (r == 0) {
         r = view_write_identity(broker->view, identity);
     }
-    return r == 0 ? take_point(broker->view) : r;
+    return r == 0 ? take_point(broker, 0) : r;
 }
 
 // A backup brings the view of the log that it copied, whose incarnation the copy has left behind;

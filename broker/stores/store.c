@@ -88,7 +88,8 @@ static int open_environment(const char *dir, const struct store_options *options
     pthread_mutex_init(&store->pool_lock, NULL);
     store->read_only = options->read_only;
     unsigned flags = MDB_NOTLS | (options->read_only ? MDB_RDONLY : 0U) |
-                     (options->no_sync && !options->read_only ? MDB_NOSYNC : 0U);
+                     (options->no_sync && !options->read_only ? MDB_NOSYNC : 0U) |
+                     (options->is_file ? MDB_NOSUBDIR | MDB_NOLOCK : 0U);
     int r = mdb_env_create(&store->env);
     if (r == 0) {
         r = mdb_env_set_maxdbs(store->env, STORE_TABLES_MAX);
@@ -146,6 +147,10 @@ static int create_aside(const char *dir, const struct store_options *options) {
 
 int store_open(const char *dir, const struct store_options *options, struct store **ret) {
     struct stat status;
+    if (options->is_file) {
+        assert(options->read_only);
+        return open_environment(dir, options, false, ret);
+    }
     if (stat(dir, &status) != 0) {
         if (errno != ENOENT || options->read_only) {
             return -errno;

@@ -25,6 +25,7 @@ struct store_options {
     size_t map_bytes; // address space; 0: what the file says (read-only openers)
     bool read_only;
     bool no_sync; // commits are not synced: what a power cut leaves is not to be trusted
+    bool is_file; // dir is a file of store_copy_file, which nobody writes; only with read_only
     // Fills a new store, in the transaction that makes its tables. May be NULL.
     int (*create)(struct store_txn *txn, void *user);
     void *user;
@@ -131,6 +132,18 @@ int store_read_meta(struct store_txn *txn, uint8_t *page, size_t *ret_size);
 // it.
 int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,
                      const char **ret_why);
+
+// ---- a commit as one file (store_compact.c)
+// The newest commit, and nothing that is free, in the file `path`, written over where it is there.
+// Any thread. On disk when it returns 0; else it is gone. 1: the disk has failed to write the
+// store's own pages, so that what was read of them may be what they were before: exit.
+int store_copy_file(struct store *store, const char *path);
+// 0: the file is such a copy, whole; 1: it is not; negative errno.
+int store_check_file(const char *path);
+// Makes the copy's commit the one of dir, whose data file nobody has open; what that file held, or
+// whether it was there, does not matter. 0; 1: no whole copy. Not synced: whoever opens dir does
+// that, and until then the copy stays what to trust.
+int store_put_back(const char *path, const char *dir);
 
 // A mark in the data file that LMDB does not see: on disk when it returns; all zeros take it away.
 enum { STORE_MARK_BYTES = 16 };

@@ -35,9 +35,16 @@ int store_error(int code);
 int store_publish_folder(const char *aside, const char *dir);
 // The data file's descriptor, borrowed, and its page size.
 int store_environment(struct store_txn *txn, size_t *ret_page_bytes);
+// A copy of a store is marked as whole, and known by that again: its meta pages are as they were,
+// and it ends with its last page (store_meta.c).
+int store_seal_copy(int descriptor);
+bool store_is_copy(int descriptor);
 // Writes out what is dirty of the file, piece by piece. Not a sync: it says nothing of what the
 // disk keeps. A negative errno is of the disk, and the file's next sync would not tell it again.
 int store_write_out(int descriptor);
+// What the kernel wrote of the file by itself: a negative errno where some of that failed, which is
+// told once, to whoever asks first. Hardly waits.
+int store_written(int descriptor);
 // A cursor over LMDB's own list of free pages, in a read transaction: the commit that freed them ->
 // their number and then each one's, all in the machine's size_t.
 int store_cursor_free_pages(struct store_txn *txn, struct store_cursor **ret);

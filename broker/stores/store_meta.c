@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// LMDB's meta pages as bytes, for restore points (restore.md says why this is right). The layout is
-// that of LMDB data version 1 on a 64-bit machine, checked by magic and version at every use:
+// LMDB's meta pages as bytes, for restore points and marks (restore.md says why this is right). The
+// layout is that of LMDB data version 1 on a 64-bit machine, checked by magic and version at every
+// use:
 //   0 page number u64 | 10 flags u16 | 16 magic u32 | 20 version u32 | 24 address | 32 map size |
 //   40 free-list root (page size u32 first) | 88 main root | 136 last page u64 | 144 txn id u64
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "broker/stores/store_internal.h"
 
@@ -158,6 +160,63 @@ int store_get_mark(const char *dir, uint8_t ret[static STORE_MARK_BYTES]) {
     int r = n < 0 ? -errno : n == STORE_MARK_BYTES && memcmp(ret, none, sizeof(none)) != 0 ? 0 : 1;
     close(descriptor);
     return r;
+}
+
+// ---- copies
+
+#define COPY_MAGIC UINT64_C(0x3250524256425400) // "\0TBVBRP2"
+
+struct copy_mark {
+    uint64_t magic;
+    uint64_t checksum; // of both heads
+};
+_Static_assert(sizeof(struct copy_mark) == STORE_MARK_BYTES, "a mark like any other");
+
+// Both heads, and how long a file with them is. 0, -EBADMSG where they are not LMDB's.
+static int read_heads(int descriptor, uint8_t heads[static N_SLOTS * HEAD_BYTES],
+                      uint64_t *ret_bytes) {
+    size_t size = 0;
+    uint64_t last = 0;
+    for (size_t slot = 0; slot < N_SLOTS; slot++) {
+        uint8_t *head = heads + slot * HEAD_BYTES;
+        ssize_t n = pread(descriptor, head, HEAD_BYTES, (off_t)(slot * size));
+        if (n < 0) {
+            return -errno;
+        }
+        if (n != HEAD_BYTES || !is_meta(head, HEAD_BYTES)) {
+            return -EBADMSG;
+        }
+        size = slot == 0 ? get_u32(head, AT_PAGE_BYTES) : size;
+        last = get_u64(head, AT_LAST_PAGE) > last ? get_u64(head, AT_LAST_PAGE) : last;
+    }
+    if (size < AT_MARK + STORE_MARK_BYTES || size > STORE_PAGE_BYTES_MAX) {
+        return -EBADMSG;
+    }
+    *ret_bytes = (last + 1) * size;
+    return 0;
+}
+
+int store_seal_copy(int descriptor) {
+    uint8_t heads[N_SLOTS * HEAD_BYTES];
+    uint64_t bytes = 0;
+    int r = read_heads(descriptor, heads, &bytes);
+    if (r < 0) {
+        return r;
+    }
+    struct copy_mark mark = {.magic = COPY_MAGIC, .checksum = XXH3_64bits(heads, sizeof(heads))};
+    ssize_t n = pwrite(descriptor, &mark, sizeof(mark), AT_MARK);
+    return n < 0 ? -errno : n == sizeof(mark) ? 0 : -EIO;
+}
+
+bool store_is_copy(int descriptor) {
+    uint8_t heads[N_SLOTS * HEAD_BYTES];
+    uint64_t bytes = 0;
+    struct copy_mark mark;
+    struct stat status;
+    return pread(descriptor, &mark, sizeof(mark), AT_MARK) == sizeof(mark) &&
+           mark.magic == COPY_MAGIC && read_heads(descriptor, heads, &bytes) == 0 &&
+           mark.checksum == XXH3_64bits(heads, sizeof(heads)) && fstat(descriptor, &status) == 0 &&
+           (uint64_t)status.st_size == bytes;
 }
 
 int store_write_meta(const char *dir, const uint8_t *page, size_t size, uint64_t txn_id,

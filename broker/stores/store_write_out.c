@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "broker/stores/store_internal.h"
 
@@ -33,4 +34,12 @@ int store_write_out(int descriptor) {
         }
     }
     return 0;
+}
+
+int store_written(int descriptor) {
+    if (sync_file_range(descriptor, 0, 1, SYNC_FILE_RANGE_WAIT_BEFORE) == 0) {
+        return 0;
+    }
+    bool is_refused = errno == ENOSYS || errno == EPERM; // then a sync tells
+    return is_refused && fdatasync(descriptor) == 0 ? 0 : -errno;
 }

@@ -70,6 +70,23 @@ static void begin_snapshot(struct upkeep_request *request) {
     }
 }
 
+// Whether it is a restore point; where not, a steady one can be taken.
+static bool take_copy(struct upkeep *upkeep) {
+    struct broker *broker = upkeep->broker;
+    if (!state_copy_pays(broker, atomic_load(&broker->visible))) {
+        return false;
+    }
+    int64_t began_us = clock_monotonic_us();
+    int r = view_take_copy(broker->view);
+    logging_debug("restore_point=%" PRIu64 " kind=copy result=%d took_ms=%" PRId64,
+                  view_restorable(broker->view), r,
+                  (clock_monotonic_us() - began_us) / CLOCK_US_PER_MS);
+    if (r < 0) {
+        broker_fatal("view-sync", r); // which of two points is on disk, nobody knows
+    }
+    return r == 0;
+}
+
 void upkeep_point(struct upkeep *upkeep, bool now) {
     struct broker *broker = upkeep->broker;
     int64_t now_us = clock_monotonic_us();
@@ -78,6 +95,9 @@ void upkeep_point(struct upkeep *upkeep, bool now) {
         return;
     }
     upkeep->point_due_us = now_us + broker->configuration.restore_interval_us;
+    if (take_copy(upkeep)) {
+        return;
+    }
     struct upkeep_request request = {.after = begin_snapshot};
     upkeep_ask(upkeep, &request);
     if (request.snapshot != NULL) {
@@ -96,11 +116,15 @@ static void duty_point(struct upkeep *upkeep) {
     upkeep_point(upkeep, false);
 }
 
-// Under a heavy load an interval is many events, and a start has to fold them all.
+// Under a heavy load an interval is many events, and a start has to fold them all; and the file
+// grows by what they rewrite, until a copy ends that.
 static void duty_backlog(struct upkeep *upkeep) {
     struct broker *broker = upkeep->broker;
     uint64_t bound = (uint64_t)broker->configuration.restore_events;
-    if (bound > 0 && atomic_load(&broker->visible) - view_restorable(broker->view) >= bound) {
+    uint64_t visible = atomic_load(&broker->visible);
+    bool is_due = bound > 0 && (visible - view_restorable(broker->view) >= bound ||
+                                (view_is_pinned(broker->view) && state_copy_pays(broker, visible)));
+    if (is_due) {
         upkeep_point(upkeep, true);
     }
 }

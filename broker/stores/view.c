@@ -43,7 +43,8 @@ int view_open(const char *dir, enum view_kind kind, size_t map_bytes, bool read_
                                     .n_tables = VIEW_N_TABLES,
                                     .map_bytes = map_bytes,
                                     .read_only = read_only,
-                                    .no_sync = kind != VIEW_BASE};
+                                    .no_sync = kind != VIEW_BASE,
+                                    .is_file = kind == VIEW_COPY};
     view->dir = strdup(dir);
     int r = view->dir != NULL ? store_open(dir, &options, &view->store) : -ENOMEM;
     if (r < 0) {

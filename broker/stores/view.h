@@ -38,7 +38,7 @@ struct store;
 struct view;
 struct view_txn;
 
-enum view_kind { VIEW_LIVE, VIEW_BASE, VIEW_SCRATCH };
+enum view_kind { VIEW_LIVE, VIEW_BASE, VIEW_SCRATCH, VIEW_COPY }; // VIEW_COPY: a file, read only
 
 int view_open(const char *dir, enum view_kind kind, size_t map_bytes, bool read_only,
               struct view **ret);
@@ -132,7 +132,14 @@ struct store *view_store(struct view *view);
 // What txn is to the store, borrowed: for a copy of what it sees.
 struct store_txn *view_txn_store(struct view_txn *txn);
 
-// ---- restore points of the live view: steady snapshots (restore.md beside this file)
+// ---- restore points of the live view (restore.md beside this file): copies, and steady snapshots
+// A copy of the newest commit is made the restore point; nothing stays pinned behind it. Any one
+// thread but the tick's. 0; 1: it could not be made (said on the log), the point before stands;
+// negative: a sync failed, its outcome is unknown: exit.
+int view_take_copy(struct view *view);
+// Whether the point on disk is one whose pages cannot be used again meanwhile: the file grows.
+bool view_is_pinned(const struct view *view);
+
 struct view_snapshot;
 // Tick thread, between two ticks: pins the committed state and copies its meta page. At most one at
 // a time: finish it before the next begins.
@@ -145,9 +152,9 @@ uint64_t view_snapshot_applied(const struct view_snapshot *snapshot);
 // The sequence of the last finished restore point: retention stays below it. Any thread.
 uint64_t view_restorable(const struct view *view);
 // At a start, before the live view is opened and by nobody but the holder of the state's lock:
-// makes the file in dir the commit of its restore point. 0 and *ret_applied; 1 with *ret_why
-// (static text): nothing to restore from, build the view anew. *ret_applied is also set where the
-// point was read but not fit, else 0: it is the log's high-water mark.
+// makes the file in dir the commit of its restore point, of either kind. 0 and *ret_applied; 1 with
+// *ret_why (static text): nothing to restore from, build the view anew. *ret_applied is also set
+// where the point was read but not fit, else 0: it is the log's high-water mark.
 int view_restore(const char *dir, const struct view_identity *expected, uint64_t *ret_applied,
                  const char **ret_why);
 // Right after view_open, before the first write: pins the restored commit again, so that its pages

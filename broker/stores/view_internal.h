@@ -2,6 +2,7 @@
 // What the view_*.c files and snapshot.c share.
 #pragma once
 
+#include <limits.h>
 #include <stdatomic.h>
 
 #include "broker/stores/pending.h"
@@ -37,5 +38,13 @@ int view_ahead_delete(struct view_txn *txn, enum view_table table, const void *k
 int view_ahead_scan(const struct view_txn *txn, enum view_table table, const void *prefix,
                     size_t prefix_size, const void *from, size_t from_size, bool reverse,
                     store_row row, void *user);
+
+// ---- snapshot.c and snapshot_copy.c
+int view_point_path(const char *dir, const char *suffix, char ret[static PATH_MAX]);
+// What was written aside, and synced, becomes the restore point: pin, given up on success and then
+// NULL, keeps its pages, NULL where it has its own. As view_snapshot_finish.
+int view_publish_point(struct view *view, struct store_txn **pin, uint64_t applied);
+// What a copy says of itself. 0; 1: it is no whole copy; negative errno.
+int view_read_copy(const char *path, struct view_identity *ret, uint64_t *ret_applied);
 
 void view_end_keys(struct view_txn *txn); // view_seal.c

@@ -99,6 +99,7 @@ CONTROLS = {
     "the log's journal not read": ({}, {"kind": "log", "program_name": "crash-cut-control-log-replay"}),
     "acked before the commit": ({"daemon": "touchbusd-control-ack-after-commit"}, {"kind": "log"}),
     "the view opened as found": ({}, {"kind": "recovery", "program_name": "crash-cut-control-restore-at-start"}),
+    "a restore point's copy without sync": ({"daemon": "touchbusd-control-copy-sync"}, {"kind": "recovery"}),
     "keys without sync": ({}, {"kind": "log", "unsynced": "keys/data.mdb"}),
     "the base without sync": ({}, {"kind": "recovery", "unsynced": "base/data.mdb"}),
 }

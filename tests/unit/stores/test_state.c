@@ -87,6 +87,87 @@ static void test_a_kill_loses_nothing(void **state) {
     restart_and_expect(*state, expected);
 }
 
+// The fewest events since its restore point that a copy pays for.
+static uint64_t copy_pays_at(struct broker *broker) {
+    uint64_t since = 0;
+    while (!state_copy_pays(broker, view_restorable(broker->view) + since)) {
+        assert_true(++since < 10000);
+    }
+    return since;
+}
+
+static void test_a_copy_pays_where_more_was_rewritten_than_is_in_use(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 5);
+    take_point(broker);
+    uint64_t small = copy_pays_at(broker);
+    ticks(broker, 300);
+    take_point(broker);
+    uint64_t large = copy_pays_at(broker), restorable = view_restorable(broker->view);
+    assert_true(small > 1 && large > small);
+    assert_true(state_copy_pays(broker, restorable + 10 * large));
+    broker->configuration.disk_reserve_bytes = INT64_MAX / 2; // no room for one
+    assert_false(state_copy_pays(broker, restorable + 10 * large));
+    free_broker(broker, false);
+}
+
+static void test_a_start_goes_on_from_a_copy(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    ticks(broker, 20);
+    assert_int_equal(view_take_copy(broker->view), 0);
+    ticks(broker, 30);
+    hash(broker->view, expected);
+    free_broker(broker, false);
+    assert_int_equal(truncate(support_path(*state, "state/view/data.mdb"), 0), 0);
+    restart_and_expect(*state, expected);
+    restart_and_expect(*state, expected);
+    broker = start(*state);
+    ticks(broker, 5);
+    take_point(broker); // a steady one behind it
+    ticks(broker, 5);
+    hash(broker->view, expected);
+    free_broker(broker, false);
+    restart_and_expect(*state, expected);
+}
+
+static void test_a_copy_that_does_not_fit_is_no_point(void **state) {
+    struct broker *broker = start(*state);
+    char expected[65];
+    ticks(broker, 20);
+    hash(broker->view, expected);
+    assert_int_equal(view_take_copy(broker->view), 0);
+    free_broker(broker, false);
+    assert_int_equal(truncate(support_path(*state, "state/view/restore-point"), 8192), 0);
+    restart_and_expect(*state, expected); // built anew
+
+    broker = start(*state);
+    struct view_identity older = {.fold_version = FOLD_VERSION - 1};
+    memcpy(older.incarnation, log_incarnation(broker->log), INCARNATION_BYTES);
+    assert_int_equal(view_write_identity(broker->view, &older), 0);
+    assert_int_equal(view_take_copy(broker->view), 0);
+    free_broker(broker, false);
+    restart_and_expect(*state, expected);
+}
+
+static void test_a_log_older_than_a_copy_is_refused(void **state) {
+    struct broker *broker = start(*state);
+    ticks(broker, 10);
+    free_broker(broker, true);
+    size_t size = 0;
+    uint8_t *old = support_read(support_path(*state, "state/log/data.mdb"), &size);
+    broker = start(*state);
+    ticks(broker, 10);
+    assert_int_equal(view_take_copy(broker->view), 0);
+    free_broker(broker, false);
+    remove_folder(*state, "state/log");
+    assert_int_equal(mkdir(support_path(*state, "state/log"), 0700), 0);
+    support_write(support_path(*state, "state/log/data.mdb"), old, size);
+    free(old);
+    expect_refused(*state, -ESTALE);
+    expect_refused(*state, -ESTALE);
+}
+
 static void test_a_clean_end_leaves_nothing_to_fold(void **state) {
     struct broker *broker = start(*state);
     ticks(broker, 10);
@@ -477,6 +558,10 @@ static void test_verify_without_a_broker_says_so(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_kill_loses_nothing),
+        TEST(test_a_copy_pays_where_more_was_rewritten_than_is_in_use),
+        TEST(test_a_start_goes_on_from_a_copy),
+        TEST(test_a_copy_that_does_not_fit_is_no_point),
+        TEST(test_a_log_older_than_a_copy_is_refused),
         TEST(test_a_clean_end_leaves_nothing_to_fold),
         TEST(test_a_view_without_a_fit_restore_point_is_rebuilt),
         TEST(test_a_view_of_another_fold_version_is_rebuilt),

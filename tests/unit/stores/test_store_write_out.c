@@ -75,6 +75,7 @@ static void test_an_empty_file_and_a_huge_one_of_nothing_are_no_work(void **stat
 static void test_an_error_is_told(void **state) {
     (void)state;
     assert_int_equal(store_write_out(-1), -EBADF);
+    assert_int_equal(store_written(-1), -EBADF);
 }
 
 int main(void) {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -263,6 +264,25 @@ static void test_many_events_make_a_restore_point_due(void **state) {
     stop(&house);
 }
 
+static bool is_copied(void *user) {
+    struct stat status;
+    return stat(user, &status) == 0 &&
+           status.st_size > 8192; // a steady one is little more than a page
+}
+
+// Few bytes are in use, so few events are enough: the file's growth ends.
+static void test_a_point_is_a_copy_where_that_pays(void **state) {
+    const struct configuration rarely = {.restore_interval_us = INT64_C(3600) * 1000000,
+                                         .restore_events = 1 << 30};
+    struct house house = {.tick = NULL};
+    char path[PATH_BYTES];
+    start(&house, *state, &rarely);
+    memcpy(path, support_path(*state, "state/view/restore-point"), PATH_BYTES);
+    publish(&house, 10);
+    assert_true(wait_until(is_copied, path));
+    stop(&house);
+}
+
 static bool is_small(void *user) {
     struct broker *broker = user;
     return log_bytes(broker->log) <= (uint64_t)broker->configuration.retention_bytes;
@@ -433,6 +453,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_restore_points_follow_the_work),
         TEST(test_many_events_make_a_restore_point_due),
+        TEST(test_a_point_is_a_copy_where_that_pays),
         TEST(test_retention_folds_into_the_base_before_it_trims),
         TEST(test_what_is_old_goes),
         TEST(test_what_a_subscription_needs_stays),
