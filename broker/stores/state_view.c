@@ -30,8 +30,9 @@ enum {
 
 bool state_copy_pays(struct broker *broker, uint64_t applied) {
     const struct configuration *configuration = &broker->configuration;
-    uint64_t rewritten = (applied - view_restorable(broker->view)) * REWRITTEN_BYTES;
-    uint64_t live = 0, room = 0;
+    uint64_t restorable = view_restorable(broker->view), live = 0, room = 0;
+    // A copy may hold what is not shown yet.
+    uint64_t rewritten = applied > restorable ? (applied - restorable) * REWRITTEN_BYTES : 0;
     if (store_live_bytes(view_store(broker->view), &live) < 0 || live > COPY_BYTES_MAX ||
         (GUARD(copy_pays) && live > rewritten) ||
         disk_free_bytes(configuration->state, &room) < 0) {

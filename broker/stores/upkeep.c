@@ -121,9 +121,10 @@ static void duty_point(struct upkeep *upkeep) {
 static void duty_backlog(struct upkeep *upkeep) {
     struct broker *broker = upkeep->broker;
     uint64_t bound = (uint64_t)broker->configuration.restore_events;
-    uint64_t visible = atomic_load(&broker->visible);
-    bool is_due = bound > 0 && (visible - view_restorable(broker->view) >= bound ||
-                                (view_is_pinned(broker->view) && state_copy_pays(broker, visible)));
+    uint64_t visible = atomic_load(&broker->visible), restorable = view_restorable(broker->view);
+    bool is_due = bound > 0 && visible > restorable &&
+                  (visible - restorable >= bound ||
+                   (view_is_pinned(broker->view) && state_copy_pays(broker, visible)));
     if (is_due) {
         upkeep_point(upkeep, true);
     }

@@ -106,6 +106,7 @@ static void test_a_copy_pays_where_more_was_rewritten_than_is_in_use(void **stat
     uint64_t large = copy_pays_at(broker), restorable = view_restorable(broker->view);
     assert_true(small > 1 && large > small);
     assert_true(state_copy_pays(broker, restorable + 10 * large));
+    assert_false(state_copy_pays(broker, restorable - 1)); // the point holds what is not shown yet
     broker->configuration.disk_reserve_bytes = INT64_MAX / 2; // no room for one
     assert_false(state_copy_pays(broker, restorable + 10 * large));
     free_broker(broker, false);
