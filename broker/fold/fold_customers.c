@@ -177,36 +177,6 @@ static int find(struct fold *fold, struct view_txn *txn, uint64_t number, size_t
     return r;
 }
 
-// ---- fetched before it is asked for
-
-enum { CACHE_LINE_BYTES = 64 };
-
-// Takes NULL: an empty column.
-static void prefetch(const void *memory, size_t bytes) {
-    const char *at = memory;
-    for (size_t i = 0; at != NULL && i < bytes; i += CACHE_LINE_BYTES) {
-        __builtin_prefetch(at + i, 1);
-    }
-}
-
-static void prefetch_recent(const struct fold_recent *recent) {
-    if (recent != NULL) {
-        prefetch(recent, sizeof(*recent) + fold_recent_bytes(recent));
-    }
-}
-
-// What every event reads or writes of it.
-static void prefetch_columns(const View__Customer *record) {
-    size_t n = record->n_counter_type;
-    prefetch(record->key_lookups.data, record->key_lookups.len);
-    prefetch(record->counter_type, n * sizeof(*record->counter_type));
-    prefetch(record->counter_channel, n * sizeof(*record->counter_channel));
-    prefetch(record->counter_number, n * sizeof(*record->counter_number));
-    prefetch(record->counter_first_us, n * sizeof(*record->counter_first_us));
-    prefetch(record->counter_last_us, n * sizeof(*record->counter_last_us));
-    __builtin_prefetch(record->visit_day);
-}
-
 void fold_prefetch_customer(const struct fold *fold, uint64_t customer, unsigned step) {
     const struct fold_customers *customers = fold->customers;
     size_t first = first_slot(customer);
@@ -214,36 +184,10 @@ void fold_prefetch_customer(const struct fold *fold, uint64_t customer, unsigned
         __builtin_prefetch(&customers->slots[first]);
         return;
     }
-    if (step == 1 && customers->slots[first] != 0) {
-        prefetch(&customers->rows[customers->slots[first] - 1], sizeof(customers->rows[0]));
-        return;
-    }
-    uint32_t slot = customers->slots[slot_of(customers, customer)];
-    const struct fold_customer *kept = slot == 0 ? NULL : &customers->rows[slot - 1];
-    if (kept == NULL) {
-        return;
-    }
-    switch (step) {
-    case 2:
-        prefetch(kept->record, sizeof(*kept->record));
-        __builtin_prefetch(kept->person);
-        __builtin_prefetch(kept->recent);
-        break;
-    case 3:
-        prefetch_columns(kept->record);
-        prefetch_recent(kept->recent);
-        if (kept->person != NULL) {
-            prefetch(kept->person->interests,
-                     kept->person->n_interests * sizeof(*kept->person->interests));
-        }
-        break;
-    case 4:
-        for (size_t i = 0; kept->person != NULL && i < kept->person->n_interests; i++) {
-            __builtin_prefetch(kept->person->interests[i]);
-        }
-        break;
-    default:
-        break;
+    // The first step looks at no row: it has not been fetched.
+    uint32_t slot = customers->slots[step == 1 ? first : slot_of(customers, customer)];
+    if (slot != 0) {
+        fold_prefetch_kept(&customers->rows[slot - 1], step);
     }
 }
 
@@ -439,44 +383,6 @@ static int write_row(struct fold *fold, struct view_txn *txn, struct fold_custom
     return view_put(txn, VIEW_CUSTOMERS, &key, sizeof(key), packed, size);
 }
 
-// The flush reads all of a customer: what the next ones point to is fetched, one pointer a step.
-static void prefetch_all(const struct view_txn *txn, const struct touched *touched, unsigned step) {
-    const struct fold_customer *kept = touched->customer;
-    const View__Person *person = step > 1 ? kept->person : NULL;
-    switch (step) {
-    case 0:
-        prefetch(kept, sizeof(*kept));
-        view_seal_ahead(txn, touched->number, 0);
-        break;
-    case 1:
-        view_seal_ahead(txn, touched->number, 1);
-        prefetch(kept->record, sizeof(*kept->record));
-        prefetch(kept->person, sizeof(*kept->person));
-        __builtin_prefetch(kept->recent);
-        break;
-    case 2:
-        prefetch_columns(kept->record);
-        prefetch_recent(kept->recent);
-        if (person != NULL) {
-            prefetch(person->keys, person->n_keys * sizeof(*person->keys));
-            prefetch(person->attributes, person->n_attributes * sizeof(*person->attributes));
-            prefetch(person->interests, person->n_interests * sizeof(*person->interests));
-        }
-        break;
-    default:
-        for (size_t i = 0; person != NULL && i < person->n_keys; i++) {
-            prefetch(person->keys[i], sizeof(*person->keys[i]));
-        }
-        for (size_t i = 0; person != NULL && i < person->n_attributes; i++) {
-            prefetch(person->attributes[i], sizeof(*person->attributes[i]));
-        }
-        for (size_t i = 0; person != NULL && i < person->n_interests; i++) {
-            prefetch(person->interests[i], sizeof(*person->interests[i]));
-        }
-        break;
-    }
-}
-
 enum { PREFETCH_STEPS = 4, PREFETCH_APART = 2 }; // customers between two steps
 
 int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
@@ -486,7 +392,8 @@ int fold_customers_flush(struct fold *fold, struct view_txn *txn) {
         for (unsigned step = 0; step < PREFETCH_STEPS; step++) {
             size_t next = i + (size_t)(PREFETCH_STEPS - step) * PREFETCH_APART;
             if (next < customers->n_touched) {
-                prefetch_all(txn, &customers->touched[next], step);
+                const struct touched *touched = &customers->touched[next];
+                fold_prefetch_changed(txn, touched->number, touched->customer, step);
             }
         }
         int r = write_row(fold, txn, customers->touched[i].customer);

@@ -141,6 +141,13 @@ void *fold_grow(struct fold_step *step, enum fold_room column, void *elements, s
 // The customer is nothing but a number again.
 void fold_customer_empty(struct fold_customer *customer);
 
+// ---- fold_prefetch.c: one pointer a step, each when the one before has had time to arrive
+// Steps 1 to 4: what an event reads of it. Borrowed, as below.
+void fold_prefetch_kept(const struct fold_customer *kept, unsigned step);
+// Steps 0 to 3: what a flush reads of it, all there is.
+void fold_prefetch_changed(const struct view_txn *txn, uint64_t number,
+                           const struct fold_customer *kept, unsigned step);
+
 // ---- leaving one row out, to see its test fail (tests/catalogue); fold_left_out.c
 enum { FOLD_LEAVE_TIMELINE = -1 }; // counters and timeline
 #ifdef TOUCHBUS_FAULTPOINTS
