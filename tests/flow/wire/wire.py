@@ -36,6 +36,8 @@ class Line:
         self.reply = reply
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.SNDTIMEO, WAIT_S * 1000)  # for nobody is there to send to once the handshake is refused
+        self.socket.setsockopt(zmq.RCVTIMEO, WAIT_S * 1000)
         if keys:
             self.socket.curve_serverkey, self.socket.curve_publickey, self.socket.curve_secretkey = keys
         self.socket.connect(port if isinstance(port, str) else f"tcp://127.0.0.1:{port}")
@@ -55,6 +57,15 @@ class Line:
         if not self.socket.poll(seconds * 1000):
             return None
         return self.reply.FromString(self.socket.recv())
+
+    def unanswered(self, message, seconds=2):
+        """Whether a message gets no answer. A refusal may end the line before it is sent: then there is nobody to send it to."""
+        self.socket.setsockopt(zmq.SNDTIMEO, seconds * 1000)
+        try:
+            self.send(message)
+        except zmq.Again:
+            return True
+        return self.receive(seconds) is None
 
 
 class Publisher(Line):
