@@ -14,7 +14,12 @@
 #include "broker/stores/store_internal.h"
 #include "schemas/base/guards.h"
 
-enum { FILE_MODE = 0600, PIECE_BYTES = 1 << 20 };
+enum {
+    FILE_MODE = 0600,
+    // What is written at one go may become one folio of the page cache, and ext4 walks all blocks
+    // of a folio for each page that is written into it later: four at most, not 256.
+    PIECE_BYTES = 16 << 10,
+};
 
 static int close_written(int descriptor, int r) {
     return close(descriptor) != 0 && r == 0 ? -errno : r;
