@@ -68,8 +68,8 @@ def peak(bench, figures, system, **options):
     return run["per_s"], (used[1] - used[0]) * 1e6 / run["n"]
 
 
-def acked(bench, figures, system, kind, what):
-    rate, cpu_us = peak(bench, figures, system)
+def acked(bench, figures, system, kind, what, **options):
+    rate, cpu_us = peak(bench, figures, system, **options)
     if kind == "uniform":
         system.peak = rate
     figures.note(f"acked.{system.name}.{kind}", rate, "events/s", f"publish, record kept up to date, acked; {what}", system)
@@ -84,6 +84,8 @@ def round_acked(bench, figures, systems):
             if system.name == "nats" and skew == "uniform":
                 rate, _ = peak(bench, figures, system, variant=system.stream)
                 figures.note("stream.nats", rate, "events/s", "publish to the stream alone, no record", system)
+            if system.name == "redis" and skew == "uniform":
+                acked(bench, figures, system, "one", "plain, customers uniform, one connection", connections=1)
     bench.zipf = 0
 
 
@@ -230,6 +232,8 @@ ROWS = [
         "acked.touchbus.uniform", "acked.nats.uniform", 3, 10),
     Row(2, "synced", "plain: the same / Redis Streams + record, appendfsync always", [T, R, E], round_acked,
         "acked.touchbus.uniform", "acked.redis.uniform", 1, 4),
+    Row("2p", "synced-one", "plain: the same / Redis through one pipelined connection, as touchbus", [T, R], round_acked,
+        "acked.touchbus.uniform", "acked.redis.one", 1, 4),
     Row("1m", "acked-mix", "mix (carts, feedback, every 6th an order): acked / JetStream stream + key-value", [T, N], round_mix,
         "acked.touchbus.mix", "acked.nats.mix"),
     Row("2m", "synced-mix", "mix: the same / Redis Streams + record, appendfsync always", [T, R], round_mix,
