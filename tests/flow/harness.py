@@ -162,9 +162,10 @@ class House:
         wait_for("touchbusd listens", ready)
 
     def touchbus(self, *arguments, check=True, text=None, environment=None, seconds=120):
-        """Runs the command line tool against this broker; the completed process. Where it must succeed, a disk that stands still for
-        some seconds is waited for."""
-        patient = ("--timeout", ANSWERS) if check and arguments[:1] != ("bench",) else ()
+        """Runs the command line tool against this broker; the completed process. Where it must succeed, or there is a broker to say no,
+        a disk that stands still for some seconds is waited for."""
+        answers = check or (self.broker is not None and self.broker.alive())
+        patient = ("--timeout", ANSWERS) if answers and arguments[:1] != ("bench",) and "--timeout" not in arguments else ()
         done = subprocess.run([program("touchbus"), "--broker", self.address, *patient, *arguments], input=text, text=True, capture_output=True,
                               timeout=seconds, env={**os.environ, **(environment or {})}, check=False)
         if check and done.returncode:
