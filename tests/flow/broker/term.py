@@ -6,11 +6,10 @@ import os
 import signal
 import sys
 import threading
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "wire"), HERE]
-from harness import House  # noqa: E402
+from harness import House, wait_for  # noqa: E402
 from wire import Publisher, pb  # noqa: E402
 from events import make  # noqa: E402
 
@@ -30,7 +29,8 @@ class Load(threading.Thread):
         while not self.stop:
             ids = [f"{self.label}-{number}-{n}" for n in range(BATCH)]
             publisher.send(pb.PublishRequest(version=1, request=number + 1, events=[make(pb, i).SerializeToString() for i in ids]))
-            reply = publisher.receive(2)
+            while (reply := publisher.receive(2)) is None and not self.stop:
+                pass  # a disk that stands still
             if reply is None:
                 break
             self.acked.update((i, s) for i, s in zip(ids, reply.sequences) if s)
@@ -45,8 +45,7 @@ def main():
             loads = [Load(house.port, f"{round_}-{n}") for n in range(3)]
             for load in loads:
                 load.start()
-            while sum(len(load.acked) for load in loads) < 5 * BATCH:
-                time.sleep(0.01)
+            wait_for("the loads are acked", lambda: sum(len(load.acked) for load in loads) >= 5 * BATCH, pause=0.01)  # noqa: B023
             house.broker.popen.send_signal(signal.SIGTERM)
             assert house.broker.wait() == 0, house.broker.tail()
             for load in loads:
