@@ -64,11 +64,11 @@ def test_an_outage_parks_nothing(house, stream, subscriber):
         for event, _ in take(subscriber, 0.3) or []:
             subscriber.settle(failures=[(event.sequence, False, "the sink is away")])
             refused += 1
-    state = show(house.port, "crm")
-    assert state["state"] == "outage" and state["parked"] == 0, state
+    state = wait_for("it is an outage", lambda: [s for s in [show(house.port, "crm")] if s["state"] == "outage"])[0]
+    assert state["parked"] == 0, state
     ids = settle_until(subscriber, lambda ids: len(set(ids)) >= 100)
     assert {f"e-{n}" for n in range(521, 621)} <= set(ids)
-    assert show(house.port, "crm")["state"] == "active"
+    wait_for("it is over", lambda: show(house.port, "crm")["state"] == "active")
     return refused
 
 
