@@ -17,7 +17,7 @@ import zmq
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "wire"), os.path.join(HERE, "..", "broker")]
-from curve import CurvePeer  # noqa: E402
+from curve import CurvePeer, connected  # noqa: E402
 from wire import Line, Publisher, pb  # noqa: E402
 from events import make, pack  # noqa: E402
 
@@ -248,7 +248,7 @@ def administrative_verbs(answers, port, keys):
 def endless_multipart(answers, port, keys):
     """Frames that each say that more follow. The answer is the connection's end: it is waited for."""
     while answers.go_on():
-        peer = CurvePeer(port, keys)
+        peer = connected(port, keys)
         answers.begin()
         try:
             while answers.go_on():
@@ -275,7 +275,7 @@ def many_connections(answers, port, keys):
     while answers.go_on():
         peers = []
         for _ in range(100):
-            peer = CurvePeer(port, keys)
+            peer = connected(port, keys)
             peer.send(peer.message(b"\x08\x01\x10\x07", False))
             peers.append(peer)
         answers.begin()
