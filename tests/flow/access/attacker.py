@@ -103,7 +103,7 @@ def run(house, good, name):
     while not rounds or (len(rounds) < ROUNDS_MAX and ratio < RATIO_PLAIN):  # what is near the bound is looked at longer
         rounds += [one_round(house, good, name, told) for _ in range(ROUNDS)]
         alone, attacked = (statistics.median(rates) for rates in zip(*rounds))
-        ratio = attacked / alone
+        ratio = attacked / alone if alone else 0  # a disk that stands still gives nobody anything
     assert told, f"{name}: no answer at all"
     assert str(SEEN.get(name, next(iter(told)))) in told, f"{name}: {told}"
     print(f"{name:45s} {alone:8.0f} -> {attacked:8.0f} events/s, ratio {ratio:.2f} of {len(rounds)} rounds, answered {told}", flush=True)
