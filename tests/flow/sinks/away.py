@@ -35,7 +35,7 @@ def main():
         publish(house, [page(1)])
         drained(house, "crm")
 
-        other = sqlite3.connect(crm.path, isolation_level=None)
+        other = sqlite3.connect(crm.path, timeout=30, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         publish(house, [page(2), page(3)])
         held(house, "crm")
