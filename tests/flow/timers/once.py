@@ -104,7 +104,7 @@ def test_no_jump_fires_what_is_not_due(house):
 def test_what_was_due_while_the_broker_was_down_comes_once(house):
     house.broker.kill()
     house.start_at(EVENING + 40.5 * DAY)  # in the morning
-    wait_for("all three", lambda: house.came("ana") == ALL, 30)
+    wait_for("all three", lambda: house.came("ana") == ALL)
     house.turn()
     house.broker.kill()
     house.start_at(EVENING + 80.5 * DAY)
@@ -115,10 +115,9 @@ def test_what_was_due_while_the_broker_was_down_comes_once(house):
 def test_each_comes_once_while_it_runs(house):
     house.broker.stop()
     house.write_policy("2s", "2s")
-    house.start_at(EVENING + 100 * DAY + 10 * 3600 - 5)  # shortly before eight
+    house.start_at(EVENING + 100 * DAY + 10 * 3600 - 25)  # shortly before eight, and what may take long with a slow disk comes before it
     house.arm("ben")
-    assert len(house.came("ben")) < 3, "the machine is too slow for this"
-    wait_for("all three", lambda: house.came("ben") == ALL, 30)
+    wait_for("all three", lambda: house.came("ben") == ALL)
     house.turn()
     assert house.came("ben") == ALL and house.came("ana") == ALL, (house.came("ben"), house.came("ana"))
     house.touchbus("view", "verify")
