@@ -44,6 +44,8 @@ class Mailbox:
         lines = connection.makefile("rwb", 0)
         lines.write(b"* OK ready\r\n")
         for line in lines:
+            if not line.endswith(b"\n"):
+                return
             tag, words = line.decode().rstrip().split(" ", 1)
             answer = self.answer(words)
             if answer is None:
