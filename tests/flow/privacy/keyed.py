@@ -40,7 +40,7 @@ def main():
         keys, clients = make_keys(house)
         house.start_broker("--key", os.path.join(keys, "broker.key_secret"), "--clients", clients)
         port = harness.free_ports(1)
-        for name, more in (("web", ("--port", str(port))), ("crm", ()), ("erp", ())):
+        for name, more in (("web", ("--port", str(port), "--spool-after", "20s")), ("crm", ()), ("erp", ())):
             house.start(f"touchbus-{name}", "--broker", house.address, "--state", house.state, "--key", os.path.join(keys, f"{name}.key_secret"),
                         "--broker-key", os.path.join(keys, "broker.key"), *more)
         for name in ("crm", "erp", "privacy.web", "privacy.erp"):

@@ -12,6 +12,7 @@ state = {state}
 write-key = public
 write-key = campaigns mailer
 role = mailer contact
+spool-after = 20s
 """
 POLICY = """contact: {{cap_day: {day}, cap_week: 10, quiet_from: "00:00", quiet_until: "00:00"}}
 channels:
