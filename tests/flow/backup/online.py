@@ -17,6 +17,7 @@ from sinks import Crm, drained, start  # noqa: E402
 
 LOADERS = ("loader-a", "loader-b")
 WINDOW_S = 2.0
+TRIES = 5
 SETTINGS = ("--restore-interval", "500ms")
 
 
@@ -37,13 +38,14 @@ def per_second(files, seconds):
 
 
 def back_up(house, folder, files, *options):
-    """A backup, and what was acked a second while it lasted; trimming waits meanwhile."""
+    """A backup, and what was acked a second while it lasted; trimming waits meanwhile. What a trim that came too late was told is nothing."""
     command = subprocess.Popen([program("touchbus"), "--broker", house.address, "-j", "backup", folder, *options],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     began, first, refused = time.monotonic(), acked(files), None
     while command.poll() is None and time.monotonic() - began < 120:
         if refused is None and os.path.exists(folder + ".part"):
             refused = house.touchbus("-j", "log", "trim", "--before", "2", "--yes", check=False)
+            refused = refused if command.poll() is None else None
         time.sleep(0.02)
     rate = (acked(files) - first) / (time.monotonic() - began)
     out, err = command.communicate(timeout=60)
@@ -77,6 +79,9 @@ def main():
         before = per_second(acks, WINDOW_S)
         backup, keys = os.path.join(house.folder, "backup"), os.path.join(house.folder, "backup-keys")
         answer, during, refused = back_up(house, backup, acks, "--rate", "4M")
+        for number in range(TRIES):
+            if refused is None:
+                refused = back_up(house, f"{backup}-{number}", acks, "--rate", "1M")[2]
         after = per_second(acks, WINDOW_S)
         applied = answer["applied"]
         free = os.path.join(house.folder, "backup-free")
@@ -135,8 +140,9 @@ def main():
         answer = house.ask("backup", "--state", house.state, cold, "--keys", cold + "-keys")
         assert answer["applied"] == head, answer
         assert house.ask("backup", "--verify", cold, "--keys", cold + "-keys", "--scratch", house.folder, seconds=600)["sound"]
-        print(f"acked/s before {before:.0f}, during a backup of 4 MiB/s {during:.0f} ({during / before:.2f}), during one as fast as it goes "
-              f"{during_free:.0f} ({during_free / before:.2f}, {quick['took_ms']} ms), behind it {after:.0f}; {compared} acked events compared")
+        slower, slower_free = (f"{rate / before:.2f}" if before else "-" for rate in (during, during_free))  # a disk may stand still for a window
+        print(f"acked/s before {before:.0f}, during a backup of 4 MiB/s {during:.0f} ({slower}), during one as fast as it goes "
+              f"{during_free:.0f} ({slower_free}, {quick['took_ms']} ms), behind it {after:.0f}; {compared} acked events compared")
 
 
 main()
