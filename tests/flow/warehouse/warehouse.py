@@ -26,7 +26,7 @@ def says(process, text, after=0):
             log = file.read()
         place = log.find(text, after)
         return place + len(text) if place >= 0 else None
-    return wait_for(f"the log says {text!r}", found, 40)
+    return wait_for(f"the log says {text!r}", found)
 
 
 def log_end(process):
