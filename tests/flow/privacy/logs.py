@@ -57,8 +57,8 @@ class LoudHouse(harness.House):
 
     def tool(self, *arguments, text=None):
         """The command line: what it complains of is kept, what it was asked for is not."""
-        done = subprocess.run([harness.program("touchbus"), "--broker", self.address, *arguments], input=text, text=True, capture_output=True,
-                              errors="replace", timeout=120, check=False)
+        done = subprocess.run([harness.program("touchbus"), "--broker", self.address, "--timeout", harness.ANSWERS, *arguments], input=text, text=True,
+                              capture_output=True, errors="replace", timeout=120, check=False)
         with open(os.path.join(self.said, "touchbus.stderr"), "a", encoding="utf-8") as file:
             file.write(done.stderr)
         return done
