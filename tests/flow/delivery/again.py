@@ -10,8 +10,8 @@ import time
 
 from common import House, Stream, Subscriber, ask, show, take, wait_for
 
-USERS = 50
-SETTINGS = ("--retry-min", "10ms", "--retry-max", "50ms", "--retry-attempts", "3")
+USERS, BEAT = 50, b"\x08\x01\x20\x01"
+SETTINGS = ("--retry-min", "10ms", "--retry-max", "50ms", "--retry-attempts", "3", "--member-lapse", "30s")  # for who publishes to a slow disk
 
 SLEEPER = """
 import os, signal, sys
@@ -78,12 +78,14 @@ def test_a_stopped_subscriber_slows_nobody(house, stream, subscriber):
     try:
         assert sleeper.stdout.readline().strip() == "here"
         began = time.monotonic()
-        stream.publish(20000, lambda n: f"u-{n % 5000}")
+        for _ in range(10):
+            stream.publish(2000, lambda n: f"u-{n % 5000}")
+            subscriber.send_bytes(BEAT)
         last = f"e-{stream.next - 1}"
         settle_until(subscriber, lambda ids: last in ids[-3000:])
         seconds = time.monotonic() - began
         assert show(house.port, "stuck")["lag"] >= 20000
-        wait_for("it lapses", lambda: (subscriber.send_bytes(b"\x08\x01\x20\x01"), show(house.port, "stuck")["members"] == 0)[1])
+        wait_for("it lapses", lambda: (subscriber.send_bytes(BEAT), show(house.port, "stuck")["members"] == 0)[1])
         return seconds
     finally:
         sleeper.send_signal(signal.SIGKILL)

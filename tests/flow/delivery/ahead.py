@@ -3,7 +3,7 @@
 """Events of one lane go ahead of the ack to a member that says it takes them so. It fails the first of three: the other two, and
 what was on its way, are taken back and come again behind the first, in order; other lanes are not touched. A member that does
 not say so gets one at a time."""
-from common import House, Stream, Subscriber, show, take, wait_for
+from common import PATIENT, House, Stream, Subscriber, show, take, wait_for
 
 LANES = {"e-1": "a", "e-2": "a", "e-3": "b", "e-4": "a", "e-5": "a"}
 
@@ -54,7 +54,7 @@ def test_the_first_of_three_fails(house):
 
 def main():
     with House() as house:
-        house.start_broker("--retry-min", "300ms", "--retry-max", "300ms")
+        house.start_broker("--retry-min", "300ms", "--retry-max", "300ms", *PATIENT)
         stream = Stream(house.port)
         stream.publish(len(LANES), lambda n: LANES[f"e-{n}"])
         test_one_at_a_time(house)

@@ -9,6 +9,7 @@ from harness import House, wait_for  # noqa: E402,F401
 from wire import Publisher, Subscriber, pb, query  # noqa: E402,F401
 
 BATCH = 2000
+PATIENT = ("--member-lapse", "60s")  # who publishes to a slow disk gives no sign of life meanwhile
 
 
 def viewed(ident, user, channel="web", kind="page.viewed"):

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What operators do with subscriptions: pause, resume, reset, remove; and what a subscription is told when retention could not wait
 for it."""
-from common import House, Stream, Subscriber, ask, show, take, wait_for
+from common import PATIENT, House, Stream, Subscriber, ask, show, take, wait_for
 
 NOT_FOUND, IN_USE, BAD_CURSOR, TRIMMED, BAD_ARGUMENT = 300, 302, 105, 106, 103
-SETTINGS = ("--retention-bytes", "1M", "--retention-subscription-bytes", "1M", "--restore-interval", "500ms")
+SETTINGS = ("--retention-bytes", "1M", "--retention-subscription-bytes", "1M", "--restore-interval", "500ms", *PATIENT)
 
 
 def drain(subscriber, count, seconds=0.7):
@@ -79,7 +79,7 @@ def test_is_told_what_it_lost(house, stream):
 
 def main():
     with House() as house:
-        house.start_broker()
+        house.start_broker(*PATIENT)
         stream = Stream(house.port)
         test_pause_reset_and_remove(house, stream)
         lost = test_is_told_what_it_lost(house, stream)

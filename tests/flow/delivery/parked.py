@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A poison event parks its lane only; others flow; the parked lane survives a restart; retry releases it in order; drop gives its
 first event up. Lanes without a customer park and drain too."""
-from common import House, Publisher, Stream, Subscriber, ask, pb, query, show, take, unpack, viewed, wait_for
+from common import PATIENT, House, Publisher, Stream, Subscriber, ask, pb, query, show, take, unpack, viewed, wait_for
 
 USERS, POISON = 20, "e-45"  # of u-5
 
@@ -49,7 +49,7 @@ def test_survives_a_restart(house, subscriber, lane):
     assert wait_for("written", lambda: show(house.port, "crm")["cursor"] == 400)
     assert house.broker.stop() == 0
     subscriber.close()
-    house.start_broker()
+    house.start_broker(*PATIENT)
     (row,) = lane_of(house)
     assert row["lane"] == lane, row
 
@@ -63,7 +63,7 @@ def test_retry_releases_in_order(house, stream, lane, held):
     assert code == 0 and body["released"] == 1, (code, body)
     ids = []
     while len(ids) < len(held):
-        events = take(subscriber, 10)
+        events = take(subscriber)
         assert events, f"only {len(ids)} of {len(held)} were released"
         ids += [e.id for e, _ in events if e.source == "/flow"]  # what operators do is in the log too
         subscriber.settle(delivered=[e.sequence for e, _ in events])
@@ -100,7 +100,7 @@ def test_lanes_of_nobody(house, subscriber):
     assert reply.code == 0 and not reply.outcomes, reply
     first = []
     while not first:
-        events = take(subscriber, 10)
+        events = take(subscriber)
         first = [(e, n) for e, n in events if e.source == "/nobody"]
         subscriber.settle(delivered=[e.sequence for e, _ in events if e.source != "/nobody"])
     assert [e.id for e, _ in first] == ["e-90000"] and first[0][0].customer == 0
@@ -115,7 +115,7 @@ def test_lanes_of_nobody(house, subscriber):
 
 def main():
     with House() as house:
-        house.start_broker("--retry-min", "20ms", "--retry-max", "100ms", "--retry-attempts", "3")
+        house.start_broker("--retry-min", "20ms", "--retry-max", "100ms", "--retry-attempts", "3", *PATIENT)
         stream = Stream(house.port)
         subscriber = Subscriber(house.port, "crm", credit=500, beginning=True)
         lane, held = test_parks_one_lane(house, stream, subscriber)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Acks out of order survive a restart of the broker, and a kill -9: what was settled does not come again, the rest does, once."""
-from common import House, Stream, Subscriber, ask, show, take, wait_for
+from common import PATIENT, House, Stream, Subscriber, ask, show, take, wait_for
 
 EVENTS = 1000
 
@@ -10,7 +10,7 @@ def hold_all(house, count):
     subscriber = Subscriber(house.port, "erp", credit=count)
     seen = []
     while len(seen) < count:
-        events = take(subscriber, 10)
+        events = take(subscriber)
         if not events:
             break
         seen += [e.sequence for e, _ in events]
@@ -19,7 +19,7 @@ def hold_all(house, count):
 
 def main():
     with House() as house:
-        house.start_broker()
+        house.start_broker(*PATIENT)
         stream = Stream(house.port)
         sequences = stream.publish(EVENTS, lambda n: f"u-{n}")  # all of different customers
         Subscriber(house.port, "erp", types=["page.viewed"], beginning=True).leave()
@@ -40,7 +40,7 @@ def main():
             else:
                 house.broker.kill()
             subscriber.close()
-            house.start_broker()
+            house.start_broker(*PATIENT)
             after = show(house.port, "erp")
             assert after["cursor"] == before["cursor"] and after["ranges"] == before["ranges"], (before, after)
             left = [s for s in left if s not in set(done)]
