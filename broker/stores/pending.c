@@ -75,6 +75,9 @@ struct pending *pending_free(struct pending *pending) {
 }
 
 void pending_reset(struct pending *pending) {
+    if (pending->n_rows == 0) {
+        return; // nothing was ever put
+    }
     memset(pending->lists, 0, pending->n_tables * sizeof(pending->lists[0]));
     memset(pending->seen, 0, sizeof(pending->seen));
     pending->marks = NULL;
@@ -295,8 +298,8 @@ static struct node *get_or_add(struct pending *pending, unsigned table, const vo
     if (node != NULL && compare(node, head_of(key, key_size), key, key_size) == 0) {
         return node;
     }
-    node = add(pending, list, key, key_size);
     pending->n_rows++;
+    node = add(pending, list, key, key_size);
     return node != NULL && note(pending, table, key, key_size) == 0 ? node : NULL;
 }
 

@@ -211,7 +211,19 @@ static int write_batch(struct view_behind *behind, const struct view_batch *batc
     return r;
 }
 
+static void free_spare(struct view_behind *behind) {
+    struct pending *spare = behind->spares[--behind->n_spares];
+    pthread_mutex_unlock(&behind->lock);
+    pending_free(spare);
+    pthread_mutex_lock(&behind->lock);
+}
+
+// With nothing to do, what a burst took goes back, one at a time.
 static void wait_for_layers(struct view_behind *behind) {
+    if (behind->current->n == 0 && behind->n_spares > BEHIND_SPARES_IDLE) {
+        free_spare(behind);
+        return;
+    }
     if (behind->current->n == 0) {
         pthread_cond_wait(&behind->changed, &behind->lock);
         return;
