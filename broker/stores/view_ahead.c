@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A transaction of the view ahead of its writing. Three layers lie on each other: its own changes,
-// those of the transaction before it, and a snapshot of the store. The snapshot may hold the
-// changes before or not; they say the same, so it makes no difference.
+// Reading a view of layers that lie on each other: a transaction's own changes, those of the one
+// before it, the ticks that are shown and not yet written, the newest first, and a snapshot of the
+// store. A layer below may hold what one above says or not; they say the same, so it makes no
+// difference.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
