@@ -43,7 +43,7 @@ struct text {
     size_t size;
 };
 
-static void add(struct text *text, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text->bytes + text->size, TEXT_BYTES - text->size, format, arguments);
