@@ -15,7 +15,11 @@
 #include "schemas/reasons.h"
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LENGTH = 2, WIRE_32 = 5 };
-enum { FIELDS_PER_MESSAGE_MAX = 64, FIELD_NUMBER_SHIFT = 3 };
+enum {
+    FIELDS_PER_MESSAGE_MAX = 64,
+    FIELD_NUMBER_SHIFT = 3,
+    TAG_BYTES_MAX = 5, // of 32 bits; protobuf-c takes no longer one, even where the rest is zero
+};
 
 struct level {
     const ProtobufCMessageDescriptor *message;
@@ -413,7 +417,8 @@ static int scan_field(struct scan *scan, struct level *level) {
     if (r != 0) {
         return r;
     }
-    if (tag > UINT32_MAX || tag >> FIELD_NUMBER_SHIFT == 0) {
+    if (tag > UINT32_MAX || tag >> FIELD_NUMBER_SHIFT == 0 ||
+        scan->at - scan->tag > TAG_BYTES_MAX) {
         return refuse(scan, REASON_BAD_FRAME, "a field number out of range");
     }
     unsigned wire_type = tag & 7;

@@ -58,6 +58,7 @@ static void test_malformed_frames_are_refused(void **state) {
             "a varint is too long");
     REFUSED(query, "\x02\x00", REASON_BAD_FRAME, "a field number out of range");
     REFUSED(query, "\xff\xff\xff\xff\x7f\x00", REASON_BAD_FRAME, "a field number out of range");
+    REFUSED(query, "\x88\x87\x87\x87\x87\x00\x32", REASON_BAD_FRAME, "a field number out of range");
     REFUSED(query, "\x0a\x00", REASON_BAD_FRAME, "a field has the wrong wire type");
     REFUSED(query, "\x18\x01", REASON_BAD_FRAME, "a field has the wrong wire type");
     REFUSED(query, "\x08\x01\xf3\x01", REASON_BAD_FRAME, "an unknown wire type"); // a group
