@@ -125,7 +125,6 @@ class Load:
 class Touchbus(System):
     name, label = "touchbus", "touchbus"
     durability = "fdatasync before the ack, view current"
-    connections, in_flight = 1, 8000
 
     def command(self):
         return [self.bench.program("touchbusd"), "--state", os.path.join(self.folder, "state"), "--port", str(self.port),
