@@ -247,7 +247,8 @@ static size_t memory_max(const struct broker *broker) {
     return SIZE_MAX; // its own memory is many times ours
 #endif
 #endif
-    return GUARD_MEMORY_BYTES + dedup_bytes((uint64_t)broker->configuration.dedup_events);
+    return GUARD_MEMORY_BYTES + VIEW_BEHIND_BYTES +
+           dedup_bytes((uint64_t)broker->configuration.dedup_events);
 }
 
 static int daemon_open(struct daemon *daemon) {
@@ -266,6 +267,7 @@ static int daemon_open(struct daemon *daemon) {
     r = r != 0 ? r : access_new(&broker->configuration, broker->zmq, &broker->access);
     r = r != 0 ? r : open_mailboxes(broker);
     r = r != 0 ? r : state_open(broker);
+    r = r != 0 ? r : view_write_behind(broker->view);
     r = r != 0 ? r : tick_new(broker, &daemon->tick);
     r = r != 0 ? r : open_threads(daemon);
     for (size_t i = 0; r == 0 && i < daemon->n_threads; i++) {

@@ -56,6 +56,7 @@ static int read_cursor(void *user, const void *key, size_t key_size, const void 
 static int pin(struct cut *cut) {
     struct broker *broker = cut->broker;
     int r = store_begin(log_store(broker->log), false, &cut->log);
+    view_settle(broker->view); // it is copied as it lies in its file
     r = r == 0 ? view_begin(broker->view, false, &cut->view) : r;
     r = r == 0 ? view_begin(broker->base, false, &cut->base) : r;
     return r;

@@ -32,8 +32,19 @@ struct list {
     struct node *path[LEVELS_MAX]; // to the row that was written last: the next is often behind it
 };
 
+// Hashes of the keys and prefixes that were added, as many as go into one.
+enum { MARKS_MAX = 250 };
+struct marks {
+    struct marks *next;
+    unsigned n;
+    uint32_t hash[MARKS_MAX];
+};
+
 struct pending {
     struct arena *arena;
+    struct marks *marks;
+    size_t n_rows;
+    atomic_uint owners;
     uint64_t chance; // of levels; the same after every reset
     // A bit a key, by a hash of it and its table: most of what is asked for is not here.
     uint8_t seen[SEEN_BITS / CHAR_BIT];
@@ -50,6 +61,7 @@ struct pending *pending_new(unsigned n_tables, size_t bytes_max) {
     }
     pending->n_tables = n_tables;
     pending->chance = GOLDEN;
+    atomic_init(&pending->owners, 1);
     pending->arena = arena_new(bytes_max);
     return pending->arena == NULL ? pending_free(pending) : pending;
 }
@@ -63,14 +75,23 @@ struct pending *pending_free(struct pending *pending) {
 }
 
 void pending_reset(struct pending *pending) {
+    if (pending->n_rows == 0) {
+        return; // nothing was ever put
+    }
     memset(pending->lists, 0, pending->n_tables * sizeof(pending->lists[0]));
     memset(pending->seen, 0, sizeof(pending->seen));
+    pending->marks = NULL;
+    pending->n_rows = 0;
     pending->chance = GOLDEN;
     arena_reset(pending->arena);
 }
 
 size_t pending_bytes(const struct pending *pending) {
     return arena_used(pending->arena);
+}
+
+size_t pending_rows(const struct pending *pending) {
+    return pending->n_rows;
 }
 
 // ---- finding
@@ -122,8 +143,8 @@ static struct node *const *path_to(const struct list *list, const void *key, siz
     return is_behind ? list->path : BEGINNING;
 }
 
-// The bit of a key: a product of its words (Knuth, TAOCP 3, 6.4).
-static uint32_t bit_of(unsigned table, const void *key, size_t key_size) {
+// A product of its words (Knuth, TAOCP 3, 6.4).
+uint64_t pending_hash(unsigned table, const void *key, size_t key_size) {
     uint64_t hash = table + 1;
     const uint8_t *bytes = key;
     while (key_size > 0) {
@@ -135,7 +156,11 @@ static uint32_t bit_of(unsigned table, const void *key, size_t key_size) {
         bytes += n;
         key_size -= n;
     }
-    return (uint32_t)(hash * GOLDEN >> 40) & (SEEN_BITS - 1);
+    return hash * GOLDEN >> 32;
+}
+
+static uint32_t bit_of(uint64_t hash) {
+    return (uint32_t)hash & (SEEN_BITS - 1);
 }
 
 static const struct list *list_of(const struct pending *pending, unsigned table) {
@@ -152,7 +177,12 @@ const struct pending_row *pending_from(const struct pending *pending, unsigned t
 
 const struct pending_row *pending_get(const struct pending *pending, unsigned table,
                                       const void *key, size_t key_size) {
-    uint32_t bit = bit_of(table, key, key_size);
+    return pending_get_hashed(pending, pending_hash(table, key, key_size), table, key, key_size);
+}
+
+const struct pending_row *pending_get_hashed(const struct pending *pending, uint64_t hash,
+                                             unsigned table, const void *key, size_t key_size) {
+    uint32_t bit = bit_of(hash);
     if ((pending->seen[bit / CHAR_BIT] & 1U << bit % CHAR_BIT) == 0) {
         return NULL;
     }
@@ -235,6 +265,31 @@ static struct node *add(struct pending *pending, struct list *list, const void *
     return node;
 }
 
+static int mark(struct pending *pending, uint64_t hash) {
+    struct marks *marks = pending->marks;
+    if (marks == NULL || marks->n == MARKS_MAX) {
+        marks = arena_alloc(pending->arena, sizeof(*marks));
+        if (marks == NULL) {
+            return -ENOMEM;
+        }
+        marks->n = 0;
+        marks->next = pending->marks;
+        pending->marks = marks;
+    }
+    marks->hash[marks->n++] = (uint32_t)hash;
+    return 0;
+}
+
+static int note(struct pending *pending, unsigned table, const void *key, size_t key_size) {
+    uint64_t hash = pending_hash(table, key, key_size);
+    uint32_t bit = bit_of(hash);
+    pending->seen[bit / CHAR_BIT] |= (uint8_t)(1U << bit % CHAR_BIT);
+    int r = mark(pending, hash);
+    return r == 0 && key_size > PENDING_PREFIX_BYTES
+               ? mark(pending, pending_hash(table, key, PENDING_PREFIX_BYTES))
+               : r;
+}
+
 static struct node *get_or_add(struct pending *pending, unsigned table, const void *key,
                                size_t key_size) {
     assert(table < pending->n_tables);
@@ -243,9 +298,9 @@ static struct node *get_or_add(struct pending *pending, unsigned table, const vo
     if (node != NULL && compare(node, head_of(key, key_size), key, key_size) == 0) {
         return node;
     }
-    uint32_t bit = bit_of(table, key, key_size);
-    pending->seen[bit / CHAR_BIT] |= (uint8_t)(1U << bit % CHAR_BIT);
-    return add(pending, list, key, key_size);
+    pending->n_rows++;
+    node = add(pending, list, key, key_size);
+    return node != NULL && note(pending, table, key, key_size) == 0 ? node : NULL;
 }
 
 int pending_put(struct pending *pending, unsigned table, const void *key, size_t key_size,
@@ -279,6 +334,38 @@ int pending_delete(struct pending *pending, unsigned table, const void *key, siz
     node->row.value = NULL;
     node->row.size = 0;
     return 0;
+}
+
+// ---- for many, and of many
+
+static uint64_t bit_in(uint64_t hash, size_t *ret_word) {
+    *ret_word = hash / 64 % PENDING_FILTER_WORDS;
+    return UINT64_C(1) << hash % 64;
+}
+
+void pending_add_to(const struct pending *pending, pending_filter filter) {
+    for (const struct marks *marks = pending->marks; marks != NULL; marks = marks->next) {
+        for (unsigned i = 0; i < marks->n; i++) {
+            size_t at;
+            uint64_t bit = bit_in(marks->hash[i], &at);
+            uint64_t word = atomic_load_explicit(&filter[at], memory_order_relaxed);
+            atomic_store_explicit(&filter[at], word | bit, memory_order_relaxed);
+        }
+    }
+}
+
+bool pending_may_have(const pending_filter filter, uint64_t hash) {
+    size_t at;
+    uint64_t bit = bit_in(hash, &at);
+    return (atomic_load_explicit(&filter[at], memory_order_relaxed) & bit) != 0;
+}
+
+void pending_hold(struct pending *pending) {
+    atomic_fetch_add_explicit(&pending->owners, 1, memory_order_relaxed);
+}
+
+bool pending_drop(struct pending *pending) {
+    return atomic_fetch_sub_explicit(&pending->owners, 1, memory_order_acq_rel) == 1;
 }
 
 // ---- into a store

@@ -4,6 +4,8 @@
 // in the order of its pages. One thread changes it; once nobody does, any number may read.
 #pragma once
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +23,7 @@ struct pending *pending_new(unsigned n_tables, size_t bytes_max);
 struct pending *pending_free(struct pending *pending); // takes NULL; returns NULL
 void pending_reset(struct pending *pending);           // empty again; keeps its memory
 size_t pending_bytes(const struct pending *pending);
+size_t pending_rows(const struct pending *pending);
 
 // Both copy. 0, or -ENOMEM beyond the bound.
 int pending_put(struct pending *pending, unsigned table, const void *key, size_t key_size,
@@ -38,6 +41,25 @@ const struct pending_row *pending_from(const struct pending *pending, unsigned t
 const struct pending_row *pending_below(const struct pending *pending, unsigned table,
                                         const void *key, size_t key_size);
 const struct pending_row *pending_next(const struct pending_row *row);
+
+// ---- one filter over many: whether any of them may say something of a key (Bloom, "Space/Time
+// Trade-offs in Hash Coding with Allowable Errors", CACM 13, 1970; with one bit a key)
+enum { PENDING_FILTER_WORDS = 1 << 15, PENDING_PREFIX_BYTES = 8 };
+typedef _Atomic uint64_t pending_filter[PENDING_FILTER_WORDS];
+// What stands for a key of a table, or for all keys of a table that begin with these
+// PENDING_PREFIX_BYTES bytes.
+uint64_t pending_hash(unsigned table, const void *key, size_t key_size);
+// Adds every key of pending, and the prefixes of those that are longer than one. One thread adds;
+// any number may look meanwhile.
+void pending_add_to(const struct pending *pending, pending_filter filter);
+bool pending_may_have(const pending_filter filter, uint64_t hash);
+// As pending_get; hash: the key's.
+const struct pending_row *pending_get_hashed(const struct pending *pending, uint64_t hash,
+                                             unsigned table, const void *key, size_t key_size);
+
+// ---- several owners: pending_new makes the first. Any thread.
+void pending_hold(struct pending *pending);
+bool pending_drop(struct pending *pending); // whether it was the last: free it, or reset and reuse
 
 // Writes everything into txn, table by table, in key order. 0, or a negative errno of the store.
 int pending_apply(const struct pending *pending, struct store_txn *txn);

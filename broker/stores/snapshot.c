@@ -68,6 +68,7 @@ int view_snapshot_begin(struct view *view, struct view_snapshot **ret) {
     if (snapshot == NULL) {
         return -ENOMEM;
     }
+    view_settle(view); // from here on nobody commits until this returns: the tick shows nothing
     int r = store_begin(view->store, false, &snapshot->pin);
     if (r == 0) {
         r = describe(snapshot);

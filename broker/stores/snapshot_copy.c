@@ -8,17 +8,19 @@
 
 #include "broker/faultpoint.h"
 #include "broker/stores/view_internal.h"
+#include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
 
 static int read_commit(struct view *view, struct view_identity *ret, uint64_t *ret_applied) {
-    struct view_txn *txn = NULL;
-    int r = view_begin(view, false, &txn);
+    struct store_txn *stored = NULL;
+    int r = store_begin(view->store, false, &stored); // not what is shown: what would be copied
     if (r < 0) {
         return r;
     }
-    r = view_get_identity(txn, ret);
-    *ret_applied = view_applied(txn);
-    view_abort(txn);
+    struct view_txn txn = {.view = view, .txn = stored};
+    r = view_get_identity(&txn, ret);
+    *ret_applied = view_applied(&txn);
+    store_abort(stored);
     return r > 0 ? -EBADMSG : r; // only a view that knows its log has restore points
 }
 
@@ -53,6 +55,9 @@ int view_take_copy(struct view *view) {
     uint64_t applied = 0;
     struct store_txn *pin = NULL;
     int r = view_point_path(view->dir, ".new", aside);
+    if (GUARD(point_settled)) {
+        view_settle(view);
+    }
     r = r == 0 ? copy_aside(view, aside, &applied) : r;
     if (r < 0) {
         logging_warning("restore_point=not-copied error=\"%s\"", strerror(-r));

@@ -124,8 +124,8 @@ int store_scan(struct store_txn *txn, unsigned table, const void *prefix, size_t
 // ---- raw meta pages, for restore points. LMDB keeps the last two commits' meta pages at the
 // file's start; commit T's is page T & 1 until commit T + 2 overwrites it.
 enum { STORE_PAGE_BYTES_MAX = 65536 };
-// The meta page of the commit that the read transaction sees. Only while no commit can happen (on
-// the writer's thread). page has room for STORE_PAGE_BYTES_MAX; *ret_size: the page size.
+// The meta page of the commit that the read transaction sees. Only while no commit can happen
+// (view_snapshot_begin says why). page has room for STORE_PAGE_BYTES_MAX; *ret_size: the page size.
 int store_read_meta(struct store_txn *txn, uint8_t *page, size_t *ret_size);
 // On a file that nobody has open: makes the commit of that meta page the current one. 0; 1 with
 // *ret_why (static text) where the file cannot hold that commit: missing, too short, or older than

@@ -98,6 +98,7 @@ void upkeep_point(struct upkeep *upkeep, bool now) {
     if (take_copy(upkeep)) {
         return;
     }
+    view_settle(broker->view); // most of it, before the tick has to wait for the rest
     struct upkeep_request request = {.after = begin_snapshot};
     upkeep_ask(upkeep, &request);
     if (request.snapshot != NULL) {

@@ -57,6 +57,7 @@ int view_open(const char *dir, enum view_kind kind, size_t map_bytes, bool read_
 
 struct view *view_close(struct view *view) {
     if (view != NULL) {
+        view_behind_free(view->behind);
         store_abort(view->pin);
         store_close(view->store);
         free(view->dir);
@@ -70,11 +71,14 @@ int view_begin(struct view *view, bool write, struct view_txn **ret) {
     if (txn == NULL) {
         return -ENOMEM;
     }
-    int r = store_begin(view->store, write, &txn->txn);
+    txn->view = view;
+    int r = !write && view->behind != NULL ? view_behind_read(view->behind, &txn->txn, txn->held)
+                                           : store_begin(view->store, write, &txn->txn);
     if (r < 0) {
         free(txn);
         return r;
     }
+    txn->is_layered = txn->held[0].n + txn->held[1].n > 0;
     *ret = txn;
     return 0;
 }
@@ -91,6 +95,10 @@ void view_abort(struct view_txn *txn) {
     if (txn != NULL) {
         view_end_keys(txn);
         store_abort(txn->txn);
+        if (txn->view->behind != NULL) {
+            view_behind_release(txn->view->behind, txn->held);
+            view_behind_drop(txn->view->behind, txn->before);
+        }
         free(txn);
     }
 }
@@ -98,8 +106,8 @@ void view_abort(struct view_txn *txn) {
 int view_get(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
              const void **ret, size_t *ret_size) {
     txn->rows_touched++;
-    return txn->changes != NULL ? view_ahead_get(txn, table, key, key_size, ret, ret_size)
-                                : store_get(txn->txn, table, key, key_size, ret, ret_size);
+    return txn->is_layered ? view_ahead_get(txn, table, key, key_size, ret, ret_size)
+                           : store_get(txn->txn, table, key, key_size, ret, ret_size);
 }
 
 int view_put(struct view_txn *txn, enum view_table table, const void *key, size_t key_size,
@@ -149,10 +157,10 @@ int view_scan_from(struct view_txn *txn, enum view_table table, const void *pref
                    void *user) {
     struct counting counting = {.txn = txn, .row = row, .user = user};
     txn->rows_touched++; // where it begins
-    return txn->changes != NULL ? view_ahead_scan(txn, table, prefix, prefix_size, from, from_size,
-                                                  reverse, count_row, &counting)
-                                : store_scan(txn->txn, table, prefix, prefix_size, from, from_size,
-                                             reverse, count_row, &counting);
+    return txn->is_layered ? view_ahead_scan(txn, table, prefix, prefix_size, from, from_size,
+                                             reverse, count_row, &counting)
+                           : store_scan(txn->txn, table, prefix, prefix_size, from, from_size,
+                                        reverse, count_row, &counting);
 }
 
 uint64_t view_rows_touched(const struct view_txn *txn) {
@@ -246,7 +254,7 @@ int view_hash(struct view_txn *txn, char ret[static 65]) {
         // The name stands for the table, and parts its rows from those of the one before.
         crypto_generichash_update(&state, (const uint8_t *)table_names[table],
                                   strlen(table_names[table]) + 1);
-        int r = store_scan(txn->txn, table, "", 0, NULL, 0, false, hash_row, &state);
+        int r = view_scan(txn, table, "", 0, false, hash_row, &state);
         if (r < 0) {
             return r;
         }
@@ -254,6 +262,53 @@ int view_hash(struct view_txn *txn, char ret[static 65]) {
     crypto_generichash_final(&state, hash, sizeof(hash));
     sodium_bin2hex(ret, 65, hash, sizeof(hash));
     return 0;
+}
+
+// ---- what is shown
+
+int view_write_behind(struct view *view) {
+    return view_behind_new(view, &view->behind);
+}
+
+static int write_at_once(struct view *view, const struct pending *changes) {
+    struct view_txn *txn = NULL;
+    int r = view_begin(view, true, &txn);
+    if (r != 0) {
+        return r;
+    }
+    r = view_write_changes(txn, changes);
+    if (r != 0) {
+        view_abort(txn);
+        return r;
+    }
+    return view_commit(txn);
+}
+
+int view_show(struct view *view, struct pending *changes) {
+    return view->behind != NULL ? view_behind_show(view->behind, changes)
+                                : write_at_once(view, changes);
+}
+
+void view_settle(struct view *view) {
+    if (view->behind != NULL) {
+        view_behind_settle(view->behind);
+    }
+}
+
+struct pending *view_changes_exchange(struct view *view, struct pending *changes) {
+    if (view->behind != NULL) {
+        return view_behind_exchange(view->behind, changes);
+    }
+    pending_reset(changes);
+    return changes;
+}
+
+void view_changes_free(struct view *view, struct pending *changes) {
+    if (view->behind != NULL) {
+        view_behind_drop(view->behind, changes);
+    } else {
+        pending_free(changes);
+    }
 }
 
 int view_copy(struct view *view, const char *dir) {

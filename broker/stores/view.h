@@ -75,13 +75,31 @@ int view_scan_from(struct view_txn *txn, enum view_table table, const void *pref
 struct pending;
 enum { VIEW_CHANGES_BYTES_MAX = 512 << 20 }; // an erasure deletes all that a customer had
 struct pending *view_changes_new(void);      // pending_free; NULL where memory is short
-// Reads what is committed, `before` on top of it (whose writing may still go on, or be done; NULL:
+// Reads what is shown, `before` on top of it (whose writing may still go on, or be done; NULL:
 // nothing is on its way), and what it writes itself, which goes into `changes` and nowhere else.
-// Both are borrowed. Ends with view_abort, which leaves them as they are.
-int view_begin_ahead(struct view *view, struct pending *changes, const struct pending *before,
+// Both are borrowed, and before may be exchanged meanwhile. Ends with view_abort, which leaves them
+// as they are.
+int view_begin_ahead(struct view *view, struct pending *changes, struct pending *before,
                      struct view_txn **ret);
 // Into a transaction of view_begin that writes.
 int view_write_changes(struct view_txn *txn, const struct pending *changes);
+
+// ---- shown: the changes of one transaction after another, each whole, visible to every view_begin
+// from then on. In the store's file at once, or, after view_write_behind, some time later
+// (view_behind.h): on a thread of its own, which view_close ends when it has written everything,
+// and which ends the process where it cannot.
+enum {
+    VIEW_BEHIND_PAGES = 24576,      // of 4 KiB, that LMDB holds changed at once,
+    VIEW_BEHIND_BYTES = 224L << 20, // and memory with what waits for that; not counted: readers'
+};
+int view_write_behind(struct view *view);
+// changes must not change any more until they are exchanged. 0, or a negative errno: nothing shown.
+int view_show(struct view *view, struct pending *changes);
+// Waits until all that is shown at the call is in the store's file.
+void view_settle(struct view *view);
+// Empty changes for such as were shown or are not needed; NULL where memory is short.
+struct pending *view_changes_exchange(struct view *view, struct pending *changes);
+void view_changes_free(struct view *view, struct pending *changes); // shown or not; takes NULL
 
 // Rows asked for, passed over by scans, written and deleted in txn so far: what an event costs, in
 // a measure that no other load changes.

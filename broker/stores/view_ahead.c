@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A transaction of the view ahead of its writing. Three layers lie on each other: its own changes,
-// those of the transaction before it, and a snapshot of the store. The snapshot may hold the
-// changes before or not; they say the same, so it makes no difference.
+// Reading a view of layers that lie on each other: a transaction's own changes, those of the one
+// before it, the ticks that are shown and not yet written, the newest first, and a snapshot of the
+// store. A layer below may hold what one above says or not; they say the same, so it makes no
+// difference.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +14,16 @@ struct pending *view_changes_new(void) {
     return pending_new(VIEW_N_TABLES, VIEW_CHANGES_BYTES_MAX);
 }
 
-int view_begin_ahead(struct view *view, struct pending *changes, const struct pending *before,
+int view_begin_ahead(struct view *view, struct pending *changes, struct pending *before,
                      struct view_txn **ret) {
     int r = view_begin(view, false, ret);
     if (r == 0) {
         (*ret)->changes = changes;
         (*ret)->before = before;
+        (*ret)->is_layered = true;
+        if (before != NULL && view->behind != NULL) {
+            pending_hold(before);
+        }
     }
     return r;
 }
@@ -29,11 +34,29 @@ int view_write_changes(struct view_txn *txn, const struct pending *changes) {
 
 // ---- one row
 
+static const struct pending_row *shown_row(const struct view_held *held, uint64_t hash,
+                                           enum view_table table, const void *key,
+                                           size_t key_size) {
+    if (held->batch == NULL || !pending_may_have(held->batch->filter, hash)) {
+        return NULL;
+    }
+    const struct pending_row *row = NULL;
+    for (unsigned i = held->n; row == NULL && i-- > 0;) {
+        row = pending_get_hashed(held->batch->layers[i], hash, table, key, key_size);
+    }
+    return row;
+}
+
 int view_ahead_get(const struct view_txn *txn, enum view_table table, const void *key,
                    size_t key_size, const void **ret, size_t *ret_size) {
-    const struct pending_row *row = pending_get(txn->changes, table, key, key_size);
+    uint64_t hash = pending_hash(table, key, key_size);
+    const struct pending_row *row =
+        txn->changes != NULL ? pending_get_hashed(txn->changes, hash, table, key, key_size) : NULL;
     if (GUARD(changes_before) && row == NULL && txn->before != NULL) {
-        row = pending_get(txn->before, table, key, key_size);
+        row = pending_get_hashed(txn->before, hash, table, key, key_size);
+    }
+    for (unsigned i = 0; row == NULL && i < BEHIND_BATCHES; i++) {
+        row = shown_row(&txn->held[i], hash, table, key, key_size);
     }
     if (row == NULL) {
         return store_get(txn->txn, table, key, key_size, ret, ret_size);
@@ -71,56 +94,90 @@ int view_ahead_delete(struct view_txn *txn, enum view_table table, const void *k
 
 // ---- scans: the layers merged by key
 
-enum { OWN, BEFORE, STORE, N_LAYERS };
+// Changes of the transaction and of the one before it, of every tick that is held, and the store.
+enum { LAYERS_MAX = 3 + BEHIND_BATCHES * BEHIND_LAYERS_MAX };
 
 struct layer {
     const struct pending *pending; // NULL: the store's, by cursor
-    struct store_cursor *cursor;
-    unsigned table;
-    struct pending_row at;
-    const struct pending_row *row; // the pending one that `at` is
-    bool is_there;
+    const struct pending_row *row; // where it stands; NULL: at its end
 };
 
-static int settle_cursor(struct layer *layer, int r) {
-    layer->is_there = r == 0;
+// The uppermost first. Those that have nothing to say in the range are left out.
+struct merge {
+    struct layer layers[LAYERS_MAX];
+    unsigned n;
+    unsigned table;
+    bool reverse;
+    const void *prefix;
+    size_t prefix_size;
+    struct store_cursor *cursor;
+    struct pending_row at; // where the store's cursor stands
+};
+
+static const struct pending_row *settle_cursor(struct merge *merge, int r) {
+    return r == 0 ? &merge->at : NULL;
+}
+
+static bool is_within(const struct merge *merge, const struct pending_row *row) {
+    return row != NULL &&
+           store_has_prefix(row->key, row->key_size, merge->prefix, merge->prefix_size);
+}
+
+static void add_layer(struct merge *merge, const struct store_range *range,
+                      const struct pending *pending) {
+    if (pending == NULL) {
+        return;
+    }
+    const struct pending_row *row =
+        merge->reverse ? pending_below(pending, merge->table, range->begin, range->size)
+                       : pending_from(pending, merge->table, range->begin, range->size);
+    if (is_within(merge, row)) {
+        merge->layers[merge->n++] = (struct layer){.pending = pending, .row = row};
+    }
+}
+
+static void add_held(struct merge *merge, const struct store_range *range,
+                     const struct view_held *held) {
+    bool may_have = held->batch != NULL &&
+                    (merge->prefix_size < PENDING_PREFIX_BYTES ||
+                     pending_may_have(held->batch->filter, pending_hash(merge->table, merge->prefix,
+                                                                        PENDING_PREFIX_BYTES)));
+    for (unsigned i = may_have ? held->n : 0; i-- > 0;) {
+        add_layer(merge, range, held->batch->layers[i]);
+    }
+}
+
+static int add_store(struct merge *merge, const struct store_range *range) {
+    struct pending_row *at = &merge->at;
+    int r = merge->reverse
+                ? store_cursor_below(merge->cursor, range->begin, range->size, &at->key,
+                                     &at->key_size, &at->value, &at->size)
+                : store_cursor_move(merge->cursor,
+                                    range->size > 0 ? STORE_AT_OR_AFTER : STORE_FIRST, range->begin,
+                                    range->size, &at->key, &at->key_size, &at->value, &at->size);
+    if (r == 0 && is_within(merge, at)) {
+        merge->layers[merge->n++] = (struct layer){.row = at};
+    }
     return r < 0 ? r : 0;
 }
 
-static int layer_begin(struct layer *layer, const struct store_range *range, bool reverse) {
-    if (layer->pending != NULL) {
-        layer->row = reverse
-                         ? pending_below(layer->pending, layer->table, range->begin, range->size)
-                         : pending_from(layer->pending, layer->table, range->begin, range->size);
-        layer->is_there = layer->row != NULL;
-        return 0;
+static int go_on(struct merge *merge, struct layer *layer) {
+    const struct pending_row *row = layer->row;
+    int r = 0;
+    if (layer->pending == NULL) {
+        struct pending_row *at = &merge->at;
+        r = store_cursor_move(merge->cursor, merge->reverse ? STORE_PREVIOUS : STORE_NEXT, NULL, 0,
+                              &at->key, &at->key_size, &at->value, &at->size);
+        layer->row = settle_cursor(merge, r);
+    } else {
+        layer->row = merge->reverse
+                         ? pending_below(layer->pending, merge->table, row->key, row->key_size)
+                         : pending_next(row);
     }
-    struct pending_row *at = &layer->at;
-    int r = reverse
-                ? store_cursor_below(layer->cursor, range->begin, range->size, &at->key,
-                                     &at->key_size, &at->value, &at->size)
-                : store_cursor_move(layer->cursor,
-                                    range->size > 0 ? STORE_AT_OR_AFTER : STORE_FIRST, range->begin,
-                                    range->size, &at->key, &at->key_size, &at->value, &at->size);
-    return settle_cursor(layer, r);
-}
-
-static int layer_go_on(struct layer *layer, bool reverse) {
-    if (layer->pending != NULL) {
-        const struct pending_row *row = layer->row;
-        layer->row = reverse ? pending_below(layer->pending, layer->table, row->key, row->key_size)
-                             : pending_next(row);
-        layer->is_there = layer->row != NULL;
-        return 0;
+    if (!is_within(merge, layer->row)) {
+        layer->row = NULL;
     }
-    struct pending_row *at = &layer->at;
-    return settle_cursor(layer, store_cursor_move(layer->cursor,
-                                                  reverse ? STORE_PREVIOUS : STORE_NEXT, NULL, 0,
-                                                  &at->key, &at->key_size, &at->value, &at->size));
-}
-
-static const struct pending_row *row_of(const struct layer *layer) {
-    return layer->pending != NULL ? layer->row : &layer->at;
+    return r < 0 ? r : 0;
 }
 
 static int compare_keys(const struct pending_row *a, const struct pending_row *b) {
@@ -129,45 +186,44 @@ static int compare_keys(const struct pending_row *a, const struct pending_row *b
     return order != 0 ? order : (a->key_size > b->key_size) - (a->key_size < b->key_size);
 }
 
-// The layer whose row comes next, the uppermost where several have it; N_LAYERS: none has one.
-static unsigned next_layer(const struct layer layers[static N_LAYERS], bool reverse) {
-    unsigned best = N_LAYERS;
-    for (unsigned i = 0; i < N_LAYERS; i++) {
-        if (!layers[i].is_there) {
-            continue;
-        }
-        int order = best == N_LAYERS ? -1 : compare_keys(row_of(&layers[i]), row_of(&layers[best]));
-        bool is_next = best == N_LAYERS || (reverse ? order > 0 : order < 0);
-        best = is_next ? i : best;
+// The uppermost of those whose row comes next; NULL: none has one.
+static const struct layer *next_layer(const struct merge *merge) {
+    const struct layer *best = NULL;
+    for (unsigned i = 0; i < merge->n; i++) {
+        const struct layer *layer = &merge->layers[i];
+        int order = best == NULL ? -1 : compare_keys(layer->row, best->row);
+        best = (merge->reverse && best != NULL ? order > 0 : order < 0) ? layer : best;
     }
     return best;
 }
 
-// Every layer that stands on the key goes on.
-static int pass(struct layer layers[static N_LAYERS], const struct pending_row *row, bool reverse) {
+// Every layer that stands on the key goes on; those that have come to their end are left out.
+static int pass(struct merge *merge, const struct pending_row *row) {
     uint8_t key[STORE_KEY_BYTES_MAX];
     struct pending_row passed = {.key = key, .key_size = row->key_size};
     memcpy(key, row->key, row->key_size); // the cursor's own is gone when it moves
     int r = 0;
-    for (unsigned i = 0; r == 0 && i < N_LAYERS; i++) {
-        if (layers[i].is_there && compare_keys(row_of(&layers[i]), &passed) == 0) {
-            r = layer_go_on(&layers[i], reverse);
+    unsigned n = 0;
+    for (unsigned i = 0; r == 0 && i < merge->n; i++) {
+        struct layer *layer = &merge->layers[i];
+        if (compare_keys(layer->row, &passed) == 0) {
+            r = go_on(merge, layer);
+        }
+        if (layer->row != NULL) {
+            merge->layers[n++] = *layer;
         }
     }
+    merge->n = n;
     return r;
 }
 
-static int merge(struct layer layers[static N_LAYERS], const void *prefix, size_t prefix_size,
-                 bool reverse, store_row row, void *user) {
-    unsigned next;
+static int merge_rows(struct merge *merge, store_row row, void *user) {
+    const struct layer *next;
     int r = 0;
-    while (r == 0 && (next = next_layer(layers, reverse)) < N_LAYERS) {
-        const struct pending_row *at = row_of(&layers[next]);
-        if (!store_has_prefix(at->key, at->key_size, prefix, prefix_size)) {
-            return 0;
-        }
+    while (r == 0 && (next = next_layer(merge)) != NULL) {
+        const struct pending_row *at = next->row;
         r = at->value != NULL ? row(user, at->key, at->key_size, at->value, at->size) : 0;
-        r = r != 0 ? r : pass(layers, at, reverse);
+        r = r != 0 ? r : pass(merge, at);
     }
     return r;
 }
@@ -178,16 +234,20 @@ int view_ahead_scan(const struct view_txn *txn, enum view_table table, const voi
     if (prefix_size > STORE_KEY_BYTES_MAX || from_size > STORE_KEY_BYTES_MAX) {
         return 0;
     }
-    struct layer layers[N_LAYERS] = {[OWN] = {.pending = txn->changes, .table = table},
-                                     [BEFORE] = {.pending = txn->before, .table = table},
-                                     [STORE] = {.table = table}};
+    struct merge merge = {
+        .table = table, .reverse = reverse, .prefix = prefix, .prefix_size = prefix_size};
     struct store_range range = store_range_of(prefix, prefix_size, from, from_size, reverse);
-    int r = store_cursor_new(txn->txn, table, &layers[STORE].cursor);
-    for (unsigned i = 0; r == 0 && i < N_LAYERS; i++) {
-        bool is_a_layer = i == STORE || layers[i].pending != NULL;
-        r = is_a_layer ? layer_begin(&layers[i], &range, reverse) : 0;
+    int r = store_cursor_new(txn->txn, table, &merge.cursor);
+    if (r != 0) {
+        return r;
     }
-    r = r != 0 ? r : merge(layers, prefix, prefix_size, reverse, row, user);
-    store_cursor_free(layers[STORE].cursor);
+    add_layer(&merge, &range, txn->changes);
+    add_layer(&merge, &range, txn->before);
+    for (unsigned i = 0; i < BEHIND_BATCHES; i++) {
+        add_held(&merge, &range, &txn->held[i]);
+    }
+    r = add_store(&merge, &range);
+    r = r != 0 ? r : merge_rows(&merge, row, user);
+    store_cursor_free(merge.cursor);
     return r;
 }

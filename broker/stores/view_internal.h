@@ -8,20 +8,25 @@
 #include "broker/stores/pending.h"
 #include "broker/stores/store.h"
 #include "broker/stores/view.h"
+#include "broker/stores/view_behind.h"
 
 struct view {
     struct store *store;
     char *dir;
     struct store_txn *pin; // reads the commit of the restore point, so that its pages stay
     atomic_uint_fast64_t restorable;
+    struct view_behind *behind; // NULL: what is shown is written at once
 };
 
 struct view_txn {
+    struct view *view;
     struct store_txn *txn;
-    struct pending *changes;      // what is written ahead (view_ahead.c); NULL: into txn itself
-    const struct pending *before; // of the transaction ahead of this one; NULL: none
-    struct keys_reader *keys;     // NULL: nothing is sealed or opened here
-    bool keys_begun;              // by us
+    bool is_layered;         // something lies over txn: view_ahead.c reads
+    struct pending *changes; // what is written ahead (view_ahead.c); NULL: into txn itself
+    struct pending *before;  // of the transaction ahead of this one, held; NULL: none
+    struct view_held held[BEHIND_BATCHES]; // what is shown and not yet in txn
+    struct keys_reader *keys;              // NULL: nothing is sealed or opened here
+    bool keys_begun;                       // by us
     uint64_t rows_touched;
 };
 

@@ -40,13 +40,13 @@ void flight_free(struct tick *tick) {
     }
     keys_reader_free(flight->keys);
     free(flight->records);
-    pending_free(flight->changes);
+    view_changes_free(tick->broker->view, flight->changes);
     sealing_free(&flight->sealing);
     arena_free(flight->arena);
     keys_reader_free(tick->seal_keys);
     sealing_free(&tick->sealing);
     free(tick->records);
-    pending_free(tick->changes);
+    view_changes_free(tick->broker->view, tick->changes);
     arena_free(tick->arena);
 }
 
@@ -100,8 +100,14 @@ int flight_descriptor(const struct tick *tick) {
     } while (0)
 
 // Everything of the open tick that its commit and its answers need changes hands.
-static void hand_over(struct tick *tick) {
+static int hand_over(struct tick *tick) {
     struct flight *flight = &tick->flight;
+    // Those of the tick before are shown, and somebody may still read them.
+    struct pending *spare = view_changes_exchange(tick->broker->view, flight->changes);
+    flight->changes = spare;
+    if (spare == NULL) {
+        return -ENOMEM;
+    }
     SWAP(flight->arena, tick->arena);
     SWAP(flight->changes, tick->changes);
     SWAP(flight->records, tick->records);
@@ -118,6 +124,7 @@ static void hand_over(struct tick *tick) {
         flight->log = STEAL(tick->log);
     }
     flight->is_open = true;
+    return 0;
 }
 
 void tick_close(struct tick *tick) {
@@ -142,7 +149,10 @@ int flight_send(struct tick *tick, bool beside) {
     if (r != 0) {
         return r;
     }
-    hand_over(tick);
+    r = hand_over(tick);
+    if (r != 0) {
+        return r;
+    }
     tick_close(tick);
     if (!GUARD(ack_after_commit)) {
         answer(tick);

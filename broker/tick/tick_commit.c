@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Out of the tick, to disk: sealed blocks, producers' numbers and jobs' writes in one synced commit
-// of the log, then the view's. The order is the promise: what is visible is durable, and what is
-// answered is both. It touches nothing but the flight and the stores, so it may run on a thread of
-// its own while the next tick is decided.
+// of the log, then the view's changes are shown. The order is the promise: what is visible is
+// durable, and what is answered is both. It touches nothing but the flight and the stores, so it
+// may run on a thread of its own while the next tick is decided.
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,30 +63,20 @@ static int append_events(struct flight *flight) {
     return r;
 }
 
-static int write_view(struct flight *flight, struct view_txn **ret) {
-    int r = view_begin(flight->broker->view, true, ret);
-    r = r != 0 ? r : view_write_changes(*ret, flight->changes);
-    return r != 0 ? r : view_set_applied(*ret, flight->first + flight->n_records - 1);
-}
-
-// Neither store is committed before both are written: what cannot be, is then in neither.
+// The log first: what is shown is on disk.
 static int commit(struct flight *flight) {
-    struct view_txn *view = NULL;
     bool has_events = flight->n_records > 0;
     int r = has_events ? append_events(flight) : 0;
-    r = r == 0 && has_events ? write_view(flight, &view) : r;
     if (r != 0) {
-        view_abort(view);
         return r;
     }
     FAULTPOINT("before-commits");
     r = log_commit(STEAL(flight->log));
     if (r != 0 || !has_events) {
-        view_abort(view);
         return r;
     }
     FAULTPOINT("between-commits");
-    return view_commit(view);
+    return view_show(flight->broker->view, flight->changes);
 }
 
 static void show(const struct flight *flight) {
@@ -147,6 +137,9 @@ int commit_ahead(struct tick *tick, bool *ret_more) {
 
 int commit_prepare(struct tick *tick) {
     int r = tick->n_records > 0 ? flush(tick) : 0;
+    r = r == 0 && tick->n_records > 0
+            ? view_set_applied(tick->view, tick->first + tick->n_records - 1)
+            : r;
     r = r != 0 ? r : timers_note(tick);
     r = r != 0 ? r : policy_told_note(tick);
     return r != 0 ? r : producers_write(tick->producers, tick->log);

@@ -139,6 +139,7 @@ static void open_house(void) {
         fprintf(stderr, "driver: %s does not open: %s\n", driver.state, strerror(-r));
         exit(1);
     }
+    REQUIRE(view_write_behind(house_broker(driver.house)->view) == 0); // as touchbusd does
 }
 
 static void do_open(const json_t *command) {

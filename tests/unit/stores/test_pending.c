@@ -152,7 +152,7 @@ static void write_changes(struct view *view, const struct pending *changes) {
 // One transaction to both. `before` is on its way: written while the next one reads, or ahead of
 // it.
 static void round_of(struct view *plain, struct view *ahead, struct pending *changes,
-                     const struct pending *before, bool late) {
+                     struct pending *before, bool late) {
     struct view_txn *one = NULL, *other = NULL;
     if (before != NULL && !late) {
         write_changes(ahead, before);
