@@ -62,11 +62,28 @@ static long lock_holder(const char *state) {
     return strtol(text, NULL, 10);
 }
 
+// A killed predecessor may have made it, and got no further; where one may not read the folder
+// above it, somebody else has.
 static int make_folder(const char *state) {
-    if (mkdir(state, 0700) == 0) {
-        return store_sync_parent(state);
+    if (mkdir(state, 0700) != 0 && errno != EEXIST) {
+        return -errno;
     }
-    return errno == EEXIST ? 0 : -errno;
+    int r = store_sync_parent(state);
+    return r == -EACCES ? 0 : r;
+}
+
+// What a killed predecessor renamed or made may be in the page cache only. A start that goes by a
+// name writes over what the one before it needs, so names must be on disk before they are read.
+static int sync_names(const char *state) {
+    static const char *const folders[] = {".", "log", "keys", "base", "view"};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof(folders) / sizeof(folders[0]); i++) {
+        char path[STATE_PATH_BYTES];
+        r = state_path(state, folders[i], path);
+        r = r == 0 ? store_sync_folder(path) : r;
+        r = r == -ENOENT ? 0 : r; // not made yet, or missing: its own step says so
+    }
+    return r;
 }
 
 // Verifies of the broker before this one end with it, or soon.
@@ -220,6 +237,9 @@ bool state_is_low(struct broker *broker) {
 
 static int open_stores(struct broker *broker) {
     int r = remove_scratch(broker->configuration.state);
+    if (GUARD(startup_names) && r == 0) {
+        r = sync_names(broker->configuration.state);
+    }
     if (r < 0) {
         return say("state", broker->configuration.state, r);
     }

@@ -165,6 +165,9 @@ int store_wash(struct store *store, unsigned table, unsigned n_pages);
 int store_lock(const char *path, bool exclusive, int *ret_descriptor);
 // Whether some process holds path exclusively.
 bool store_is_locked(const char *path);
+// The names in a folder are on disk: in dir itself, in the folder that path is in. 0; negative
+// errno.
+int store_sync_folder(const char *dir);
 int store_sync_parent(const char *path);
 // Removes a folder of plain files and their subfolders (two levels). Missing is fine.
 int store_remove_folder(const char *dir);

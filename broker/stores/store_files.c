@@ -15,7 +15,7 @@
 
 enum { FILE_MODE = 0600, FOLDER_ENTRIES_MAX = 10000 };
 
-static int sync_folder(const char *dir) {
+int store_sync_folder(const char *dir) {
     int descriptor = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) {
         return -errno;
@@ -29,7 +29,7 @@ int store_sync_parent(const char *path) {
     char parent[PATH_MAX];
     const char *slash = strrchr(path, '/');
     if (slash == NULL) {
-        return sync_folder(".");
+        return store_sync_folder(".");
     }
     size_t length = slash == path ? 1 : (size_t)(slash - path);
     if (length >= sizeof(parent)) {
@@ -37,11 +37,11 @@ int store_sync_parent(const char *path) {
     }
     memcpy(parent, path, length);
     parent[length] = '\0';
-    return sync_folder(parent);
+    return store_sync_folder(parent);
 }
 
 int store_publish_folder(const char *aside, const char *dir) {
-    int r = sync_folder(aside);
+    int r = store_sync_folder(aside);
     if (r == 0 && rename(aside, dir) != 0) {
         r = -errno;
     }

@@ -19,13 +19,13 @@ import tempfile
 import time
 
 import wire
-from record import Record, Remains, killed_while_syncing, record
+from record import Record, Remains, killed_behind_renames, killed_while_syncing, record
 
 SLOW = os.environ.get("TOUCHBUS_SLOW") not in (None, "", "0")
 STATES_A_RECORD = 400 if SLOW else 200    # of the log; recovery states in proportion
-# Of three records one is of kills within synchronous writes, in which nothing hides a sync that is missing, and one begins with what a
-# cut of the record before has left: its states are of two cuts.
-CALM, CUT_BEFORE, N_WAYS = 1, 2, 3
+# Of four records one is of kills within synchronous writes, in which nothing hides a sync that is missing, one begins with what a cut
+# of the record before has left, so that its states are of two cuts, and one is of kills right behind renamings.
+CALM, CUT_BEFORE, RENAMED, N_WAYS = 1, 2, 3, 4
 LIVES = 8
 KEEP_EVERY = 17 if SLOW else 9   # of the states are judged over the wire
 COMPLAINTS_MAX = 10
@@ -63,7 +63,7 @@ def keep(recorded, seed, wrong):
 
 def campaign(folder, n_log, n_recovery, rng):
     """Whether every state was right."""
-    n_records = max(1, -(-n_log // STATES_A_RECORD))
+    n_records = max(N_WAYS, -(-n_log // STATES_A_RECORD))
     images = os.path.join(folder, "images")
     os.makedirs(images, exist_ok=True)
     remains = None
@@ -71,7 +71,8 @@ def campaign(folder, n_log, n_recovery, rng):
     for number in range(n_records):
         seed = rng.getrandbits(32)
         way = number % N_WAYS
-        making = {"plan": killed_while_syncing(rng), "calm": True} if way == CALM else {"remains": remains} if way == CUT_BEFORE else {}
+        making = {CALM: {"plan": killed_while_syncing(rng), "calm": True}, CUT_BEFORE: {"remains": remains},
+                  RENAMED: {"plan": killed_behind_renames(rng)}}.get(way, {})
         recorded = record(os.path.join(folder, "record"), rng, LIVES, **making)
         n_acked += recorded.n_acked()
         for kind, total in (("log", n_log), ("recovery", n_recovery)):
@@ -100,6 +101,8 @@ CONTROLS = {
     "acked before the commit": ({"daemon": "touchbusd-control-ack-after-commit"}, {"kind": "log"}),
     "the view opened as found": ({}, {"kind": "recovery", "program_name": "crash-cut-control-restore-at-start"}),
     "a restore point's copy without sync": ({"daemon": "touchbusd-control-copy-sync"}, {"kind": "recovery"}),
+    "names that a killed life left, not synced at a start": ({"daemon": "touchbusd-control-startup-names", "plan": killed_behind_renames},
+                                                             {"kind": "recovery"}),
     "keys without sync": ({}, {"kind": "log", "unsynced": "keys/data.mdb"}),
     "the base without sync": ({}, {"kind": "recovery", "unsynced": "base/data.mdb"}),
 }

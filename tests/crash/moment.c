@@ -6,7 +6,7 @@
 
 #include "chance.h"
 
-enum { WINDOW_OPS = 40, START_OPS = 80, CHOOSERS_MAX = 10 };
+enum { WINDOW_OPS = 40, START_OPS = 80, START_WIDTHS = 5, CHOOSERS_MAX = 10 };
 
 static const char log_journal[] = "log/journal";
 
@@ -65,10 +65,12 @@ static size_t near_a_log_point(const struct history *history, uint64_t *seed) {
     return anywhere(history, seed);
 }
 
+// Its first operations, or as many as a start takes that has a journal to read.
 static size_t in_a_start(const struct history *history, uint64_t *seed) {
     uint64_t began =
         history->n_lives > 0 ? history->lives[chance_below(seed, history->n_lives)] : 0;
-    size_t at = trace_ops_before(history->trace, began) + (size_t)chance_below(seed, START_OPS);
+    uint64_t width = (uint64_t)START_OPS << chance_below(seed, START_WIDTHS);
+    size_t at = trace_ops_before(history->trace, began) + (size_t)chance_below(seed, width);
     return at < history->trace->n_ops ? at : history->trace->n_ops;
 }
 

@@ -10,6 +10,7 @@
 //   CRASH_KILL_OP=N     SIGKILL in place of the N-th operation
 //   CRASH_KILL_DSYNC=N  the N-th write to the log through a synchronous descriptor reaches the page
 //                       cache only, then SIGKILL: what a kill within such a write leaves
+//   CRASH_KILL_RENAME=N SIGKILL right behind the N-th renaming, before anybody can sync the folder
 //   CRASH_FAIL_WRITE=N  from the N-th write on there is no space (ENOSPC)
 //   CRASH_FAIL_SYNC=N   from the N-th sync or synchronous write on the disk fails (EIO)
 // A record: operation u8, path length u16, second path's or data's length u32, offset u64, path,
@@ -41,7 +42,7 @@ static char root[PATH_MAX];
 static int trace = -1;
 static uint64_t written; // bytes of the trace
 static _Atomic uint64_t *seen;
-static long kill_op, kill_dsync, fail_write, fail_sync, sync_us;
+static long kill_op, kill_dsync, kill_rename, fail_write, fail_sync, sync_us;
 
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_write)(int, const void *, size_t);
@@ -113,6 +114,7 @@ __attribute__((constructor)) static void start(void) {
         snprintf(root, sizeof(root), "%s", folder);
         kill_op = number("CRASH_KILL_OP");
         kill_dsync = number("CRASH_KILL_DSYNC");
+        kill_rename = number("CRASH_KILL_RENAME");
         fail_write = number("CRASH_FAIL_WRITE");
         fail_sync = number("CRASH_FAIL_SYNC");
         sync_us = number("CRASH_SYNC_US");
@@ -325,6 +327,9 @@ int rename(const char *from, const char *to) {
     int r = real_rename(from, to);
     if (r == 0) {
         record('r', source, 0, target, strlen(target));
+        if (kill_rename > 0 && --kill_rename == 0) {
+            kill(getpid(), SIGKILL);
+        }
     }
     leave();
     return r;

@@ -205,6 +205,13 @@ def killed_while_syncing(rng):
         yield {"CRASH_KILL_DSYNC": rng.randint(*DSYNC_RUN)}
 
 
+def killed_behind_renames(rng):
+    """Each life but the first ends right behind a renaming, mostly that of a restore point: the next one finds it in the page cache only."""
+    yield {}
+    while True:
+        yield {"CRASH_KILL_RENAME": rng.randint(1, 4)}
+
+
 def port_was_taken(log):
     """Whether a broker could not have its port, which another program took between two lives: no verdict on anything."""
     with open(log, encoding="utf-8", errors="replace") as file:
