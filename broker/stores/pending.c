@@ -370,15 +370,94 @@ bool pending_drop(struct pending *pending) {
 
 // ---- into a store
 
-int pending_apply(const struct pending *pending, struct store_txn *txn) {
-    int r = 0;
-    for (unsigned table = 0; table < pending->n_tables; table++) {
-        const struct pending_row *row = pending_from(pending, table, NULL, 0);
-        for (; r >= 0 && row != NULL; row = pending_next(row)) {
-            r = row->value != NULL
-                    ? store_put(txn, table, row->key, row->key_size, row->value, row->size)
-                    : store_delete(txn, table, row->key, row->key_size);
+// Where one of them is, in a heap by key (Williams, "Heapsort", CACM 7, 1964): the first is the
+// lowest, of those with one key the newest.
+struct source {
+    const struct node *node;
+    uint64_t head; // the node's, which is far away
+    unsigned age;  // 0: the newest
+};
+
+static int compare_nodes(const struct source *a, const struct source *b) {
+    if (a->head != b->head) {
+        return a->head < b->head ? -1 : 1;
+    }
+    return compare(a->node, b->head, b->node->row.key, b->node->row.key_size);
+}
+
+static bool is_before(const struct source *a, const struct source *b) {
+    int order = compare_nodes(a, b);
+    return order != 0 ? order < 0 : a->age < b->age;
+}
+
+// Sinks what is at `at` to its place.
+static void sink(struct source *heap, unsigned n, unsigned at) {
+    struct source sinking = heap[at];
+    for (unsigned child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        child += child + 1 < n && is_before(&heap[child + 1], &heap[child]) ? 1 : 0;
+        if (is_before(&sinking, &heap[child])) {
+            break;
         }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = sinking;
+}
+
+static void set_node(struct source *source, const struct node *node) {
+    source->node = node;
+    source->head = node->head;
+    __builtin_prefetch(node->next[0]);
+}
+
+// The first goes on to its next row; returns how many there are then.
+static unsigned advance(struct source *heap, unsigned n) {
+    const struct node *next = heap[0].node->next[0];
+    if (next != NULL) {
+        set_node(&heap[0], next);
+    } else {
+        heap[0] = heap[--n];
+    }
+    sink(heap, n, 0);
+    return n;
+}
+
+static int apply_row(const struct pending_row *row, unsigned table, struct store_txn *txn) {
+    return row->value != NULL
+               ? store_put(txn, table, row->key, row->key_size, row->value, row->size)
+               : store_delete(txn, table, row->key, row->key_size);
+}
+
+static int apply_table(struct pending *const *layers, unsigned n_layers, unsigned table,
+                       struct store_txn *txn) {
+    struct source heap[PENDING_APPLY_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < n_layers; i++) {
+        const struct node *first = list_of(layers[i], table)->first[0];
+        if (first != NULL) {
+            set_node(&heap[n], first);
+            heap[n++].age = n_layers - 1 - i;
+        }
+    }
+    for (unsigned i = n / 2; i-- > 0;) {
+        sink(heap, n, i);
+    }
+    int r = 0;
+    while (r >= 0 && n > 0) {
+        const struct source newest = heap[0];
+        r = apply_row(&newest.node->row, table, txn);
+        do { // what older ones say of it
+            n = advance(heap, n);
+        } while (n > 0 && compare_nodes(&newest, &heap[0]) == 0);
+    }
+    return r;
+}
+
+int pending_apply(struct pending *const *layers, unsigned n, struct store_txn *txn) {
+    assert(n > 0 && n <= PENDING_APPLY_MAX);
+    int r = 0;
+    for (unsigned table = 0; r >= 0 && table < layers[0]->n_tables; table++) {
+        r = apply_table(layers, n, table, txn);
     }
     return r < 0 ? r : 0;
 }

@@ -61,5 +61,7 @@ const struct pending_row *pending_get_hashed(const struct pending *pending, uint
 void pending_hold(struct pending *pending);
 bool pending_drop(struct pending *pending); // whether it was the last: free it, or reset and reuse
 
-// Writes everything into txn, table by table, in key order. 0, or a negative errno of the store.
-int pending_apply(const struct pending *pending, struct store_txn *txn);
+// Writes n of them into txn, the oldest first, as if one after the other: table by table, in key
+// order, each row once, as the newest of them has it. 0, or a negative errno of the store.
+enum { PENDING_APPLY_MAX = 256 };
+int pending_apply(struct pending *const *layers, unsigned n, struct store_txn *txn);

@@ -270,7 +270,7 @@ int view_write_behind(struct view *view) {
     return view_behind_new(view, &view->behind);
 }
 
-static int write_at_once(struct view *view, const struct pending *changes) {
+static int write_at_once(struct view *view, struct pending *changes) {
     struct view_txn *txn = NULL;
     int r = view_begin(view, true, &txn);
     if (r != 0) {

@@ -82,7 +82,7 @@ struct pending *view_changes_new(void);      // pending_free; NULL where memory 
 int view_begin_ahead(struct view *view, struct pending *changes, struct pending *before,
                      struct view_txn **ret);
 // Into a transaction of view_begin that writes.
-int view_write_changes(struct view_txn *txn, const struct pending *changes);
+int view_write_changes(struct view_txn *txn, struct pending *changes);
 
 // ---- shown: the changes of one transaction after another, each whole, visible to every view_begin
 // from then on. In the store's file at once, or, after view_write_behind, some time later

@@ -28,8 +28,8 @@ int view_begin_ahead(struct view *view, struct pending *changes, struct pending 
     return r;
 }
 
-int view_write_changes(struct view_txn *txn, const struct pending *changes) {
-    return pending_apply(changes, txn->txn);
+int view_write_changes(struct view_txn *txn, struct pending *changes) {
+    return pending_apply(&changes, 1, txn->txn);
 }
 
 // ---- one row

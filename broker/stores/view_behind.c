@@ -189,12 +189,11 @@ static int write_some(struct view_behind *behind, const struct view_batch *batch
     if (r != 0) {
         return r;
     }
-    size_t n_rows = 0;
-    while (r == 0 && *from < batch->n && n_rows < max) {
-        const struct pending *layer = batch->layers[(*from)++];
-        n_rows += pending_rows(layer);
-        r = pending_apply(layer, txn);
+    unsigned begin = *from;
+    for (size_t n_rows = 0; *from < batch->n && n_rows < max; (*from)++) {
+        n_rows += pending_rows(batch->layers[*from]);
     }
+    r = pending_apply(&batch->layers[begin], *from - begin, txn);
     if (r != 0) {
         store_abort(txn);
         return r;

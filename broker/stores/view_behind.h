@@ -21,6 +21,7 @@ enum {
     BEHIND_SPARES_IDLE = 4,
     BEHIND_PAGES_MAX = VIEW_BEHIND_PAGES, // that one transaction of the store changes, about
 };
+_Static_assert((int)BEHIND_LAYERS_MAX <= (int)PENDING_APPLY_MAX, "written at one go");
 _Static_assert(2L * BEHIND_BYTES_MAX + VIEW_BEHIND_PAGES * 4096L <= VIEW_BEHIND_BYTES, "view.h");
 
 struct view;

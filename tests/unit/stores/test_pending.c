@@ -142,7 +142,7 @@ static void assert_same_hash(struct view *one, struct view *other) {
     assert_string_equal(hash, other_hash);
 }
 
-static void write_changes(struct view *view, const struct pending *changes) {
+static void write_changes(struct view *view, struct pending *changes) {
     struct view_txn *txn = NULL;
     assert_int_equal(view_begin(view, true, &txn), 0);
     assert_int_equal(view_write_changes(txn, changes), 0);
