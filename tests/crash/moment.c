@@ -8,7 +8,7 @@
 
 enum { WINDOW_OPS = 40, START_OPS = 80, START_WIDTHS = 5, CHOOSERS_MAX = 10 };
 
-static const char log_journal[] = "log/journal";
+static const char log_journal[] = "log/journal", view_folder[] = "view";
 
 static size_t anywhere(const struct history *history, uint64_t *seed) {
     return 1 + (size_t)chance_below(seed, history->trace->n_ops);
@@ -74,6 +74,20 @@ static size_t in_a_start(const struct history *history, uint64_t *seed) {
     return at < history->trace->n_ops ? at : history->trace->n_ops;
 }
 
+// In a life that began with a restore point's name that may not be on disk, before it is.
+static size_t before_the_point_is_named(const struct history *history, uint64_t *seed) {
+    const struct trace *trace = history->trace;
+    uint64_t began =
+        history->n_lives > 0 ? history->lives[chance_below(seed, history->n_lives)] : 0;
+    size_t first = trace_ops_before(trace, began), at = first;
+    while (at < trace->n_ops && (trace->ops[at].kind != 'D' ||
+                                 strcmp(trace->paths[trace->ops[at].path], view_folder) != 0)) {
+        at++;
+    }
+    size_t behind = first + 1 + (size_t)chance_below(seed, at - first + 1);
+    return behind < trace->n_ops ? behind : trace->n_ops;
+}
+
 static size_t near_keys(const struct history *history, uint64_t *seed) {
     return near_a_path(history, seed, "keys");
 }
@@ -100,8 +114,8 @@ static const struct {
                   false},
     [KIND_RECOVERY] = {"recovery",
                        {near_a_point, near_the_base, in_a_start, near_a_point, anywhere, at_an_ack,
-                        near_a_log_point},
-                       7,
+                        near_a_log_point, before_the_point_is_named},
+                       8,
                        true},
     [KIND_FIRST] = {"first", {at_a_first_ack}, 1, false},
 };
