@@ -428,8 +428,12 @@ static int apply_row(const struct pending_row *row, unsigned table, struct store
                : store_delete(txn, table, row->key, row->key_size);
 }
 
+// LMDB keeps the pages that a transaction has changed in a sorted list, and moves half of it for a
+// page that comes out of order: seconds of a large batch. Those of a part are few, and merged.
+enum { PART_ROWS = 1024 };
+
 static int apply_table(struct pending *const *layers, unsigned n_layers, unsigned table,
-                       struct store_txn *txn) {
+                       bool in_parts, struct store_txn *txn) {
     struct source heap[PENDING_APPLY_MAX];
     unsigned n = 0;
     for (unsigned i = 0; i < n_layers; i++) {
@@ -443,9 +447,10 @@ static int apply_table(struct pending *const *layers, unsigned n_layers, unsigne
         sink(heap, n, i);
     }
     int r = 0;
-    while (r >= 0 && n > 0) {
+    for (size_t n_rows = 0; r >= 0 && n > 0; n_rows++) {
         const struct source newest = heap[0];
-        r = apply_row(&newest.node->row, table, txn);
+        r = in_parts && n_rows % PART_ROWS == 0 ? store_next_part(txn) : 0;
+        r = r == 0 ? apply_row(&newest.node->row, table, txn) : r;
         do { // what older ones say of it
             n = advance(heap, n);
         } while (n > 0 && compare_nodes(&newest, &heap[0]) == 0);
@@ -455,9 +460,13 @@ static int apply_table(struct pending *const *layers, unsigned n_layers, unsigne
 
 int pending_apply(struct pending *const *layers, unsigned n, struct store_txn *txn) {
     assert(n > 0 && n <= PENDING_APPLY_MAX);
+    size_t n_rows = 0;
+    for (unsigned i = 0; i < n; i++) {
+        n_rows += layers[i]->n_rows;
+    }
     int r = 0;
     for (unsigned table = 0; r >= 0 && table < layers[0]->n_tables; table++) {
-        r = apply_table(layers, n, table, txn);
+        r = apply_table(layers, n, table, n_rows > PART_ROWS, txn);
     }
-    return r < 0 ? r : 0;
+    return r < 0 ? r : store_end_part(txn);
 }

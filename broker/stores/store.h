@@ -64,6 +64,11 @@ int store_live_bytes(struct store *store, uint64_t *ret);
 // One write transaction at a time (a second thread waits); readers are cheap, kept for reuse, and
 // may move between threads.
 int store_begin(struct store *store, bool write, struct store_txn **ret);
+// A large transaction in parts: what follows goes into a part of its own, whose changed pages LMDB
+// keeps apart until the next part begins or the last one ends. Nothing of it is seen before
+// store_commit. A part that is not ended goes with store_abort.
+int store_next_part(struct store_txn *txn);
+int store_end_part(struct store_txn *txn);
 int store_commit(struct store_txn *txn); // consumes txn, whatever it returns
 void store_abort(struct store_txn *txn); // takes NULL
 uint64_t store_txn_id(const struct store_txn *txn);

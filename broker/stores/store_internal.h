@@ -14,6 +14,7 @@ enum { STORE_POOL_MAX = 16 };
 struct store_txn {
     struct store *store;
     struct MDB_txn *txn;
+    struct MDB_txn *whole; // what txn is a part of; NULL: it is the whole
     bool write;
 };
 

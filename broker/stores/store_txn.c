@@ -63,8 +63,30 @@ int store_begin(struct store *store, bool write, struct store_txn **ret) {
     return 0;
 }
 
-int store_commit(struct store_txn *txn) {
+int store_next_part(struct store_txn *txn) {
     assert(txn->write);
+    int r = store_end_part(txn);
+    MDB_txn *part = NULL;
+    r = r == 0 ? store_error(mdb_txn_begin(txn->store->env, txn->txn, 0, &part)) : r;
+    if (r == 0) {
+        txn->whole = txn->txn;
+        txn->txn = part;
+    }
+    return r;
+}
+
+int store_end_part(struct store_txn *txn) {
+    if (txn->whole == NULL) {
+        return 0;
+    }
+    MDB_txn *part = txn->txn;
+    txn->txn = txn->whole;
+    txn->whole = NULL;
+    return store_error(mdb_txn_commit(part));
+}
+
+int store_commit(struct store_txn *txn) {
+    assert(txn->write && txn->whole == NULL);
     MDB_txn *inner = txn->txn;
     txn->txn = NULL;
     return store_error(mdb_txn_commit(inner));
@@ -76,8 +98,8 @@ void store_abort(struct store_txn *txn) {
     }
     struct store *store = txn->store;
     if (txn->write) {
-        MDB_txn *inner = txn->txn;
-        txn->txn = NULL;
+        MDB_txn *inner = txn->whole != NULL ? txn->whole : txn->txn; // its part ends with it
+        txn->txn = txn->whole = NULL;
         mdb_txn_abort(inner);
         return;
     }

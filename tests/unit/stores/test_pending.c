@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A transaction ahead of its writing answers as one that writes at once: generated histories of
 // puts, deletes, gets and scans are done to both, over a store that holds something already and
-// over changes that are on their way.
+// over changes that are on their way. And many of them written at one go are what they are one
+// after the other.
 #include "support.h"
 
 #include <errno.h>
@@ -12,9 +13,11 @@
 #include <string.h>
 
 #include "broker/stores/pending.h"
+#include "broker/stores/store.h"
 #include "broker/stores/view.h"
 
 enum { MAP_BYTES = 1 << 26, STEPS = 3000, KEYS = 200, ROUNDS = 6, ROWS_MAX = 2 * KEYS };
+enum { LAYERS = 40, LAYER_ROWS = 60 };
 
 static uint64_t dice_state;
 
@@ -203,6 +206,67 @@ static void test_nothing_is_written_before_it_is_told_to(void **state) {
     view_close(empty);
 }
 
+static void fill_layer(struct pending *layer) {
+    for (unsigned i = 0; i < LAYER_ROWS; i++) {
+        uint8_t key[16];
+        char text[24];
+        size_t size = make_key(key);
+        enum view_table table = table_of(dice(3));
+        snprintf(text, sizeof(text), "%u", dice(1000000));
+        int r = dice(4) == 0 ? pending_delete(layer, table, key, size)
+                             : pending_put(layer, table, key, size, text, strlen(text));
+        assert_int_equal(r, 0);
+    }
+}
+
+static void apply(struct view *view, struct pending *const *layers, unsigned n) {
+    struct view_txn *txn = NULL;
+    assert_int_equal(view_begin(view, true, &txn), 0);
+    assert_int_equal(pending_apply(layers, n, view_txn_store(txn)), 0);
+    assert_int_equal(view_commit(txn), 0);
+}
+
+static void test_many_at_once_are_as_one_after_the_other(void **state) {
+    struct view *one = open_view(*state, "one"), *other = open_view(*state, "other");
+    struct pending *layers[LAYERS];
+    dice_state = UINT64_C(1442695040888963407);
+    for (unsigned i = 0; i < LAYERS; i++) {
+        layers[i] = view_changes_new();
+        fill_layer(layers[i]);
+    }
+    for (unsigned i = 0; i < LAYERS; i++) {
+        apply(one, &layers[i], 1);
+    }
+    // Over what is there, and into nothing.
+    apply(other, layers, 3);
+    apply(other, layers, LAYERS);
+    assert_same_hash(one, other);
+    for (unsigned i = 0; i < LAYERS; i++) {
+        pending_free(layers[i]);
+    }
+    view_close(one);
+    view_close(other);
+}
+
+static void test_parts_are_nothing_before_the_whole(void **state) {
+    struct view *view = open_view(*state, "parts"), *empty = open_view(*state, "empty");
+    for (unsigned n_parts = 0; n_parts < 3; n_parts++) {
+        struct view_txn *txn = NULL;
+        assert_int_equal(view_begin(view, true, &txn), 0);
+        for (unsigned part = 0; part < n_parts; part++) {
+            assert_int_equal(store_next_part(view_txn_store(txn)), 0);
+            assert_int_equal(view_put(txn, VIEW_ITEMS, &part, sizeof(part), "v", 1), 0);
+        }
+        if (n_parts == 2) {
+            assert_int_equal(store_end_part(view_txn_store(txn)), 0);
+        }
+        view_abort(txn);
+        assert_same_hash(view, empty);
+    }
+    view_close(view);
+    view_close(empty);
+}
+
 static void test_the_bound_is_an_error_and_keys_are_the_stores(void **state) {
     static uint8_t bytes[1 << 16];
     struct pending *pending = pending_new(1, 1 << 20);
@@ -231,6 +295,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_ahead_answers_as_at_once, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_written_before_it_is_told_to, support_setup,
+                                        support_teardown),
+        cmocka_unit_test_setup_teardown(test_many_at_once_are_as_one_after_the_other, support_setup,
+                                        support_teardown),
+        cmocka_unit_test_setup_teardown(test_parts_are_nothing_before_the_whole, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_the_bound_is_an_error_and_keys_are_the_stores,
                                         support_setup, support_teardown),
