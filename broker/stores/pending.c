@@ -429,8 +429,10 @@ static int apply_row(const struct pending_row *row, unsigned table, struct store
 }
 
 // LMDB keeps the pages that a transaction has changed in a sorted list, and moves half of it for a
-// page that comes out of order: seconds of a large batch. Those of a part are few, and merged.
-enum { PART_ROWS = 1024 };
+// page that comes out of order. Those of a part are few, and merged. But a part cannot write out
+// what others have changed: where that may be more pages than the list holds (131,071), there are
+// none.
+enum { PART_ROWS = 1024, IN_PARTS_PAGES_MAX = 100000, PAGE_BYTES_LEAST = 2048 }; // half a page
 
 static int apply_table(struct pending *const *layers, unsigned n_layers, unsigned table,
                        bool in_parts, struct store_txn *txn) {
@@ -460,13 +462,16 @@ static int apply_table(struct pending *const *layers, unsigned n_layers, unsigne
 
 int pending_apply(struct pending *const *layers, unsigned n, struct store_txn *txn) {
     assert(n > 0 && n <= PENDING_APPLY_MAX);
-    size_t n_rows = 0;
+    size_t n_rows = 0, bytes = 0;
     for (unsigned i = 0; i < n; i++) {
         n_rows += layers[i]->n_rows;
+        bytes += pending_bytes(layers[i]);
     }
+    // A page for each row that is there, and those that are new.
+    bool in_parts = n_rows > PART_ROWS && n_rows + bytes / PAGE_BYTES_LEAST <= IN_PARTS_PAGES_MAX;
     int r = 0;
     for (unsigned table = 0; r >= 0 && table < layers[0]->n_tables; table++) {
-        r = apply_table(layers, n, table, n_rows > PART_ROWS, txn);
+        r = apply_table(layers, n, table, in_parts, txn);
     }
     return r < 0 ? r : store_end_part(txn);
 }
