@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "broker/access.h"
+#include "broker/stores/view.h"
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
@@ -207,7 +208,7 @@ static void cut(struct guard *guard, int descriptor, const char *why) {
     guard->n_trims = TRIM_LOOKS;
 }
 
-// Anonymous memory: what is resident and not a file's.
+// Anonymous memory: what is resident and not a file's. What the view waits with is no connection's.
 static bool memory_is_over(struct guard *guard) {
     char text[128];
     ssize_t n = pread(guard->memory, text, sizeof(text) - 1, 0);
@@ -222,8 +223,10 @@ static bool memory_is_over(struct guard *guard) {
     size = strtoull(at, &at, 10);
     resident = strtoull(at, &at, 10);
     shared = strtoull(at, &at, 10);
+    const struct view *view = guard->broker->view;
+    size_t memory_max = guard->memory_max + (view != NULL ? view_unwritten_bytes(view) : 0);
     return size > 0 && resident > shared &&
-           (resident - shared) * (unsigned long long)sysconf(_SC_PAGESIZE) > guard->memory_max;
+           (resident - shared) * (unsigned long long)sysconf(_SC_PAGESIZE) > memory_max;
 }
 
 // ZeroMQ frees what a cut connection held when the socket's thread next comes by.

@@ -30,8 +30,9 @@ enum {
 };
 
 // NULL where memory is short. The broker is borrowed, its ZeroMQ context made. memory_max: bytes of
-// anonymous memory beyond which connections are cut. descriptor_max: a connection with this
-// descriptor or a higher one is cut at once, so that some are always left.
+// anonymous memory, beside what the view waits with, beyond which connections are cut.
+// descriptor_max: a connection with this descriptor or a higher one is cut at once, so that some
+// are always left.
 struct guard *guard_new(struct broker *broker, size_t memory_max, int descriptor_max);
 struct guard *guard_free(struct guard *guard); // after its thread was joined; takes NULL
 // Watches a listening socket, before it is bound. On the socket's thread, before the guard runs.

@@ -244,11 +244,10 @@ static int check_only(struct broker *broker) {
 static size_t memory_max(const struct broker *broker) {
 #ifdef __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    return SIZE_MAX; // its own memory is many times ours
+    return SIZE_MAX / 2; // its own memory is many times ours
 #endif
 #endif
-    return GUARD_MEMORY_BYTES + VIEW_BEHIND_BYTES +
-           dedup_bytes((uint64_t)broker->configuration.dedup_events);
+    return GUARD_MEMORY_BYTES + dedup_bytes((uint64_t)broker->configuration.dedup_events);
 }
 
 static int daemon_open(struct daemon *daemon) {

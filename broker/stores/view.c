@@ -289,6 +289,10 @@ int view_show(struct view *view, struct pending *changes) {
                                 : write_at_once(view, changes);
 }
 
+size_t view_unwritten_bytes(const struct view *view) {
+    return view->behind != NULL ? view_behind_memory(view->behind) : 0;
+}
+
 void view_settle(struct view *view) {
     if (view->behind != NULL) {
         view_behind_settle(view->behind);

@@ -95,6 +95,9 @@ enum {
 int view_write_behind(struct view *view);
 // changes must not change any more until they are exchanged. 0, or a negative errno: nothing shown.
 int view_show(struct view *view, struct pending *changes);
+// Memory that it may take now for what is shown and not yet written: nothing while nothing is,
+// VIEW_BEHIND_BYTES at most. Any thread.
+size_t view_unwritten_bytes(const struct view *view);
 // Waits until all that is shown at the call is in the store's file.
 void view_settle(struct view *view);
 // Empty changes for such as were shown or are not needed; NULL where memory is short.

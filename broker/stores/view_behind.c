@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -30,6 +31,7 @@ struct view_behind {
     struct view_batch *writing;  // NULL: the writer rests
     uint64_t n_shown, n_written; // layers, ever
     uint64_t wanted;             // as many are to be written without delay
+    atomic_size_t peak;          // bytes of the largest batch since there was nothing to do
     bool stop;
     struct pending *spares[BEHIND_SPARES_MAX];
     unsigned n_spares;
@@ -147,6 +149,9 @@ int view_behind_show(struct view_behind *behind, struct pending *changes) {
     pending_hold(changes);
     pending_add_to(changes, batch->filter);
     batch->bytes += pending_bytes(changes);
+    if (batch->bytes > atomic_load(&behind->peak)) {
+        atomic_store(&behind->peak, batch->bytes);
+    }
     batch->layers[batch->n++] = changes;
     behind->n_shown++;
     if (batch->n == 1) {
@@ -157,6 +162,12 @@ int view_behind_show(struct view_behind *behind, struct pending *changes) {
     }
     pthread_mutex_unlock(&behind->lock);
     return 0;
+}
+
+size_t view_behind_memory(const struct view_behind *behind) {
+    enum { BATCHES = 4 }; // gathered, written, given up and not yet used again, LMDB's pages
+    size_t bytes = BATCHES * atomic_load(&behind->peak);
+    return bytes < VIEW_BEHIND_BYTES ? bytes : VIEW_BEHIND_BYTES;
 }
 
 void view_behind_settle(struct view_behind *behind) {
@@ -224,6 +235,7 @@ static void wait_for_layers(struct view_behind *behind) {
         return;
     }
     if (behind->current->n == 0) {
+        atomic_store(&behind->peak, 0);
         pthread_cond_wait(&behind->changed, &behind->lock);
         return;
     }

@@ -54,6 +54,8 @@ int view_behind_read(struct view_behind *behind, struct store_txn **ret,
 void view_behind_release(struct view_behind *behind, struct view_held held[static BEHIND_BATCHES]);
 // The next layer; waits where two batches are full. Holds changes.
 int view_behind_show(struct view_behind *behind, struct pending *changes);
+// What it may take of memory now, from what it gathered lately. Any thread.
+size_t view_behind_memory(const struct view_behind *behind);
 // Until what is shown now is in the store.
 void view_behind_settle(struct view_behind *behind);
 // An empty one, in exchange: its owner gives `changes` up. NULL where memory is short.
