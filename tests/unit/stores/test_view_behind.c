@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "broker/stores/pending.h"
 #include "broker/stores/store.h"
@@ -317,8 +318,30 @@ static void test_a_restore_point_holds_what_was_shown(void **state) {
     close_twins(&twins);
 }
 
+// What the guard of the process' memory allows for it.
+static void test_memory_is_for_what_waits(void **state) {
+    enum { WAIT_MS = 10000, TRIES = 20 };
+    struct twins twins = open_twins(*state);
+    size_t bytes = 0;
+    assert_int_equal(view_unwritten_bytes(twins.plain), 0);
+    assert_int_equal(view_unwritten_bytes(twins.behind), 0);
+    for (unsigned i = 0; i < TRIES && bytes == 0; i++) { // on a slow machine it is written by now
+        tick(&twins);
+        bytes = view_unwritten_bytes(twins.behind);
+    }
+    assert_true(bytes > 0);
+    view_settle(twins.behind);
+    for (unsigned i = 0; i < WAIT_MS && view_unwritten_bytes(twins.behind) > 0; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    assert_int_equal(view_unwritten_bytes(twins.behind), 0);
+    close_twins(&twins);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_memory_is_for_what_waits, support_setup,
+                                        support_teardown),
         cmocka_unit_test_setup_teardown(test_what_is_shown_is_read, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_a_reader_reads_one_state_to_its_end, support_setup,
