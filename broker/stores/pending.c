@@ -46,7 +46,7 @@ struct pending {
     size_t n_rows;
     atomic_uint owners;
     uint64_t chance; // of levels; the same after every reset
-    // A bit a key, by a hash of it and its table: most of what is asked for is not here.
+    // A bit a key and prefix, by a hash of it and its table: most of what is asked for is not here.
     uint8_t seen[SEEN_BITS / CHAR_BIT];
     unsigned n_tables;
     struct list lists[];
@@ -175,6 +175,11 @@ const struct pending_row *pending_from(const struct pending *pending, unsigned t
     return node != NULL ? &node->row : NULL;
 }
 
+bool pending_has_seen(const struct pending *pending, uint64_t hash) {
+    uint32_t bit = bit_of(hash);
+    return (pending->seen[bit / CHAR_BIT] & 1U << bit % CHAR_BIT) != 0;
+}
+
 const struct pending_row *pending_get(const struct pending *pending, unsigned table,
                                       const void *key, size_t key_size) {
     return pending_get_hashed(pending, pending_hash(table, key, key_size), table, key, key_size);
@@ -182,8 +187,7 @@ const struct pending_row *pending_get(const struct pending *pending, unsigned ta
 
 const struct pending_row *pending_get_hashed(const struct pending *pending, uint64_t hash,
                                              unsigned table, const void *key, size_t key_size) {
-    uint32_t bit = bit_of(hash);
-    if ((pending->seen[bit / CHAR_BIT] & 1U << bit % CHAR_BIT) == 0) {
+    if (!pending_has_seen(pending, hash)) {
         return NULL;
     }
     const struct pending_row *row = pending_from(pending, table, key, key_size);
@@ -280,13 +284,16 @@ static int mark(struct pending *pending, uint64_t hash) {
     return 0;
 }
 
-static int note(struct pending *pending, unsigned table, const void *key, size_t key_size) {
-    uint64_t hash = pending_hash(table, key, key_size);
+static int note_hash(struct pending *pending, uint64_t hash) {
     uint32_t bit = bit_of(hash);
     pending->seen[bit / CHAR_BIT] |= (uint8_t)(1U << bit % CHAR_BIT);
-    int r = mark(pending, hash);
+    return mark(pending, hash);
+}
+
+static int note(struct pending *pending, unsigned table, const void *key, size_t key_size) {
+    int r = note_hash(pending, pending_hash(table, key, key_size));
     return r == 0 && key_size > PENDING_PREFIX_BYTES
-               ? mark(pending, pending_hash(table, key, PENDING_PREFIX_BYTES))
+               ? note_hash(pending, pending_hash(table, key, PENDING_PREFIX_BYTES))
                : r;
 }
 

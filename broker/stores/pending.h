@@ -53,6 +53,8 @@ uint64_t pending_hash(unsigned table, const void *key, size_t key_size);
 // any number may look meanwhile.
 void pending_add_to(const struct pending *pending, pending_filter filter);
 bool pending_may_have(const pending_filter filter, uint64_t hash);
+// The same of one of them.
+bool pending_has_seen(const struct pending *pending, uint64_t hash);
 // As pending_get; hash: the key's.
 const struct pending_row *pending_get_hashed(const struct pending *pending, uint64_t hash,
                                              unsigned table, const void *key, size_t key_size);

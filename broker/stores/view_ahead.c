@@ -138,12 +138,15 @@ static void add_layer(struct merge *merge, const struct store_range *range,
 
 static void add_held(struct merge *merge, const struct store_range *range,
                      const struct view_held *held) {
-    bool may_have = held->batch != NULL &&
-                    (merge->prefix_size < PENDING_PREFIX_BYTES ||
-                     pending_may_have(held->batch->filter, pending_hash(merge->table, merge->prefix,
-                                                                        PENDING_PREFIX_BYTES)));
+    bool is_hashed = merge->prefix_size >= PENDING_PREFIX_BYTES;
+    uint64_t hash = is_hashed ? pending_hash(merge->table, merge->prefix, PENDING_PREFIX_BYTES) : 0;
+    bool may_have =
+        held->batch != NULL && (!is_hashed || pending_may_have(held->batch->filter, hash));
     for (unsigned i = may_have ? held->n : 0; i-- > 0;) {
-        add_layer(merge, range, held->batch->layers[i]);
+        const struct pending *layer = held->batch->layers[i];
+        if (!is_hashed || pending_has_seen(layer, hash)) {
+            add_layer(merge, range, layer);
+        }
     }
 }
 

@@ -303,7 +303,13 @@ int view_behind_new(struct view *view, struct view_behind **ret) {
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&behind->lock, NULL);
+    // Who asks for a customer may be urgent (broker/query/urgency.h), and would wait for the writer
+    // and for whoever keeps that from its processor.
+    pthread_mutexattr_t inheriting;
+    pthread_mutexattr_init(&inheriting);
+    pthread_mutexattr_setprotocol(&inheriting, PTHREAD_PRIO_INHERIT);
+    pthread_mutex_init(&behind->lock, &inheriting);
+    pthread_mutexattr_destroy(&inheriting);
     pthread_cond_init(&behind->changed, &monotonic);
     pthread_cond_init(&behind->written, NULL);
     pthread_condattr_destroy(&monotonic);
