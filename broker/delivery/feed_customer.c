@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "broker/delivery/feed_internal.h"
+#include "broker/fold/interactions.h"
 #include "broker/stores/view.h"
 #include "broker/tick/whose.h"
 #include "view.pb-c.h"
@@ -28,30 +29,26 @@ struct timeline {
     int error;
 };
 
-static void timeline_add(struct timeline *timeline, const uint64_t *sequences, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (sequences[i] <= timeline->after)
-            continue;
-        if (timeline->n == timeline->n_max) {
-            timeline->full = true;
-            return;
-        }
-        timeline->sequences[timeline->n++] = sequences[i];
-    }
+static void timeline_add(struct timeline *timeline, uint64_t sequence) {
+    if (sequence <= timeline->after)
+        return;
+    timeline->full = timeline->full || timeline->n == timeline->n_max;
+    if (!timeline->full)
+        timeline->sequences[timeline->n++] = sequence;
 }
 
 static int timeline_run(void *user, const void *key, size_t key_size, const void *value,
                         size_t size) {
     (void)key, (void)key_size;
     struct timeline *timeline = user;
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n = 0;
     View__Run *run = view__run__unpack(NULL, size, value);
-    if (!run) {
-        timeline->error = -EBADMSG;
-        return 1;
-    }
-    timeline_add(timeline, run->sequence, run->n_sequence);
+    timeline->error = run ? interactions_of_run(run, interactions, &n) : -EBADMSG;
+    for (size_t i = 0; i < n; i++)
+        timeline_add(timeline, interactions[i].sequence);
     view__run__free_unpacked(run, NULL);
-    return timeline->full;
+    return timeline->full || timeline->error;
 }
 
 // The run that `after` may lie in.
@@ -62,10 +59,14 @@ static int timeline_first_run(void *user, const void *key, size_t key_size, cons
 }
 
 static int timeline_recent(struct timeline *timeline, const View__Customer *customer) {
-    timeline_add(timeline, customer->recent_sequence, customer->n_recent_sequence);
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n = 0;
+    int r = interactions_of_record(customer, interactions, &n);
+    for (size_t i = 0; i < n; i++)
+        timeline_add(timeline, interactions[i].sequence);
     if (customer->erased_sequence) // all that is left
-        timeline_add(timeline, &customer->erased_sequence, 1);
-    return 0;
+        timeline_add(timeline, customer->erased_sequence);
+    return r;
 }
 
 // *ret NULL: there is no such customer. The caller frees it.

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/fold/interactions.h"
 #include "broker/stores/lookup.h"
 #include "broker/stores/view.h"
 #include "schemas/body.h"
@@ -15,8 +16,9 @@
 #include "view.pb-c.h"
 
 // Raise it with any change of what the fold writes: a view of another version is rebuilt at start.
-// 2: sealed rows, lookups. 3: items, merged customers, stamps. 4: the index.
-#define FOLD_VERSION UINT32_C(4)
+// 2: sealed rows, lookups. 3: items, merged customers, stamps. 4: the index. 5: interactions by
+// difference.
+#define FOLD_VERSION UINT32_C(5)
 
 #define FOLD_AHEAD_US (INT64_C(5) * 60 * 1000000) // a source's clock may be ahead by this
 
@@ -65,11 +67,6 @@ int fold_customer_person(struct fold *fold, struct view_txn *txn, uint64_t custo
                          const View__Person **ret);
 // The last interactions of the customer's own that stand in the record, the oldest first. *ret is
 // borrowed as the record is.
-struct fold_interaction {
-    uint64_t sequence;
-    int64_t time_us;
-    uint32_t type, channel; // fold_name
-};
 int fold_recent(struct fold *fold, struct view_txn *txn, uint64_t customer,
                 const struct fold_interaction **ret, size_t *ret_n);
 // The customer that the leaf is a part of: itself, where it was not merged.

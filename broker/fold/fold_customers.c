@@ -77,8 +77,8 @@ static size_t slot_of(const struct fold_customers *customers, uint64_t number) {
 
 static bool columns_agree(const View__Customer *record) {
     size_t n = record->n_counter_type;
-    size_t m = record->n_recent_sequence + record->n_recent_time_us + record->n_recent_type +
-               record->n_recent_channel;
+    size_t m = record->n_recent_sequence_delta + record->n_recent_time_delta_us +
+               record->n_recent_type + record->n_recent_channel;
     return n == record->n_counter_channel && n == record->n_counter_number &&
            n == record->n_counter_first_us && n == record->n_counter_last_us && m == 0 &&
            record->key_lookups.len % LOOKUP_KEY_BYTES == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The last interactions in a customer's record, as it is kept: packed (fold_recent.c). The decoded
-// record beside it (View__Customer) has none.
+// record beside it (View__Customer) has none. What the numbers mean: view.proto.
 #pragma once
 
 #include <stddef.h>
@@ -17,9 +17,17 @@ enum fold_recent_column {
     RECENT_CHANNEL,
     RECENT_N,
 };
-enum { RECENT_FIELD_FIRST = 20, RECENT_FIELD_LAST = RECENT_FIELD_FIRST + RECENT_N - 1 };
+// The columns' fields, and behind them the newest interaction's sequence and time.
+enum {
+    RECENT_FIELD_FIRST = 20,
+    RECENT_FIELD_LAST_SEQUENCE = RECENT_FIELD_FIRST + RECENT_N,
+    RECENT_FIELD_LAST_US,
+    RECENT_FIELD_LAST = RECENT_FIELD_LAST_US,
+};
 
 struct fold_recent {
+    uint64_t last_sequence; // the newest interaction's
+    int64_t last_us;
     uint16_t n;               // interactions
     uint16_t sizes[RECENT_N]; // of the columns
     uint16_t room;            // for all of them
@@ -32,8 +40,8 @@ size_t fold_recent_bytes(const struct fold_recent *recent); // of the columns
 // not what the fold writes, or -ENOMEM.
 int fold_recent_load(struct arena *arena, const uint8_t *row, size_t size, struct fold_recent **ret,
                      size_t *ret_begin, size_t *ret_end);
-// One more; *recent (NULL: there are none) moves to more room in the arena where it needs it. 0 or
-// -ENOMEM.
+// One more; *recent (NULL: there are none) moves to more room in the arena where it needs it. 0,
+// -EBADMSG where its sequence is not beyond the last one's, or -ENOMEM.
 int fold_recent_add(struct arena *arena, struct fold_recent **recent,
                     const struct fold_interaction *interaction);
 // Packs the oldest n as a View__Run and lets go of them; there are as many. -E2BIG: not within

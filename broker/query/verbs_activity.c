@@ -83,32 +83,37 @@ json_t *activity_counters_json(struct reading *reading) {
     return list;
 }
 
-json_t *reading_recent_json(struct reading *reading, size_t max) {
-    const struct profile *profile = &reading->profile;
-    size_t left[STAMP_LEAVES_MAX];
-    json_t *recent = json_array();
-    for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
-        left[leaf] = profile->leaves[leaf].record->n_recent_sequence;
+static int compare_newest(const void *a, const void *b) {
+    const struct fold_interaction *left = a, *right = b;
+    return left->sequence > right->sequence ? -1 : left->sequence < right->sequence;
+}
+
+// The newest first; NULL where memory is short or a record is damaged.
+static struct fold_interaction *collect_recent(const struct profile *profile, size_t *ret_n) {
+    struct fold_interaction *all =
+        arena_calloc(profile->arena, profile->n_leaves * TIMELINE_RECENT_MAX + 1, sizeof(*all));
+    size_t n = 0;
+    for (size_t leaf = 0; all != NULL && leaf < profile->n_leaves; leaf++) {
+        size_t n_leaf;
+        if (interactions_of_record(profile->leaves[leaf].record, all + n, &n_leaf) != 0) {
+            return NULL;
+        }
+        n += n_leaf;
     }
-    while (recent != NULL && json_array_size(recent) < max) {
-        size_t newest = STAMP_LEAVES_MAX;
-        uint64_t sequence = 0;
-        for (size_t leaf = 0; leaf < profile->n_leaves; leaf++) {
-            const uint64_t *sequences = profile->leaves[leaf].record->recent_sequence;
-            if (left[leaf] > 0 && sequences[left[leaf] - 1] > sequence) {
-                sequence = sequences[left[leaf] - 1];
-                newest = leaf;
-            }
-        }
-        if (newest == STAMP_LEAVES_MAX) {
-            break;
-        }
-        const View__Customer *record = profile->leaves[newest].record;
-        size_t i = --left[newest];
-        json_array_append_new(recent, read_interaction_json(reading->call, profile->txn, sequence,
-                                                            record->recent_time_us[i],
-                                                            record->recent_type[i],
-                                                            record->recent_channel[i]));
+    if (all != NULL) {
+        qsort(all, n, sizeof(*all), compare_newest);
+    }
+    *ret_n = n;
+    return all;
+}
+
+json_t *reading_recent_json(struct reading *reading, size_t max) {
+    size_t n = 0;
+    const struct fold_interaction *all = collect_recent(&reading->profile, &n);
+    json_t *recent = all == NULL ? NULL : json_array();
+    for (size_t i = 0; recent != NULL && i < n && i < max; i++) {
+        json_array_append_new(recent,
+                              read_interaction_json(reading->call, reading->profile.txn, &all[i]));
     }
     return recent;
 }

@@ -98,31 +98,28 @@ int verb_customer_find(struct call *call) {
 
 // ---- the timeline, newest first, of all leaves of a merged customer
 
-struct row {
-    uint64_t sequence;
-    int64_t time_us;
-    uint32_t type, channel;
-};
-
 struct timeline {
     struct arena *arena;
     struct view_txn *txn;
     uint64_t before; // only sequences below
     uint64_t limit;
-    struct row *rows; // of every leaf the newest `limit`, and one
-    size_t n, n_leaf; // in all, of the leaf that is read
+    struct fold_interaction *rows; // of every leaf the newest `limit`, and one
+    size_t n, n_leaf;              // in all, of the leaf that is read
 };
 
 // False where the leaf has given enough.
-static bool timeline_add(struct timeline *timeline, const struct row *row) {
-    if (row->sequence >= timeline->before) {
-        return true;
+static bool timeline_add(struct timeline *timeline, const struct fold_interaction *interactions,
+                         size_t n) {
+    for (size_t i = n; i-- > 0;) {
+        if (interactions[i].sequence >= timeline->before) {
+            continue;
+        }
+        if (timeline->n_leaf > timeline->limit) {
+            return false;
+        }
+        timeline->rows[timeline->n++] = interactions[i];
+        timeline->n_leaf++;
     }
-    if (timeline->n_leaf > timeline->limit) {
-        return false;
-    }
-    timeline->rows[timeline->n++] = *row;
-    timeline->n_leaf++;
     return true;
 }
 
@@ -131,37 +128,30 @@ static int timeline_run(void *user, const void *key, size_t key_size, const void
     (void)key;
     (void)key_size;
     struct timeline *timeline = user;
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n = 0;
     const View__Run *run = view__run__unpack(arena_allocator(timeline->arena), size, value);
-    if (run == NULL) {
-        return -EBADMSG;
-    }
-    for (size_t i = run->n_sequence; i-- > 0;) {
-        struct row row = {run->sequence[i], run->time_us[i], run->type[i], run->channel[i]};
-        if (!timeline_add(timeline, &row)) {
-            return 1;
-        }
-    }
-    return 0;
+    int r = run != NULL ? interactions_of_run(run, interactions, &n) : -EBADMSG;
+    return r != 0 ? r : !timeline_add(timeline, interactions, n);
 }
 
 static int timeline_leaf(struct timeline *timeline, uint64_t leaf, const View__Customer *record) {
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n = 0;
+    int r = interactions_of_record(record, interactions, &n);
     timeline->n_leaf = 0;
-    for (size_t i = record->n_recent_sequence; i-- > 0;) {
-        struct row row = {record->recent_sequence[i], record->recent_time_us[i],
-                          record->recent_type[i], record->recent_channel[i]};
-        if (!timeline_add(timeline, &row)) {
-            return 0;
-        }
+    if (r != 0 || !timeline_add(timeline, interactions, n)) {
+        return r;
     }
     uint64_t prefix = htobe64(leaf);
     uint64_t from[2] = {prefix, htobe64(timeline->before)};
-    int r = view_scan_from(timeline->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), from,
-                           sizeof(from), true, timeline_run, timeline);
+    r = view_scan_from(timeline->txn, VIEW_TIMELINE, &prefix, sizeof(prefix), from, sizeof(from),
+                       true, timeline_run, timeline);
     return r < 0 ? r : 0;
 }
 
 static int compare_rows(const void *a, const void *b) {
-    const struct row *left = a, *right = b;
+    const struct fold_interaction *left = a, *right = b;
     return left->sequence > right->sequence ? -1 : left->sequence < right->sequence;
 }
 
@@ -187,9 +177,7 @@ static int timeline_fill(struct call *call, struct timeline *timeline, uint64_t 
 static json_t *timeline_json(struct call *call, const struct timeline *timeline) {
     json_t *list = json_array();
     for (size_t i = 0; i < timeline->n && i < timeline->limit; i++) {
-        const struct row *row = &timeline->rows[i];
-        json_array_append_new(list, read_interaction_json(call, timeline->txn, row->sequence,
-                                                          row->time_us, row->type, row->channel));
+        json_array_append_new(list, read_interaction_json(call, timeline->txn, &timeline->rows[i]));
     }
     return list;
 }

@@ -30,7 +30,7 @@ static void export_free(void *progress) {
 
 // ---- the timeline's rows: runs, then what was recent at first
 
-static int export_add(struct export *export, const struct export_row *row) {
+static int export_add(struct export *export, const struct fold_interaction *interaction) {
     if (export->n_rows == export->n_allocated) {
         size_t n_allocated = 2 * export->n_allocated + 256;
         struct export_row *grown = reallocarray(export->rows, n_allocated, sizeof(*grown));
@@ -40,14 +40,14 @@ static int export_add(struct export *export, const struct export_row *row) {
         export->rows = grown;
         export->n_allocated = n_allocated;
     }
-    export->rows[export->n_rows++] = *row;
+    export->rows[export->n_rows++] = (struct export_row){.is = *interaction};
     return 0;
 }
 
 // A run that was made since holds what is recent already.
-static bool is_later(const struct export *export, const View__Run *run) {
-    return export->n_recent[export->leaf] > 0 && run->n_sequence > 0 &&
-           run->sequence[0] >= export->recent[export->leaf][0].sequence;
+static bool is_later(const struct export *export, const struct fold_interaction *first) {
+    return export->n_recent[export->leaf] > 0 &&
+           first->sequence >= export->recent[export->leaf][0].sequence;
 }
 
 static int export_run(void *user, const void *key, size_t key_size, const void *value,
@@ -56,23 +56,23 @@ static int export_run(void *user, const void *key, size_t key_size, const void *
     (void)key_size;
     struct export *export = user;
     arena_reset(export->arena);
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n = 0;
     const View__Run *run = view__run__unpack(arena_allocator(export->arena), size, value);
-    int r = run != NULL ? 0 : -EBADMSG;
-    if (r != 0 || is_later(export, run)) {
+    int r = run != NULL ? interactions_of_run(run, interactions, &n) : -EBADMSG;
+    if (r != 0 || (n > 0 && is_later(export, interactions))) {
         return r;
     }
-    for (size_t i = 0; r == 0 && i < run->n_sequence; i++) {
-        const struct export_row row = {run->sequence[i], run->time_us[i], run->type[i],
-                                       run->channel[i], false};
-        r = export_add(export, &row);
-        export->run_next = run->sequence[i] + 1;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = export_add(export, &interactions[i]);
+        export->run_next = interactions[i].sequence + 1;
     }
     return r != 0 ? r : ++export->n_runs == EXPORT_RUNS_MAX;
 }
 
 static int compare_rows(const void *a, const void *b) {
     const struct export_row *left = a, *right = b;
-    return left->sequence < right->sequence ? -1 : left->sequence > right->sequence;
+    return left->is.sequence < right->is.sequence ? -1 : left->is.sequence > right->is.sequence;
 }
 
 // Leaf by leaf, then all of them by sequence.
@@ -98,15 +98,10 @@ static int export_timeline(struct call *call, struct export *export, json_t *lis
     return r;
 }
 
-static void keep_leaf(struct export *export, const struct profile_leaf *leaf) {
-    const View__Customer *record = leaf->record;
+static int keep_leaf(struct export *export, const struct profile_leaf *leaf) {
     size_t at = export->n_leaves++;
     export->leaves[at] = leaf->number;
-    for (size_t i = 0; i < record->n_recent_sequence && i < TIMELINE_RECENT_MAX; i++) {
-        export->recent[at][export->n_recent[at]++] =
-            (struct export_row){record->recent_sequence[i], record->recent_time_us[i],
-                                record->recent_type[i], record->recent_channel[i], false};
-    }
+    return interactions_of_record(leaf->record, export->recent[at], &export->n_recent[at]);
 }
 
 static json_t *about_json(void) {
@@ -138,7 +133,10 @@ static int export_begin(struct reading *reading) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < reading->profile.n_leaves; i++) {
-        keep_leaf(export, &reading->profile.leaves[i]);
+        int r = keep_leaf(export, &reading->profile.leaves[i]);
+        if (r != 0) {
+            return r;
+        }
     }
     json_t *profile = reading_person_json(reading);
     json_object_set_new(profile, "about", about_json());
@@ -149,7 +147,7 @@ static int export_begin(struct reading *reading) {
 
 static int export_event(struct call *call, struct export *export, json_t *list) {
     struct export_row *row = &export->rows[export->at++];
-    uint64_t sequence = row->sequence;
+    uint64_t sequence = row->is.sequence;
     struct block_head block;
     int r = log_reader_block(call_reads(call)->log, sequence, &block);
     if (r != 0 || block.first > sequence) {
@@ -188,10 +186,8 @@ static int export_interactions(struct call *call, struct export *export, json_t 
         return 0;
     }
     const struct export_row *row = &export->rows[export->at++];
-    return !row->trimmed ||
-                   json_array_append_new(list, read_interaction_json(call, export->txn,
-                                                                     row->sequence, row->time_us,
-                                                                     row->type, row->channel)) == 0
+    return !row->trimmed || json_array_append_new(
+                                list, read_interaction_json(call, export->txn, &row->is)) == 0
                ? VERB_AGAIN
                : -ENOMEM;
 }

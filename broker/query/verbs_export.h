@@ -4,6 +4,7 @@
 #pragma once
 
 #include "broker/bounds.h"
+#include "broker/fold/interactions.h"
 #include "broker/query/verbs_profile.h"
 #include "broker/stores/log.h"
 #include "schemas/limits.h"
@@ -12,9 +13,7 @@ enum { EXPORT_KEY_BYTES = NAME_BYTES_MAX + 1 + 8 };
 
 // One interaction of the timeline.
 struct export_row {
-    uint64_t sequence;
-    int64_t time_us;
-    uint32_t type, channel;
+    struct fold_interaction is;
     bool trimmed; // its event is no longer in the log
 };
 
@@ -25,7 +24,8 @@ struct export {
     unsigned phase;
     struct export_row *rows; // ascending
     size_t n_rows, n_allocated, at;
-    struct export_row recent[STAMP_LEAVES_MAX][TIMELINE_RECENT_MAX]; // of the records, at first
+    // Of the records, at first.
+    struct fold_interaction recent[STAMP_LEAVES_MAX][TIMELINE_RECENT_MAX];
     size_t n_recent[STAMP_LEAVES_MAX];
     uint64_t run_next; // the timeline is read up to here
     unsigned n_runs;   // in one slice

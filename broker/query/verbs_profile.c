@@ -25,11 +25,13 @@ json_t *read_time_json(int64_t time_us) {
     return json_string(clock_format_rfc3339(time_us, text));
 }
 
-json_t *read_interaction_json(struct call *call, struct view_txn *txn, uint64_t sequence,
-                              int64_t time_us, uint32_t type, uint32_t channel) {
+json_t *read_interaction_json(struct call *call, struct view_txn *txn,
+                              const struct fold_interaction *interaction) {
     struct names *names = call_reads(call)->names;
-    return json_pack("{s:I, s:o, s:s, s:s}", "sequence", (json_int_t)sequence, "time",
-                     read_time_json(time_us), "type", names_get(names, txn, type), "channel",
+    uint32_t channel = interaction->channel;
+    return json_pack("{s:I, s:o, s:s, s:s}", "sequence", (json_int_t)interaction->sequence, "time",
+                     read_time_json(interaction->time_us), "type",
+                     names_get(names, txn, interaction->type), "channel",
                      channel != 0 ? names_get(names, txn, channel) : "");
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "broker/bounds.h"
+#include "broker/fold/interactions.h"
 #include "broker/query/verbs.h"
 #include "broker/stores/block.h"
 #include "broker/stores/lookup.h"
@@ -29,8 +30,8 @@ int read_customer_record(struct call *call, struct view_txn *txn, uint64_t custo
 int read_person(struct call *call, struct view_txn *txn, uint64_t customer,
                 const View__Customer *record, View__Person **ret);
 // One interaction: sequence, time, type, channel.
-json_t *read_interaction_json(struct call *call, struct view_txn *txn, uint64_t sequence,
-                              int64_t time_us, uint32_t type, uint32_t channel);
+json_t *read_interaction_json(struct call *call, struct view_txn *txn,
+                              const struct fold_interaction *interaction);
 
 // Begin and end a slice over log and keys.
 int read_begin(struct call *call);

@@ -19,7 +19,7 @@
 enum {
     BATCH_ROWS = 5000,
     ARENA_BYTES_MAX = 16 << 20, // one row, read and sealed
-    OLD_TABLES_MAX = 13,
+    OLD_TABLES_MAX = 14,
 };
 
 // The tables of each version that is upgraded, in the order in which they are carried over.
@@ -37,7 +37,7 @@ static const struct old_base {
      {"meta", "names", "timeline", "keys", "references", "customers", "orders", "quotes"},
      {{upgrade_copy, VIEW_META},
       {upgrade_copy, VIEW_NAMES},
-      {upgrade_copy, VIEW_TIMELINE},
+      {upgrade_run, VIEW_TIMELINE},
       {upgrade_key, VIEW_LOOKUPS},
       {upgrade_reference, VIEW_LOOKUPS},
       {upgrade_customer, VIEW_CUSTOMERS},
@@ -48,7 +48,7 @@ static const struct old_base {
      {"meta", "names", "timeline", "lookups", "customers", "orders", "quotes"},
      {{upgrade_copy, VIEW_META},
       {upgrade_copy, VIEW_NAMES},
-      {upgrade_copy, VIEW_TIMELINE},
+      {upgrade_run, VIEW_TIMELINE},
       {upgrade_copy, VIEW_LOOKUPS},
       {upgrade_customer, VIEW_CUSTOMERS},
       {upgrade_order, VIEW_ITEMS},
@@ -58,9 +58,9 @@ static const struct old_base {
      {"meta", "customers", "lookups", "timeline", "names", "items", "shared", "ledger", "contested",
       "timers", "due", "waiting", "scores"},
      {{upgrade_copy, VIEW_META},
-      {upgrade_copy, VIEW_CUSTOMERS},
+      {upgrade_recent, VIEW_CUSTOMERS},
       {upgrade_copy, VIEW_LOOKUPS},
-      {upgrade_copy, VIEW_TIMELINE},
+      {upgrade_run, VIEW_TIMELINE},
       {upgrade_copy, VIEW_NAMES},
       {upgrade_item, VIEW_ITEMS},
       {upgrade_copy, VIEW_SHARED},
@@ -70,6 +70,24 @@ static const struct old_base {
       {upgrade_copy, VIEW_DUE},
       {upgrade_copy, VIEW_WAITING},
       {upgrade_copy, VIEW_SCORES}}},
+    {4,
+     14,
+     {"meta", "customers", "lookups", "timeline", "names", "items", "shared", "ledger", "contested",
+      "timers", "due", "waiting", "scores", "index"},
+     {{upgrade_copy, VIEW_META},
+      {upgrade_recent, VIEW_CUSTOMERS},
+      {upgrade_copy, VIEW_LOOKUPS},
+      {upgrade_run, VIEW_TIMELINE},
+      {upgrade_copy, VIEW_NAMES},
+      {upgrade_copy, VIEW_ITEMS},
+      {upgrade_copy, VIEW_SHARED},
+      {upgrade_copy, VIEW_LEDGER},
+      {upgrade_copy, VIEW_CONTESTED},
+      {upgrade_copy, VIEW_TIMERS},
+      {upgrade_copy, VIEW_DUE},
+      {upgrade_copy, VIEW_WAITING},
+      {upgrade_copy, VIEW_SCORES},
+      {upgrade_copy, VIEW_INDEX}}},
 };
 static const char key_fold_version[] = "fold-version";
 

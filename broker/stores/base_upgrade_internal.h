@@ -31,6 +31,11 @@ int upgrade_reference(struct upgrade *upgrade, const uint8_t *key, size_t key_si
                       const void *value, size_t size);
 int upgrade_customer(struct upgrade *upgrade, const uint8_t *key, size_t key_size,
                      const void *value, size_t size);
+// Of versions 3 and 4, which differ from this one by how interactions stand in the columns.
+int upgrade_recent(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                   size_t size);
+int upgrade_run(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                size_t size);
 int upgrade_order(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
                   size_t size);
 int upgrade_quote(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What becomes of one row of an older base: look-ups, and customers. A customer of version 1 is the
 // bytes of a Person and of a Customer one behind the other, which is how it is read: each message
-// takes its own fields.
+// takes its own fields. Up to version 4 sequences and times of interactions stood whole, under the
+// numbers that their differences have now.
 #include <errno.h>
 #include <string.h>
 
+#include "broker/fold/interactions.h"
 #include "broker/stores/base_upgrade_internal.h"
 #include "broker/stores/lookup.h"
 #include "schemas/body.h"
@@ -120,6 +122,43 @@ static int open_person(struct upgrade *upgrade, const uint8_t *key, size_t key_s
     return r == 0 && *ret == NULL ? -EBADMSG : r;
 }
 
+static int by_difference(View__Customer *record) {
+    size_t n = record->n_recent_sequence_delta;
+    if (record->n_recent_time_delta_us != n || record->n_recent_type != n ||
+        record->n_recent_channel != n) {
+        return -EBADMSG;
+    }
+    return n == 0
+               ? 0
+               : interactions_by_difference(record->recent_sequence_delta,
+                                            record->recent_time_delta_us, n,
+                                            &record->recent_last_sequence, &record->recent_last_us);
+}
+
+int upgrade_recent(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                   size_t size) {
+    View__Customer *record = view__customer__unpack(arena_allocator(upgrade->arena), size, value);
+    int r = record == NULL ? -EBADMSG : by_difference(record);
+    return r != 0 ? r : upgrade_put_customer(upgrade, key, key_size, record);
+}
+
+int upgrade_run(struct upgrade *upgrade, const uint8_t *key, size_t key_size, const void *value,
+                size_t size) {
+    View__Run *run = view__run__unpack(arena_allocator(upgrade->arena), size, value);
+    if (run == NULL || run->n_sequence_delta == 0 ||
+        run->n_sequence_delta != run->n_time_delta_us) {
+        return -EBADMSG;
+    }
+    int r = interactions_by_difference(run->sequence_delta, run->time_delta_us,
+                                       run->n_sequence_delta, &run->last_sequence, &run->last_us);
+    uint8_t *packed = arena_alloc(upgrade->arena, view__run__get_packed_size(run) + 1);
+    if (r != 0 || packed == NULL) {
+        return r != 0 ? r : -ENOMEM;
+    }
+    return view_put(upgrade->txn, VIEW_TIMELINE, key, key_size, packed,
+                    view__run__pack(run, packed));
+}
+
 int upgrade_customer(struct upgrade *upgrade, const uint8_t *key, size_t key_size,
                      const void *value, size_t size) {
     struct arena *arena = upgrade->arena;
@@ -135,6 +174,7 @@ int upgrade_customer(struct upgrade *upgrade, const uint8_t *key, size_t key_siz
     } else {
         r = open_person(upgrade, key, key_size, record, &person);
     }
+    r = r != 0 ? r : by_difference(record);
     if (r != 0) {
         return r;
     }

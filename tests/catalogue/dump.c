@@ -132,15 +132,18 @@ static int compare_texts(const void *a, const void *b) {
 
 // "seconds type", by time; the last ones only, as the record holds them.
 static json_t *timeline_json(struct dump *dump, const View__Customer *record) {
-    const char **texts = arena_calloc(dump->arena, record->n_recent_type + 1, sizeof(*texts));
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    const char *texts[TIMELINE_RECENT_MAX];
+    size_t n = 0;
+    int r = interactions_of_record(record, interactions, &n);
+    assert(r == 0);
     json_t *list = json_array();
-    for (size_t i = 0; i < record->n_recent_type; i++) {
-        texts[i] =
-            arena_printf(dump->arena, "%09" PRId64 " %s", record->recent_time_us[i] / 1000000,
-                         fold_name(dump->fold, record->recent_type[i]));
+    for (size_t i = 0; i < n; i++) {
+        texts[i] = arena_printf(dump->arena, "%09" PRId64 " %s", interactions[i].time_us / 1000000,
+                                fold_name(dump->fold, interactions[i].type));
     }
-    qsort(texts, record->n_recent_type, sizeof(*texts), compare_texts);
-    for (size_t i = 0; i < record->n_recent_type; i++) {
+    qsort(texts, n, sizeof(*texts), compare_texts);
+    for (size_t i = 0; i < n; i++) {
         json_array_append_new(list, json_string(texts[i] + strspn(texts[i], "0")));
     }
     return list;

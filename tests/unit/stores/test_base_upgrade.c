@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A base of fold version 1 or 2 becomes, byte for byte, one of this version, with orders and quotes
-// as items, and nothing readable is left of it; one of version 3 gets its index.
+// as items, and nothing readable is left of it; one of version 3 gets its index. Up to version 4
+// interactions stood whole.
 #include "support.h"
 
 #include <endian.h>
@@ -26,10 +27,10 @@ static const char *const old_names_2[] = {"meta",   "customers", "timeline", "or
                                           "quotes", "names",     "lookups"};
 enum { LOOKUPS = KEYS }; // of version 2
 // In the order of enum view_table.
-static const char *const old_names_3[] = {"meta",  "customers", "lookups", "timeline",  "names",
+static const char *const old_names_4[] = {"meta",  "customers", "lookups", "timeline",  "names",
                                           "items", "shared",    "ledger",  "contested", "timers",
-                                          "due",   "waiting",   "scores"};
-enum { N_OLD_3 = sizeof(old_names_3) / sizeof(old_names_3[0]) };
+                                          "due",   "waiting",   "scores",  "index"};
+enum { N_OLD_4 = sizeof(old_names_4) / sizeof(old_names_4[0]), N_OLD_3 = N_OLD_4 - 1 };
 
 struct scene {
     uint64_t version; // of the old base
@@ -83,6 +84,52 @@ static void add_lookup(struct scene *scene, const char *kind, const char *value,
     put_old(scene, is_key ? KEYS : REFERENCES, text, key_size, &be, 8);
 }
 
+// Two interactions of a customer, or of a run; as a version had them.
+struct interactions {
+    uint64_t sequence[2], last_sequence;
+    int64_t time_us[2], last_us;
+    uint32_t type[2], channel[2];
+};
+
+static struct interactions interactions_of(uint64_t number, uint64_t version) {
+    struct interactions made = {.sequence = {number, number + 7},
+                                .time_us = {INT64_MAX, -2},
+                                .type = {1, 300},
+                                .channel = {0, 2}};
+    return version < 5 ? made
+                       : (struct interactions){.sequence = {0, 7},
+                                               .time_us = {0, INT64_MAX}, // as it wraps
+                                               .type = {1, 300},
+                                               .channel = {0, 2},
+                                               .last_sequence = made.sequence[1],
+                                               .last_us = made.time_us[1]};
+}
+
+static void set_recent(View__Customer *record, struct interactions *interactions) {
+    record->n_recent_sequence_delta = record->n_recent_time_delta_us = record->n_recent_type =
+        record->n_recent_channel = 2;
+    record->recent_sequence_delta = interactions->sequence;
+    record->recent_time_delta_us = interactions->time_us;
+    record->recent_type = interactions->type;
+    record->recent_channel = interactions->channel;
+    record->recent_last_sequence = interactions->last_sequence;
+    record->recent_last_us = interactions->last_us;
+}
+
+static size_t pack_run(uint64_t version, uint8_t *ret) {
+    struct interactions interactions = interactions_of(1, version);
+    View__Run run;
+    view__run__init(&run);
+    run.n_sequence_delta = run.n_time_delta_us = run.n_type = run.n_channel = 2;
+    run.sequence_delta = interactions.sequence;
+    run.time_delta_us = interactions.time_us;
+    run.type = interactions.type;
+    run.channel = interactions.channel;
+    run.last_sequence = interactions.last_sequence;
+    run.last_us = interactions.last_us;
+    return view__run__pack(&run, ret);
+}
+
 static void add_customer(struct scene *scene, uint64_t number) {
     const uint8_t *secret = keys_hash_secret(scene->keys);
     uint64_t be = htobe64(number);
@@ -92,13 +139,13 @@ static void add_customer(struct scene *scene, uint64_t number) {
     View__Person person = VIEW__PERSON__INIT;
     View__Key key, *keys[] = {&key};
     View__Attribute attribute, *attributes[] = {&attribute};
-    uint64_t recent[] = {number, number + 7};
+    struct interactions whole = interactions_of(number, scene->version),
+                        differences = interactions_of(number, FOLD_VERSION);
     view__key__init(&key);
     view__attribute__init(&attribute);
     record.first_sequence = number;
     record.events = 2;
-    record.recent_sequence = recent;
-    record.n_recent_sequence = 2;
+    set_recent(&record, &whole);
     key.kind = arena_strdup(scene->arena, "email");
     key.value = arena_printf(scene->arena, "p%zu@klant.example", (size_t)number);
     key.verified = number % 2 == 0;
@@ -131,6 +178,7 @@ static void add_customer(struct scene *scene, uint64_t number) {
     if (scene->version == 2) {
         put_old(scene, CUSTOMERS_OLD, &be, 8, packed, n);
     }
+    set_recent(&record, &differences);
     record.registered = is_registered;
     record.orders = number == WITH_ORDERS;
     n = view__customer__pack(&record, packed);
@@ -249,7 +297,9 @@ static void fill(struct scene *scene) {
     put_both(scene, META, VIEW_META, "incarnation", 11, incarnation, sizeof(incarnation));
     put_both(scene, META, VIEW_META, "applied", 7, &applied, 8);
     put_both(scene, NAMES, VIEW_NAMES, "\0\0\0\1", 4, "page.viewed", 11);
-    put_both(scene, TIMELINE, VIEW_TIMELINE, pair, sizeof(pair), "run", 3);
+    uint8_t run[PACKED_BYTES];
+    put_old(scene, TIMELINE, pair, sizeof(pair), run, pack_run(scene->version, run));
+    put_new(scene, VIEW_TIMELINE, pair, sizeof(pair), run, pack_run(FOLD_VERSION, run));
     for (uint64_t number = 1; number <= CUSTOMERS; number++) {
         add_customer(scene, number);
     }
@@ -316,40 +366,61 @@ static void upgrade(void **state, uint64_t version) {
     arena_free(scene.arena);
 }
 
-// ---- version 3: all but the index
+// ---- versions 3, all but the index, and 4: interactions stand whole
 
 struct copying {
     struct store_txn *old;
+    struct arena *arena;
     unsigned table;
 };
 
+static size_t pack_whole(struct arena *arena, uint64_t number, const void *value, size_t size,
+                         uint8_t *ret) {
+    struct interactions whole = interactions_of(number, 4);
+    View__Customer *record = view__customer__unpack(arena_allocator(arena), size, value);
+    assert_non_null(record);
+    set_recent(record, &whole);
+    return view__customer__pack(record, ret);
+}
+
 static int copy_row(void *user, const void *key, size_t key_size, const void *value, size_t size) {
     const struct copying *copying = user;
+    uint8_t old[PACKED_BYTES];
+    if (copying->table == VIEW_CUSTOMERS) {
+        size = pack_whole(copying->arena, store_from_be64(key), value, size, old);
+        value = old;
+    } else if (copying->table == VIEW_TIMELINE) {
+        size = pack_run(4, old);
+        value = old;
+    }
     assert_int_equal(store_put(copying->old, copying->table, key, key_size, value, size), 0);
     return 0;
 }
 
-static void make_version_3(const char *dir, struct view *expected) {
+static void make_old(struct scene *scene, const char *dir, uint64_t version,
+                     struct view *expected) {
+    unsigned n_tables = version == 3 ? N_OLD_3 : N_OLD_4;
     struct store_options options = {
-        .tables = old_names_3, .n_tables = N_OLD_3, .map_bytes = MAP_BYTES};
-    struct copying copying;
+        .tables = old_names_4, .n_tables = n_tables, .map_bytes = MAP_BYTES};
+    struct copying copying = {.arena = scene->arena};
     struct store *store = NULL;
     struct view_txn *txn = NULL;
-    uint64_t version = htobe64(3);
     assert_int_equal(VIEW_INDEX, N_OLD_3); // what came behind it
+    assert_int_equal(VIEW_N_TABLES, N_OLD_4);
     assert_int_equal(store_open(dir, &options, &store), 0);
     assert_int_equal(store_begin(store, true, &copying.old), 0);
     assert_int_equal(view_begin(expected, false, &txn), 0);
-    for (copying.table = 0; copying.table < N_OLD_3; copying.table++) {
+    for (copying.table = 0; copying.table < n_tables; copying.table++) {
         assert_int_equal(view_scan(txn, copying.table, NULL, 0, false, copy_row, &copying), 0);
     }
+    version = htobe64(version);
     assert_int_equal(store_put(copying.old, VIEW_META, "fold-version", 12, &version, 8), 0);
     view_abort(txn);
     assert_int_equal(store_commit(copying.old), 0);
     store_close(store);
 }
 
-static void test_items_of_version_3_get_their_index(void **state) {
+static void upgrade_copy(void **state, uint64_t version) {
     struct scene scene = {.version = 2, .arena = arena_new(MAP_BYTES)};
     struct view *view = NULL;
     char expected[65], upgraded[65];
@@ -362,7 +433,7 @@ static void test_items_of_version_3_get_their_index(void **state) {
     view_use_keys(scene.expected, scene.secrets);
     fill(&scene);
     assert_int_equal(view_commit(scene.expected), 0);
-    make_version_3(base, view);
+    make_old(&scene, base, version, view);
     view_close(view);
     hash_of(other, expected);
     assert_int_equal(base_upgrade(base, MAP_BYTES, scene.keys), 0);
@@ -371,6 +442,14 @@ static void test_items_of_version_3_get_their_index(void **state) {
     keys_reader_free(scene.secrets);
     keys_close(scene.keys);
     arena_free(scene.arena);
+}
+
+static void test_items_of_version_3_get_their_index(void **state) {
+    upgrade_copy(state, 3);
+}
+
+static void test_interactions_of_version_4_stand_by_difference(void **state) {
+    upgrade_copy(state, 4);
 }
 
 static void test_a_readable_base_is_sealed(void **state) {
@@ -389,6 +468,8 @@ int main(void) {
                                         support_setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_items_of_version_3_get_their_index, support_setup,
                                         support_teardown),
+        cmocka_unit_test_setup_teardown(test_interactions_of_version_4_stand_by_difference,
+                                        support_setup, support_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,8 +60,12 @@ static int check_run(void *user, const void *key, size_t key_size, const void *v
     View__Run *run = view__run__unpack(arena_allocator(timeline->scene->arena), size, value);
     assert_non_null(run);
     assert_int_equal(be64toh(numbers[1]), timeline->next);
-    for (size_t i = 0; i < run->n_sequence; i++) {
-        assert_int_equal(run->sequence[i], timeline->next++);
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n;
+    assert_int_equal(interactions_of_run(run, interactions, &n), 0);
+    assert_int_equal(n, TIMELINE_SPILL);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(interactions[i].sequence, timeline->next++);
     }
     return 0;
 }
@@ -79,9 +83,11 @@ static void test_the_timeline_is_whole_between_runs_and_record(void **state) {
     View__Customer *record = scene_customer(&scene, 1);
     struct timeline timeline = {.scene = &scene, .next = 1};
     assert_int_equal(view_scan(scene.txn, VIEW_TIMELINE, "", 0, false, check_run, &timeline), 0);
-    assert_true(record->n_recent_sequence <= TIMELINE_RECENT_MAX);
-    for (size_t i = 0; i < record->n_recent_sequence; i++) {
-        assert_int_equal(record->recent_sequence[i], timeline.next++);
+    struct fold_interaction interactions[TIMELINE_RECENT_MAX];
+    size_t n;
+    assert_int_equal(interactions_of_record(record, interactions, &n), 0);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(interactions[i].sequence, timeline.next++);
     }
     assert_int_equal(timeline.next, EVENTS + 1);
     scene_close(&scene);
@@ -96,7 +102,7 @@ static void test_times_from_the_future_are_clamped_to_receipt(void **state) {
     scene_apply(&scene, event);
     View__Customer *record = scene_customer(&scene, 1);
     assert_int_equal(record->counter_last_us[0], 1000000 + INT64_C(300000000));
-    assert_true(record->recent_time_us[0] == INT64_MAX); // raw
+    assert_true(record->recent_last_us == INT64_MAX); // raw
     scene_close(&scene);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last interactions are packed as protobuf-c packs them, whatever was added, spilled and read
-// back in between: a plain list and the generated messages are the measure.
+// The last interactions are packed as protobuf-c packs their differences, whatever was added,
+// spilled and read back in between: a plain list and the generated messages are the measure.
 #include <errno.h>
 #include <string.h>
 
@@ -16,7 +16,23 @@ struct plain {
     int64_t time_us[TIMELINE_RECENT_MAX];
     uint32_t type[TIMELINE_RECENT_MAX], channel[TIMELINE_RECENT_MAX];
     size_t n;
+    uint64_t last; // sequence, ever
 };
+
+// Each to the one before, the oldest one's 0.
+struct differences {
+    uint64_t sequence[TIMELINE_RECENT_MAX];
+    int64_t time_us[TIMELINE_RECENT_MAX];
+};
+
+static struct differences differences_of(const struct plain *plain) {
+    struct differences made = {.sequence = {0}};
+    for (size_t i = 1; i < plain->n; i++) {
+        made.sequence[i] = plain->sequence[i] - plain->sequence[i - 1];
+        made.time_us[i] = (int64_t)((uint64_t)plain->time_us[i] - (uint64_t)plain->time_us[i - 1]);
+    }
+    return made;
+}
 
 static uint64_t draw(void) {
     uint64_t number = (uint64_t)scene_dice() << 32 | scene_dice();
@@ -25,25 +41,44 @@ static uint64_t draw(void) {
 
 static void add(struct plain *plain, struct arena *arena, struct fold_recent **recent) {
     size_t n = plain->n++;
-    plain->sequence[n] = draw();
+    plain->sequence[n] = plain->last += 1 + (draw() >> 13); // STEPS of them are below 2^64
     plain->time_us[n] = (int64_t)draw() * (scene_dice() % 2 == 0 ? 1 : -1);
     plain->type[n] = (uint32_t)draw();
     plain->channel[n] = (uint32_t)draw();
     struct fold_interaction interaction = {plain->sequence[n], plain->time_us[n], plain->type[n],
                                            plain->channel[n]};
     assert_int_equal(fold_recent_add(arena, recent, &interaction), 0);
+    assert_int_equal(fold_recent_add(arena, recent, &interaction), -EBADMSG); // not beyond itself
+}
+
+static void check_read(const struct plain *plain, const struct fold_interaction *read, size_t n) {
+    assert_int_equal(n, plain->n);
+    for (size_t i = 0; i < plain->n; i++) {
+        assert_true(read[i].sequence == plain->sequence[i]);
+        assert_true(read[i].time_us == plain->time_us[i]);
+        assert_int_equal(read[i].type, plain->type[i]);
+        assert_int_equal(read[i].channel, plain->channel[i]);
+    }
 }
 
 static void spill(struct plain *plain, struct fold_recent *recent, size_t cut) {
     View__Run run;
     uint8_t wanted[ROW_BYTES_MAX], packed[ROW_BYTES_MAX];
-    size_t size;
+    struct differences differences = differences_of(plain);
+    struct fold_interaction read[TIMELINE_RECENT_MAX];
+    struct plain oldest = *plain;
+    size_t size, n;
     view__run__init(&run);
-    run.n_sequence = run.n_time_us = run.n_type = run.n_channel = cut;
-    run.sequence = plain->sequence;
-    run.time_us = plain->time_us;
+    run.n_sequence_delta = run.n_time_delta_us = run.n_type = run.n_channel = cut;
+    run.sequence_delta = differences.sequence;
+    run.time_delta_us = differences.time_us;
     run.type = plain->type;
     run.channel = plain->channel;
+    run.last_sequence = plain->sequence[cut - 1];
+    run.last_us = plain->time_us[cut - 1];
+    oldest.n = cut;
+    assert_int_equal(interactions_of_run(&run, read, &n), 0);
+    check_read(&oldest, read, n);
     assert_true(fold_recent_first(recent) == plain->sequence[0]);
     assert_int_equal(fold_recent_spill(recent, cut, packed, sizeof(packed), &size), 0);
     assert_int_equal(size, view__run__pack(&run, wanted));
@@ -58,15 +93,22 @@ static void spill(struct plain *plain, struct fold_recent *recent, size_t cut) {
 // A row with other fields before and behind, or without.
 static size_t pack_row(struct plain *plain, unsigned around, uint8_t *ret) {
     View__Customer record;
+    struct differences differences = differences_of(plain);
+    struct fold_interaction read[TIMELINE_RECENT_MAX];
+    size_t n;
     view__customer__init(&record);
     record.events = around & 1 ? UINT64_MAX : 0;
     record.dropped = around & 2 ? 300 : 0;
-    record.n_recent_sequence = record.n_recent_time_us = record.n_recent_type =
+    record.n_recent_sequence_delta = record.n_recent_time_delta_us = record.n_recent_type =
         record.n_recent_channel = plain->n;
-    record.recent_sequence = plain->sequence;
-    record.recent_time_us = plain->time_us;
+    record.recent_sequence_delta = differences.sequence;
+    record.recent_time_delta_us = differences.time_us;
     record.recent_type = plain->type;
     record.recent_channel = plain->channel;
+    record.recent_last_sequence = plain->n == 0 ? 0 : plain->sequence[plain->n - 1];
+    record.recent_last_us = plain->n == 0 ? 0 : plain->time_us[plain->n - 1];
+    assert_int_equal(interactions_of_record(&record, read, &n), 0);
+    check_read(plain, read, n);
     return view__customer__pack(&record, ret);
 }
 
@@ -85,15 +127,25 @@ static void check_packed(const struct fold_recent *recent, const uint8_t *row, s
     }
 }
 
-static void check_read(const struct plain *plain, const struct fold_recent *recent) {
+static void check_unpacked(const struct plain *plain, const struct fold_recent *recent) {
     struct fold_interaction read[TIMELINE_RECENT_MAX];
-    assert_int_equal(fold_recent_read(recent, read, TIMELINE_RECENT_MAX), plain->n);
-    for (size_t i = 0; i < plain->n; i++) {
-        assert_true(read[i].sequence == plain->sequence[i]);
-        assert_true(read[i].time_us == plain->time_us[i]);
-        assert_int_equal(read[i].type, plain->type[i]);
-        assert_int_equal(read[i].channel, plain->channel[i]);
+    check_read(plain, read, fold_recent_read(recent, read, TIMELINE_RECENT_MAX));
+}
+
+// At 130,000 events a second over 100,000 customers a customer's next one comes 0.8 s and 100,000
+// sequences later: 3 bytes each, where the numbers themselves take 4 and 8.
+static void test_an_interaction_soon_after_another_takes_eight_bytes(void **state) {
+    (void)state;
+    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    struct fold_recent *recent = NULL;
+    struct fold_interaction one = {150000000, INT64_C(1767225600000000), 9, 1};
+    for (int i = 0; i < TIMELINE_RECENT_MAX; i++) {
+        assert_int_equal(fold_recent_add(arena, &recent, &one), 0);
+        one.sequence += 100000;
+        one.time_us += 800000;
     }
+    assert_int_equal(fold_recent_bytes(recent), 4 + (TIMELINE_RECENT_MAX - 1) * 8);
+    arena_free(arena);
 }
 
 static void test_packed_ones_are_what_protobuf_c_makes_of_decoded_ones(void **state) {
@@ -114,37 +166,94 @@ static void test_packed_ones_are_what_protobuf_c_makes_of_decoded_ones(void **st
         assert_int_equal(fold_recent_load(arena, row, size, &loaded, &begin, &end), 0);
         check_packed(recent, row, begin, end);
         check_packed(loaded, row, begin, end);
-        check_read(&plain, recent);
-        check_read(&plain, loaded);
+        check_unpacked(&plain, recent);
+        check_unpacked(&plain, loaded);
         recent = scene_dice() % 4 == 0 ? loaded : recent;
     }
     arena_free(arena);
 }
 
+#define ROW(text) (const uint8_t *)(text), sizeof(text) - 1
+#define SEQUENCES "\xa2\x01\x02\x00\x05" // the second one five behind the first
+#define TIMES "\xaa\x01\x02\x00\x07"
+#define TYPES "\xb2\x01\x02\x03\x03"
+#define CHANNELS "\xba\x01\x02\x04\x04"
+#define LAST "\xc0\x01\x06\xc8\x01\x09" // 6, and -5 us
+#define HUGE_DELTA "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+
+static int load(struct arena *arena, const uint8_t *row, size_t size) {
+    struct fold_recent *recent;
+    size_t begin, end;
+    return fold_recent_load(arena, row, size, &recent, &begin, &end);
+}
+
+static int read_back(struct arena *arena, const uint8_t *row, size_t size) {
+    struct fold_interaction read[TIMELINE_RECENT_MAX];
+    size_t n;
+    const View__Customer *record = view__customer__unpack(arena_allocator(arena), size, row);
+    return record == NULL ? -EBADMSG : interactions_of_record(record, read, &n);
+}
+
 static void test_a_row_whose_columns_disagree_is_refused(void **state) {
     (void)state;
     static const struct {
-        const char *bytes;
+        const uint8_t *bytes;
         size_t size;
     } rows[] = {
-        {"\xa2\x01\x01\x01", 4}, // one of four
-        {"\xa2\x01\x01\x01\xaa\x01\x01\x02\xb2\x01\x01\x03\xba\x01\x02\x04\x05",
-         17}, // one too many
-        {"\xa2\x01\x01\x01\xaa\x01\x01\x02\xb2\x01\x01\x03\xba\x01\x02\x04\x85", 17}, // cut off
-        {"\xa2\x01\x05\x01", 4}, // behind the end
-        {"\xa0\x01\x01", 3},     // not a column
-        {"\xa2", 1},
-        {"\x1d\x01\x02\x03\x04", 5}, // a wire type that is not the fold's
+        {ROW("\xa2\x01\x01\x00" LAST)},                               // one of four
+        {ROW(SEQUENCES TIMES TYPES "\xba\x01\x03\x04\x04\x05" LAST)}, // one too many
+        {ROW(SEQUENCES "\xaa\x01\x03\x00\x07\x07" TYPES CHANNELS LAST)},
+        {ROW(SEQUENCES TIMES TYPES "\xba\x01\x03\x04\x04\x85" LAST)}, // cut off
+        {ROW("\xa2\x01\x05\x01")},                                    // behind the end
+        {ROW("\xa0\x01\x01")},                                        // not a column
+        {ROW("\xa2")},
+        {ROW("\x1d\x01\x02\x03\x04")}, // a wire type that is not the fold's
+        {ROW(SEQUENCES TIMES TYPES CHANNELS "\xc2\x01\x01\x06\xc8\x01\x09")}, // not a number
+    };
+    struct arena *arena = arena_new(ARENA_BYTES_MAX);
+    assert_int_equal(load(arena, ROW(SEQUENCES TIMES TYPES CHANNELS LAST)), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(load(arena, rows[i].bytes, rows[i].size), -EBADMSG);
+    }
+    // Who reads the generated message sees what is one, too.
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(read_back(arena, rows[i].bytes, rows[i].size), -EBADMSG);
+    }
+    arena_free(arena);
+}
+
+static void test_a_row_whose_sequences_do_not_ascend_to_the_last_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        const uint8_t *bytes;
+        size_t size;
+    } rows[] = {
+        {ROW(SEQUENCES TIMES TYPES CHANNELS)},                            // no last one
+        {ROW(SEQUENCES TIMES TYPES CHANNELS "\xc0\x01\x05\xc8\x01\x09")}, // the first is 0
+        {ROW("\xa2\x01\x02\x00\x00" TIMES TYPES CHANNELS LAST)},          // twice the same
+        {ROW("\xa2\x01\x02\x01\x04" TIMES TYPES CHANNELS LAST)},          // behind nothing
+        {ROW(SEQUENCES "\xaa\x01\x02\x02\x07" TYPES CHANNELS LAST)},      // the same
+        {ROW("\xa2\x01\x0b\x00" HUGE_DELTA TIMES TYPES CHANNELS LAST)},   // below 0
+        {ROW("\xa2\x01\x0c\x00" HUGE_DELTA "\x06\xaa\x01\x03\x00\x07\x07" // 2^64 + 5
+             "\xb2\x01\x03\x03\x03\x03\xba\x01\x03\x04\x04\x04" LAST)},
     };
     struct arena *arena = arena_new(ARENA_BYTES_MAX);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct fold_recent *recent;
-        size_t begin, end;
-        assert_int_equal(fold_recent_load(arena, (const uint8_t *)rows[i].bytes, rows[i].size,
-                                          &recent, &begin, &end),
+        assert_int_equal(load(arena, rows[i].bytes, rows[i].size), -EBADMSG);
+        assert_int_equal(read_back(arena, rows[i].bytes, rows[i].size), -EBADMSG);
+    }
+    assert_int_equal(load(arena, ROW(LAST)), -EBADMSG); // of nothing
+    arena_free(arena);
+}
+
+static void test_an_old_row_whose_sequences_do_not_ascend_is_refused(void **state) {
+    (void)state;
+    uint64_t sequences[][3] = {{4, 9, 9}, {4, 3, 9}}, last;
+    int64_t times_us[3] = {0}, last_us;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(interactions_by_difference(sequences[i], times_us, 3, &last, &last_us),
                          -EBADMSG);
     }
-    arena_free(arena);
 }
 
 // ---- in the fold
@@ -209,7 +318,10 @@ test_rows_are_canonical_and_the_same_whether_records_stay_or_are_read_again(void
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packed_ones_are_what_protobuf_c_makes_of_decoded_ones),
+        cmocka_unit_test(test_an_interaction_soon_after_another_takes_eight_bytes),
         cmocka_unit_test(test_a_row_whose_columns_disagree_is_refused),
+        cmocka_unit_test(test_a_row_whose_sequences_do_not_ascend_to_the_last_is_refused),
+        cmocka_unit_test(test_an_old_row_whose_sequences_do_not_ascend_is_refused),
         cmocka_unit_test_setup_teardown(
             test_rows_are_canonical_and_the_same_whether_records_stay_or_are_read_again,
             support_setup, support_teardown),
