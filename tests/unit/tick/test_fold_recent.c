@@ -233,6 +233,8 @@ static void test_a_row_whose_sequences_do_not_ascend_to_the_last_is_refused(void
         {ROW("\xa2\x01\x02\x00\x00" TIMES TYPES CHANNELS LAST)},          // twice the same
         {ROW("\xa2\x01\x02\x01\x04" TIMES TYPES CHANNELS LAST)},          // behind nothing
         {ROW(SEQUENCES "\xaa\x01\x02\x02\x07" TYPES CHANNELS LAST)},      // the same
+        {ROW("\xa2\x01\x0c\x00\x85\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00" TIMES TYPES CHANNELS
+                 LAST)},                                                  // no number of 64 bits
         {ROW("\xa2\x01\x0b\x00" HUGE_DELTA TIMES TYPES CHANNELS LAST)},   // below 0
         {ROW("\xa2\x01\x0c\x00" HUGE_DELTA "\x06\xaa\x01\x03\x00\x07\x07" // 2^64 + 5
              "\xb2\x01\x03\x03\x03\x03\xba\x01\x03\x04\x04\x04" LAST)},
@@ -244,6 +246,30 @@ static void test_a_row_whose_sequences_do_not_ascend_to_the_last_is_refused(void
     }
     assert_int_equal(load(arena, ROW(LAST)), -EBADMSG); // of nothing
     arena_free(arena);
+}
+
+static void test_more_than_a_record_has_are_refused(void **state) {
+    (void)state;
+    enum { MANY = TIMELINE_RECENT_MAX + 1 };
+    uint64_t sequences[MANY] = {0};
+    int64_t times_us[MANY] = {0};
+    uint32_t names[MANY] = {0};
+    struct fold_interaction read[TIMELINE_RECENT_MAX];
+    size_t n;
+    View__Run run;
+    view__run__init(&run);
+    for (size_t i = 1; i < MANY; i++) {
+        sequences[i] = 1;
+    }
+    run.sequence_delta = sequences;
+    run.time_delta_us = times_us;
+    run.type = run.channel = names;
+    run.last_sequence = MANY;
+    run.n_sequence_delta = run.n_time_delta_us = run.n_type = run.n_channel = MANY - 1;
+    assert_int_equal(interactions_of_run(&run, read, &n), 0);
+    assert_int_equal(n, MANY - 1);
+    run.n_sequence_delta = run.n_time_delta_us = run.n_type = run.n_channel = MANY;
+    assert_int_equal(interactions_of_run(&run, read, &n), -EBADMSG);
 }
 
 static void test_an_old_row_whose_sequences_do_not_ascend_is_refused(void **state) {
@@ -321,6 +347,7 @@ int main(void) {
         cmocka_unit_test(test_an_interaction_soon_after_another_takes_eight_bytes),
         cmocka_unit_test(test_a_row_whose_columns_disagree_is_refused),
         cmocka_unit_test(test_a_row_whose_sequences_do_not_ascend_to_the_last_is_refused),
+        cmocka_unit_test(test_more_than_a_record_has_are_refused),
         cmocka_unit_test(test_an_old_row_whose_sequences_do_not_ascend_is_refused),
         cmocka_unit_test_setup_teardown(
             test_rows_are_canonical_and_the_same_whether_records_stay_or_are_read_again,
