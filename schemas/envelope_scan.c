@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks protobuf bytes against a table of fields, and makes the message of them as it goes where one is
-// asked for. A frame shows that it is well-formed and within its limits before anything is taken
-// from it: field counts, lengths against the bytes left, wire types, UTF-8. Open messages stand on
-// a stack of WIRE_DEPTH_MAX; nothing recurses. An unknown field passes where it is well-formed
-// (fields may be added), a group never does. https://protobuf.dev/programming-guides/encoding/
+// Walks protobuf bytes against a table of fields, and makes the message of them as it goes where
+// one is asked for. A frame shows that it is well-formed and within its limits before anything is
+// taken from it: field counts, lengths against the bytes left, wire types, UTF-8. Open messages
+// stand on a stack of WIRE_DEPTH_MAX; nothing recurses. An unknown field passes where it is
+// well-formed (fields may be added), a group never does.
+// https://protobuf.dev/programming-guides/encoding/
 #include "schemas/envelope_scan.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ struct level {
 struct scan {
     const uint8_t *at;
     const uint8_t *tag; // of the field that is being read
-    unsigned depth;
+    struct level *top;
     size_t n_unknown; // over the whole frame
     const char *why;
     struct build build;
@@ -48,11 +49,8 @@ static int refuse_full(struct scan *scan) {
     return refuse(scan, REASON_TOO_LARGE, "it unpacks to more than is allowed");
 }
 
-static int push(struct scan *scan, const struct wire_message *message, const uint8_t *end,
-                ProtobufCMessage **ret_built) {
-    if (scan->depth == WIRE_DEPTH_MAX) {
-        return refuse(scan, REASON_BAD_FRAME, "nested too deeply");
-    }
+static int enter(struct scan *scan, struct level *level, const struct wire_message *message,
+                 const uint8_t *end) {
     ProtobufCMessage *built = NULL;
     if (scan->build.arena != NULL) {
         built = build_message(&scan->build, message->descriptor);
@@ -60,24 +58,26 @@ static int push(struct scan *scan, const struct wire_message *message, const uin
             return refuse_full(scan);
         }
     }
-    scan->levels[scan->depth++] = (struct level){.message = message, .built = built, .end = end};
-    *ret_built = built;
+    *level = (struct level){.message = message, .built = built, .end = end};
+    scan->top = level;
     return 0;
 }
 
 // 0, or a reason where the varint is truncated, longer than 10 bytes or beyond 64 bits.
 static int read_long_varint(struct scan *scan, const uint8_t *end, uint64_t *ret) {
+    const uint8_t *at = scan->at;
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
-        if (scan->at == end) {
+        if (at == end) {
             return refuse(scan, REASON_BAD_FRAME, "truncated");
         }
-        uint8_t byte = *scan->at++;
+        uint8_t byte = *at++;
         if (shift == 63 && byte > 1) {
             break;
         }
         value |= (uint64_t)(byte & 0x7f) << shift;
         if (byte < 0x80) {
+            scan->at = at;
             *ret = value;
             return 0;
         }
@@ -111,13 +111,22 @@ static int count_element(struct scan *scan, struct build_column *column,
     return 0;
 }
 
+// Of a byte or two: a call costs more.
+static bool is_same(const uint8_t *a, const uint8_t *b, size_t size) {
+    size_t i = 0;
+    while (i < size && a[i] == b[i]) {
+        i++;
+    }
+    return i == size;
+}
+
 // How many elements follow each other from the one whose tag was just read, itself among them.
 static size_t count_run(const struct scan *scan, const uint8_t *end, unsigned wire_type,
                         size_t max) {
     size_t tag_size = (size_t)(scan->at - scan->tag);
     size_t n = 0;
     const uint8_t *at = scan->tag;
-    while (n < max && (size_t)(end - at) > tag_size && memcmp(at, scan->tag, tag_size) == 0) {
+    while (n < max && (size_t)(end - at) > tag_size && is_same(at, scan->tag, tag_size)) {
         uint64_t length = 0;
         at += tag_size;
         for (unsigned shift = 0; at < end && shift < 64; shift += 7) {
@@ -172,8 +181,8 @@ static int place_singular(struct scan *scan, struct level *level, const struct w
     return 0;
 }
 
-static int scan_number(struct scan *scan, const struct wire_field *field, const uint8_t *end,
-                       void *place) {
+static inline int scan_number(struct scan *scan, const struct wire_field *field, const uint8_t *end,
+                              void *place) {
     uint64_t value;
     int r = read_varint(scan, end, &value);
     if (r != 0) {
@@ -188,7 +197,7 @@ static int scan_number(struct scan *scan, const struct wire_field *field, const 
     return 0;
 }
 
-static int read_length(struct scan *scan, const uint8_t *end, const uint8_t **ret_end) {
+static inline int read_length(struct scan *scan, const uint8_t *end, const uint8_t **ret_end) {
     uint64_t length;
     int r = read_varint(scan, end, &length);
     if (r != 0) {
@@ -201,12 +210,8 @@ static int read_length(struct scan *scan, const uint8_t *end, const uint8_t **re
     return 0;
 }
 
-static int scan_packed(struct scan *scan, struct level *level, const struct wire_field *field) {
-    const uint8_t *end;
-    int r = read_length(scan, level->end, &end);
-    if (r != 0) {
-        return r;
-    }
+static int scan_packed(struct scan *scan, struct level *level, const struct wire_field *field,
+                       const uint8_t *end) {
     struct build_column *column = &level->columns[field->column];
     if (level->built != NULL) {
         size_t more = count_varints(scan->at, end);
@@ -215,6 +220,7 @@ static int scan_packed(struct scan *scan, struct level *level, const struct wire
             return refuse_full(scan);
         }
     }
+    int r = 0;
     while (r == 0 && scan->at < end) {
         r = count_element(scan, column, field);
         if (r == 0) {
@@ -256,35 +262,42 @@ static int scan_text(struct scan *scan, struct level *level, const struct wire_f
 
 static int scan_message(struct scan *scan, const struct wire_field *field, const uint8_t *end,
                         void *place) {
-    ProtobufCMessage *built;
-    int r = push(scan, field->message, end, &built);
+    if (scan->top == &scan->levels[WIRE_DEPTH_MAX - 1]) {
+        return refuse(scan, REASON_BAD_FRAME, "nested too deeply");
+    }
+    int r = enter(scan, scan->top + 1, field->message, end);
     if (r == 0 && place != NULL) {
-        memcpy(place, &built, sizeof(built));
+        memcpy(place, &scan->top->built, sizeof(scan->top->built));
     }
     return r;
 }
 
 static int scan_known(struct scan *scan, struct level *level, const struct wire_field *field,
                       unsigned wire_type) {
-    if (wire_type != field->wire_type) {
-        if (field->is_repeated && field->kind == WIRE_NUMBER && wire_type == WIRE_LENGTH) {
-            return scan_packed(scan, level, field);
-        }
+    bool packed = wire_type != field->wire_type;
+    if (packed && (wire_type != WIRE_LENGTH || !field->is_repeated)) {
         return refuse(scan, REASON_BAD_FRAME, "a field has the wrong wire type");
     }
-    void *place;
-    int r = field->is_repeated ? place_element(scan, level, field, &place)
-                               : place_singular(scan, level, field, &place);
+    void *place = NULL;
+    int r = 0;
+    if (!field->is_repeated) {
+        r = place_singular(scan, level, field, &place);
+    } else if (!packed) {
+        r = place_element(scan, level, field, &place);
+    }
     if (r != 0) {
         return r;
     }
-    if (field->kind == WIRE_NUMBER) {
+    if (wire_type == WIRE_VARINT) {
         return scan_number(scan, field, level->end, place);
     }
     const uint8_t *end;
     r = read_length(scan, level->end, &end);
     if (r != 0) {
         return r;
+    }
+    if (packed) {
+        return scan_packed(scan, level, field, end);
     }
     return field->kind == WIRE_MESSAGE ? scan_message(scan, field, end, place)
                                        : scan_text(scan, level, field, end, place);
@@ -354,18 +367,19 @@ static int scan_field(struct scan *scan, struct level *level) {
 }
 
 static int walk(struct scan *scan, const ProtobufCMessageDescriptor *descriptor,
-                const uint8_t *data, size_t size, ProtobufCMessage **ret) {
+                const uint8_t *data, size_t size) {
     scan->at = data;
-    scan->depth = 0;
     scan->n_unknown = 0;
     scan->why = NULL;
-    int r = push(scan, wire_message(descriptor), data + size, ret);
-    while (r == 0 && scan->depth > 0) {
-        struct level *level = &scan->levels[scan->depth - 1];
-        if (scan->at == level->end) {
-            scan->depth--;
-        } else {
+    int r = enter(scan, scan->levels, wire_message(descriptor), data + size);
+    while (r == 0) {
+        struct level *level = scan->top;
+        if (scan->at != level->end) {
             r = scan_field(scan, level);
+        } else if (level != scan->levels) {
+            scan->top--;
+        } else {
+            break;
         }
     }
     return r;
@@ -377,8 +391,7 @@ int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data
                   uint64_t *ret_controls, const char **ret_why) {
     struct scan scan; // levels are set up as they are entered
     scan.build = (struct build){.arena = NULL};
-    ProtobufCMessage *none;
-    int r = walk(&scan, message, size == 0 ? nothing : data, size, &none);
+    int r = walk(&scan, message, size == 0 ? nothing : data, size);
     if (r == 0) {
         *ret_controls = scan.levels[0].controls;
     } else {
@@ -391,14 +404,13 @@ int envelope_read(const ProtobufCMessageDescriptor *message, const uint8_t *data
                   struct arena *arena, ProtobufCMessage **ret, uint64_t *ret_controls,
                   const char **ret_why) {
     struct scan scan;
-    ProtobufCMessage *built = NULL;
     struct arena_mark mark = arena_mark(arena);
     int r = build_start(&scan.build, arena, size) ? 0 : refuse_full(&scan);
     if (r == 0) {
-        r = walk(&scan, message, size == 0 ? nothing : data, size, &built);
+        r = walk(&scan, message, size == 0 ? nothing : data, size);
     }
     if (r == 0) {
-        *ret = built;
+        *ret = scan.levels[0].built;
         *ret_controls = scan.levels[0].controls;
     } else {
         if (GUARD(refused_is_forgotten)) {

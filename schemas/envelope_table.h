@@ -14,7 +14,8 @@ enum { WIRE_COLUMNS_MAX = 16 }; // repeated fields of one message
 enum wire_kind { WIRE_UNKNOWN, WIRE_NUMBER, WIRE_TEXT, WIRE_BYTES, WIRE_MESSAGE };
 
 struct wire_field {
-    uint8_t kind;      // WIRE_UNKNOWN: no field has this number
+    // WIRE_UNKNOWN: no field has this number. A row takes a cache line.
+    _Alignas(64) uint8_t kind;
     uint8_t wire_type; // a repeated number may also stand packed
     uint8_t size;      // of a value in memory
     uint8_t column;    // a repeated field's place among them

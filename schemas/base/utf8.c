@@ -85,7 +85,7 @@ static bool is_printable_ascii(const uint8_t *at, size_t size) {
     return is_printable_word(word_at(last));
 }
 
-static enum utf8_kind kind_of_any(const uint8_t *at, const uint8_t *end) {
+__attribute__((noinline)) static enum utf8_kind kind_of_any(const uint8_t *at, const uint8_t *end) {
     enum utf8_kind kind = UTF8_PRINTABLE;
     while (at < end) {
         size_t left = (size_t)(end - at);
@@ -112,12 +112,4 @@ static enum utf8_kind kind_of_any(const uint8_t *at, const uint8_t *end) {
 enum utf8_kind utf8_kind(const void *data, size_t size) {
     const uint8_t *at = data;
     return is_printable_ascii(at, size) ? UTF8_PRINTABLE : kind_of_any(at, at + size);
-}
-
-bool utf8_check(const void *data, size_t size) {
-    return utf8_kind(data, size) != UTF8_MALFORMED;
-}
-
-bool utf8_check_printable(const void *data, size_t size) {
-    return utf8_kind(data, size) == UTF8_PRINTABLE;
 }
