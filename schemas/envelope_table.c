@@ -9,7 +9,7 @@
 
 #include "schemas/envelope_scan.h"
 
-enum { MESSAGES_MAX = 64, FIELDS_MAX = 1536, BITS = 64 };
+enum { MESSAGES_MAX = 64, FIELDS_MAX = 1024, BITS = 64 };
 
 static struct wire_message messages[MESSAGES_MAX];
 static struct wire_field fields[FIELDS_MAX];
