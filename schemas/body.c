@@ -27,10 +27,18 @@ struct level {
 
 struct walk {
     const uint8_t *data;
-    uint32_t depth;
     uint32_t n_keys;
-    struct level levels[BODY_DEPTH_MAX];
+    struct level *top;
+    struct level levels[1 + BODY_DEPTH_MAX]; // below the containers the one value that a body is
     struct open_key keys[BODY_OPEN_KEYS_MAX];
+};
+
+// What the check asks of a value.
+struct item {
+    enum body_kind kind;
+    const char *text;
+    size_t size;     // of the text; of a container the count
+    size_t own_size; // header and text
 };
 
 static uint32_t key_print(const char *text, size_t length) {
@@ -48,17 +56,16 @@ static uint32_t key_print(const char *text, size_t length) {
 }
 
 // Takes a key of the innermost map. A static text where it is no key or stands there twice.
-static const char *take_key(struct walk *walk, const struct level *level,
-                            const struct body_value *key) {
+static const char *take_key(struct walk *walk, const struct level *level, const struct item *key) {
     if (key->kind != BODY_TEXT) {
         return "a map key that is not text";
     }
     if (walk->n_keys == BODY_OPEN_KEYS_MAX) {
         return "too many keys in a map";
     }
-    struct open_key new = {.print = key_print(key->text, key->text_size),
+    struct open_key new = {.print = key_print(key->text, key->size),
                            .offset = (uint32_t)((const uint8_t *)key->text - walk->data),
-                           .length = (uint32_t)key->text_size};
+                           .length = (uint32_t)key->size};
     for (uint32_t i = level->keys_from; GUARD(body_keys) && i < walk->n_keys; i++) {
         const struct open_key *other = &walk->keys[i];
         if (other->print == new.print &&
@@ -71,39 +78,30 @@ static const char *take_key(struct walk *walk, const struct level *level,
     return NULL;
 }
 
-static const char *open_level(struct walk *walk, const struct body_value *value) {
-    if (GUARD(body_depth) && walk->depth == BODY_DEPTH_MAX) {
+static const char *open_level(struct walk *walk, const struct item *item) {
+    if (GUARD(body_depth) && walk->top == &walk->levels[BODY_DEPTH_MAX]) {
         return "nested too deeply";
     }
-    bool is_map = value->kind == BODY_MAP;
-    walk->levels[walk->depth++] = (struct level){.left = (uint32_t)value->count * (is_map ? 2 : 1),
-                                                 .is_map = is_map,
-                                                 .keys_from = walk->n_keys};
+    bool is_map = item->kind == BODY_MAP;
+    *++walk->top = (struct level){.left = (uint32_t)item->size * (is_map ? 2 : 1),
+                                  .is_map = is_map,
+                                  .keys_from = walk->n_keys};
     return NULL;
 }
 
-static void close_levels(struct walk *walk) {
-    while (walk->depth > 0 && walk->levels[walk->depth - 1].left == 0) {
-        walk->n_keys = walk->levels[walk->depth - 1].keys_from;
-        walk->depth--;
+static const char *check_item(struct walk *walk, const struct item *item) {
+    struct level *level = walk->top;
+    bool is_key = level->is_map && level->left % 2 == 0;
+    const char *why = is_key ? take_key(walk, level, item) : NULL;
+    if (why != NULL) {
+        return why;
     }
-}
-
-static const char *check_value(struct walk *walk, const struct body_value *value) {
-    if (walk->depth > 0) {
-        struct level *level = &walk->levels[walk->depth - 1];
-        bool is_key = level->is_map && level->left % 2 == 0;
-        const char *why = is_key ? take_key(walk, level, value) : NULL;
-        if (why != NULL) {
-            return why;
-        }
-        level->left--;
+    level->left--;
+    if (item->kind == BODY_TEXT) {
+        bool fits = !GUARD(body_utf8) || utf8_check(item->text, item->size);
+        return fits ? NULL : "text that is not UTF-8, or holds a NUL";
     }
-    if (GUARD(body_utf8) && value->kind == BODY_TEXT &&
-        !utf8_check(value->text, value->text_size)) {
-        return "text that is not UTF-8, or holds a NUL";
-    }
-    return value->kind == BODY_LIST || value->kind == BODY_MAP ? open_level(walk, value) : NULL;
+    return item->kind == BODY_LIST || item->kind == BODY_MAP ? open_level(walk, item) : NULL;
 }
 
 // A text of at most 31 bytes, as nearly all names and most values are.
@@ -121,38 +119,61 @@ static bool read_short_text(const uint8_t *data, size_t size, struct body_value 
     return true;
 }
 
+// Most are texts of at most 255 bytes: those need no table. What leads beyond the end is refused
+// with everything else.
+static const char *read_item(const uint8_t *data, size_t left, struct item *ret) {
+    enum { TEXT_8 = 0xd9, TAG = 0xa0, TAG_BITS = 0xe0, LENGTH_BITS = 0x1f };
+    bool is_short = left >= 1 && (data[0] & TAG_BITS) == TAG;
+    if (is_short || (left >= 2 && data[0] == TEXT_8)) {
+        size_t header = is_short ? 1 : 2;
+        size_t length = is_short ? data[0] & LENGTH_BITS : data[1];
+        if (length <= left - header) {
+            *ret = (struct item){.kind = BODY_TEXT,
+                                 .text = (const char *)data + header,
+                                 .size = length,
+                                 .own_size = header + length};
+            return NULL;
+        }
+    }
+    struct body_value value;
+    const char *why = body_cursor_read(data, left, &value, &ret->own_size);
+    if (why == NULL) {
+        ret->kind = value.kind;
+        ret->text = value.text;
+        ret->size = value.kind == BODY_TEXT ? value.text_size : value.count;
+    }
+    return why;
+}
+
 static const char *walk_body(const uint8_t *data, size_t size, bool must_be_map) {
     struct walk walk; // its arrays are filled as they are used
     walk.data = data;
-    walk.depth = 0;
     walk.n_keys = 0;
+    walk.top = walk.levels;
+    walk.levels[0] = (struct level){.left = 1};
     size_t at = 0;
-    for (size_t n_values = 1;; n_values++) {
-        struct body_value value;
-        size_t value_size;
-        const char *why = NULL;
-        if (read_short_text(data + at, size - at, &value)) {
-            value_size = value.raw_size;
-        } else {
-            why = body_cursor_read(data + at, size - at, &value, &value_size);
-        }
+    for (size_t n_items = 1;; n_items++) {
+        struct item item;
+        const char *why = read_item(data + at, size - at, &item);
         if (why != NULL) {
             return why;
         }
-        if (GUARD(body_items) && n_values > BODY_ITEMS_MAX) {
+        if (GUARD(body_items) && n_items > BODY_ITEMS_MAX) {
             return "too many values";
         }
-        if (n_values == 1 && must_be_map && value.kind != BODY_MAP) {
+        if (must_be_map && n_items == 1 && item.kind != BODY_MAP) {
             return "not a map";
         }
-        why = check_value(&walk, &value);
+        why = check_item(&walk, &item);
         if (why != NULL) {
             return why;
         }
-        at += value_size;
-        close_levels(&walk);
-        if (walk.depth == 0) {
-            return at == size ? NULL : "bytes after the value";
+        at += item.own_size;
+        for (; walk.top->left == 0; walk.top--) {
+            if (walk.top == walk.levels) {
+                return at == size ? NULL : "bytes after the value";
+            }
+            walk.n_keys = walk.top->keys_from;
         }
     }
 }

@@ -13,7 +13,6 @@
 #include "schemas/base/clock.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/pack.h"
-#include "schemas/base/utf8.h"
 #include "schemas/body.h"
 #include "schemas/cloudevents_names.h"
 #include "schemas/envelope_scan.h"
@@ -25,12 +24,12 @@ enum { PACK_ROOM_BYTES = 64 << 10 };
 
 static int unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
                   size_t size_max, struct arena *arena, ProtobufCMessage **ret,
-                  const char **ret_why) {
+                  uint64_t *ret_controls, const char **ret_why) {
     if (GUARD(frame_size) && size > size_max) {
         *ret_why = "over the size limit";
         return REASON_TOO_LARGE;
     }
-    return envelope_read(descriptor, data, size, arena, ret, ret_why);
+    return envelope_read(descriptor, data, size, arena, ret, ret_controls, ret_why);
 }
 
 // Every message of the wire that stands alone in a frame has its version as field 1, by this name.
@@ -47,7 +46,8 @@ static bool version_fits(const ProtobufCMessage *message) {
 int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *data, size_t size,
                     struct arena *arena, ProtobufCMessage **ret, const char **ret_why) {
     ProtobufCMessage *message;
-    int r = unpack(descriptor, data, size, FRAME_BYTES_MAX, arena, &message, ret_why);
+    uint64_t ignored;
+    int r = unpack(descriptor, data, size, FRAME_BYTES_MAX, arena, &message, &ignored, ret_why);
     if (r != 0) {
         return r;
     }
@@ -59,39 +59,40 @@ int envelope_unpack(const ProtobufCMessageDescriptor *descriptor, const void *da
     return 0;
 }
 
-// Names of channels, kinds and the like: they stand in filters, options and tables.
-static bool is_name(const char *text, const char *also) {
-    for (; *text != '\0'; text++) {
-        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= '0' && *text <= '9');
-        if (!plain && strchr(also, *text) == NULL) {
-            return false;
-        }
+// Names of channels, kinds and the like: they stand in filters, options and tables. A bit for each
+// character that may stand.
+typedef const uint64_t characters[4];
+static characters of_words = {0x03ff000000000000, 0x07fffffe00000000};  // [a-z0-9]
+static characters of_dotted = {0x03ff600000000000, 0x07fffffe80000000}; // [a-z0-9_.-]
+
+static bool is_name(const char *text, characters of) {
+    const uint8_t *at = (const uint8_t *)text;
+    while ((of[*at / 64] >> *at % 64 & 1) != 0) {
+        at++;
     }
-    return true;
+    return *at == '\0';
 }
 
-static const char *check_texts(const Touchbus__Event *event) {
-    const struct {
-        const char *text;
-        bool required;
-        const char *why;
-    } rows[] = {
-        {event->id, true, "id is missing or holds control characters"},
-        {event->source, true, "source is missing or holds control characters"},
-        {event->type, true, "type is missing or holds control characters"},
-        {event->dataschema, false, "dataschema holds control characters"},
-        {event->traceparent, false, "traceparent holds control characters"},
-        {event->subject, false, "subject holds control characters"},
-        {event->actor, false, "actor holds control characters"},
-        {event->case_id, false, "case_id holds control characters"},
-        {event->cost, false, "cost holds control characters"},
-        {event->datacontenttype, false, "datacontenttype holds control characters"},
+// `controls` as envelope_scan tells them.
+static const char *check_texts(const Touchbus__Event *event, uint64_t controls) {
+    static const char *const rows[] = {
+        [1] = "id is missing or holds control characters",
+        [2] = "source is missing or holds control characters",
+        [3] = "type is missing or holds control characters",
+        [6] = "dataschema holds control characters",
+        [13] = "traceparent holds control characters",
+        [16] = "subject holds control characters",
+        [18] = "actor holds control characters",
+        [19] = "case_id holds control characters",
+        [20] = "cost holds control characters",
+        [21] = "datacontenttype holds control characters",
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        size_t length = strlen(rows[i].text);
-        bool printable = !GUARD(control_characters) || utf8_check_printable(rows[i].text, length);
-        if ((length == 0 && rows[i].required) || !printable) {
-            return rows[i].why;
+    uint64_t flaws = GUARD(control_characters) ? controls : 0;
+    flaws |= (uint64_t)(event->id[0] == '\0') << 1 | (uint64_t)(event->source[0] == '\0') << 2 |
+             (uint64_t)(event->type[0] == '\0') << 3;
+    for (size_t i = 0; flaws != 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if ((flaws >> i & 1) != 0 && rows[i] != NULL) {
+            return rows[i];
         }
     }
     return NULL;
@@ -99,7 +100,7 @@ static const char *check_texts(const Touchbus__Event *event) {
 
 static const char *check_identities(Touchbus__Identity *const *identities, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        if (identities[i]->kind[0] == '\0' || !is_name(identities[i]->kind, "_-.")) {
+        if (identities[i]->kind[0] == '\0' || !is_name(identities[i]->kind, of_dotted)) {
             return "an identity's kind is not of [a-z0-9_.-]";
         }
     }
@@ -109,7 +110,7 @@ static const char *check_identities(Touchbus__Identity *const *identities, size_
 static const char *check_extensions(const Touchbus__Event *event) {
     for (size_t i = 0; i < event->n_extensions; i++) {
         const Touchbus__Extension *extension = event->extensions[i];
-        if (extension->name[0] == '\0' || !is_name(extension->name, "")) {
+        if (extension->name[0] == '\0' || !is_name(extension->name, of_words)) {
             return "an extension's name is not of [a-z0-9]";
         }
         if (cloudevents_is_attribute(extension->name)) {
@@ -127,8 +128,8 @@ static const char *check_extensions(const Touchbus__Event *event) {
     return NULL;
 }
 
-static const char *check_event(const Touchbus__Event *event) {
-    const char *why = check_texts(event);
+static const char *check_event(const Touchbus__Event *event, uint64_t controls) {
+    const char *why = check_texts(event, controls);
     if (why == NULL) {
         why = check_identities(event->identities, event->n_identities);
     }
@@ -138,7 +139,7 @@ static const char *check_event(const Touchbus__Event *event) {
     if (why != NULL) {
         return why;
     }
-    if (!is_name(event->channel, "_-.")) {
+    if (!is_name(event->channel, of_dotted)) {
         return "channel is not of [a-z0-9_.-]";
     }
     if (event->direction > TOUCHBUS__DIRECTION__DECIDED) {
@@ -160,8 +161,9 @@ static bool is_stamped(const Touchbus__Event *event) {
            event->survivor != 0 || event->stamp != NULL;
 }
 
-static int check_rules(const Touchbus__Event *event, bool from_client, const char **ret_why) {
-    const char *why = check_event(event);
+static int check_rules(const Touchbus__Event *event, uint64_t controls, bool from_client,
+                       const char **ret_why) {
+    const char *why = check_event(event, controls);
     if (GUARD(client_stamps) && why == NULL && from_client && is_stamped(event)) {
         why = "an attribute that only the broker stamps is set";
     }
@@ -175,14 +177,15 @@ static int check_rules(const Touchbus__Event *event, bool from_client, const cha
 int envelope_unpack_event(const void *data, size_t size, bool from_client, struct arena *arena,
                           Touchbus__Event **ret, const char **ret_why) {
     ProtobufCMessage *message;
-    int r =
-        unpack(&touchbus__event__descriptor, data, size,
-               from_client ? EVENT_BYTES_MAX : STORED_EVENT_BYTES_MAX, arena, &message, ret_why);
+    uint64_t controls;
+    int r = unpack(&touchbus__event__descriptor, data, size,
+                   from_client ? EVENT_BYTES_MAX : STORED_EVENT_BYTES_MAX, arena, &message,
+                   &controls, ret_why);
     if (r != 0) {
         return r;
     }
     Touchbus__Event *event = (Touchbus__Event *)message;
-    r = check_rules(event, from_client, ret_why);
+    r = check_rules(event, controls, from_client, ret_why);
     if (r == 0) {
         *ret = event;
     }
@@ -198,8 +201,9 @@ int envelope_check_event(const Touchbus__Event *event, bool from_client, struct 
         *ret_why = "over the size limit";
         return REASON_TOO_LARGE;
     }
-    int r = envelope_scan(&touchbus__event__descriptor, bytes, size, ret_why);
-    return r != 0 ? r : check_rules(event, from_client, ret_why);
+    uint64_t controls;
+    int r = envelope_scan(&touchbus__event__descriptor, bytes, size, &controls, ret_why);
+    return r != 0 ? r : check_rules(event, controls, from_client, ret_why);
 }
 
 enum half { WHOLE, OPEN_HALF, SEALED_HALF };

@@ -23,10 +23,13 @@ struct message_limits {
 // One row a message that has limits.
 const struct message_limits *envelope_limits(size_t *ret_n);
 
-// 0; or a reason code with *ret_why a static text. Allocates nothing.
+// 0; or a reason code with *ret_why a static text. Allocates nothing. *ret_controls: the singular
+// and repeated text fields of the message itself, not of those inside, that hold control characters
+// (base/utf8.h): a bit each, by number.
 int envelope_scan(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
-                  const char **ret_why);
+                  uint64_t *ret_controls, const char **ret_why);
 // The same, and *ret is the message in the arena, as protobuf_c_message_unpack makes it. Where the
 // arena is full: REASON_TOO_LARGE. What is refused leaves nothing in the arena.
 int envelope_read(const ProtobufCMessageDescriptor *message, const uint8_t *data, size_t size,
-                  struct arena *arena, ProtobufCMessage **ret, const char **ret_why);
+                  struct arena *arena, ProtobufCMessage **ret, uint64_t *ret_controls,
+                  const char **ret_why);

@@ -11,6 +11,7 @@
 #include "schemas/base/cleanup.h"
 #include "schemas/base/utf8.h"
 #include "schemas/envelope.h"
+#include "schemas/envelope_scan.h"
 #include "schemas/limits.h"
 
 enum {
@@ -18,23 +19,27 @@ enum {
     EVENT_ARENA_BYTES_COMPACT = 1 << 20, // an event changed that often is packed and unpacked again
 };
 
-int event_from_bytes(const void *bytes, size_t size, touchbus_event **ret) {
-    struct event_outline outline;
-    if (!event_outline_read(bytes, size, &outline)) {
-        return -EBADMSG;
-    }
+static touchbus_event *copy(const void *bytes, size_t size, const struct event_outline *outline) {
     touchbus_event *event = malloc(sizeof(*event) + size);
     if (event == NULL) {
-        return -ENOMEM;
+        return NULL;
     }
-    *event = (touchbus_event){.self = event, .attempt = 1, .outline = outline};
+    *event = (touchbus_event){.self = event, .attempt = 1, .outline = *outline};
     if (size > 0) {
         memcpy(event->tail, bytes, size);
     }
     event->packed = event->tail;
     event->packed_size = size;
-    *ret = event;
-    return 0;
+    return event;
+}
+
+int event_from_bytes(const void *bytes, size_t size, touchbus_event **ret) {
+    struct event_outline outline;
+    if (!event_outline_read(bytes, size, &outline)) {
+        return -EBADMSG;
+    }
+    *ret = copy(bytes, size, &outline);
+    return *ret == NULL ? -ENOMEM : 0;
 }
 
 touchbus_event *event_from_message(struct arena *arena, Touchbus__Event *message) {
@@ -77,25 +82,15 @@ touchbus_event *touchbus_event_free(touchbus_event *event) {
     return NULL;
 }
 
-// The scan is always done; an event's own rules only where it may come from anybody, and only where
-// it is complete: a publisher fills in id and source later.
-static int unpack(touchbus_event *event, bool from_anybody) {
+static int unpack(touchbus_event *event) {
     const char *why;
     ProtobufCMessage *message;
     _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
     if (arena == NULL) {
         return -ENOMEM;
     }
-    const struct event_outline *outline = &event->outline;
-    if (from_anybody && outline->has_id && outline->has_source && outline->has_type) {
-        Touchbus__Event *checked;
-        if (envelope_unpack_event(event->packed, event->packed_size, false, arena, &checked,
-                                  &why) != 0) {
-            return -EBADMSG;
-        }
-        message = &checked->base;
-    } else if (envelope_unpack(&touchbus__event__descriptor, event->packed, event->packed_size,
-                               arena, &message, &why) != 0) {
+    if (envelope_unpack(&touchbus__event__descriptor, event->packed, event->packed_size, arena,
+                        &message, &why) != 0) {
         return -EBADMSG;
     }
     event->message = (Touchbus__Event *)message;
@@ -105,7 +100,7 @@ static int unpack(touchbus_event *event, bool from_anybody) {
 
 Touchbus__Event *event_message(const touchbus_event *event) {
     touchbus_event *self = event->self;
-    if (self->message == NULL && self->packed != NULL && unpack(self, false) != 0) {
+    if (self->message == NULL && self->packed != NULL && unpack(self) != 0) {
         return NULL;
     }
     return self->message;
@@ -177,25 +172,38 @@ int touchbus_event_serialize(const touchbus_event *event, void **ret, size_t *re
     return 0;
 }
 
+// The scan is always done; an event's own rules only where it is complete: a publisher fills in id
+// and source later.
+static int check(const void *bytes, size_t size, const struct event_outline *outline) {
+    const char *why;
+    if (!outline->has_id || !outline->has_source || !outline->has_type) {
+        uint64_t controls;
+        int r = envelope_scan(&touchbus__event__descriptor, bytes, size, &controls, &why);
+        return r == 0 ? 0 : -EBADMSG;
+    }
+    _cleanup_(cleanup_arena) struct arena *arena = arena_new(EVENT_ARENA_BYTES_MAX);
+    Touchbus__Event *message;
+    if (arena == NULL) {
+        return -ENOMEM;
+    }
+    return envelope_unpack_event(bytes, size, false, arena, &message, &why) == 0 ? 0 : -EBADMSG;
+}
+
+// It is unpacked again, to be kept, when somebody looks inside.
 int touchbus_event_parse(const void *bytes, size_t size, touchbus_event **ret) {
     if (size > STORED_EVENT_BYTES_MAX) {
         return -E2BIG;
     }
-    touchbus_event *event;
-    int r = event_from_bytes(bytes, size, &event);
+    struct event_outline outline;
+    if (!event_outline_read(bytes, size, &outline)) {
+        return -EBADMSG;
+    }
+    int r = check(bytes, size, &outline);
     if (r != 0) {
         return r;
     }
-    r = unpack(event, true);
-    if (r != 0) {
-        touchbus_event_free(event);
-        return r;
-    }
-    // Checked, and small again until somebody looks inside.
-    event->arena = arena_free(event->arena);
-    event->message = NULL;
-    *ret = event;
-    return 0;
+    *ret = copy(bytes, size, &outline);
+    return *ret == NULL ? -ENOMEM : 0;
 }
 
 int event_check_text(const char *text, size_t bytes_max) {

@@ -5,7 +5,7 @@
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LENGTH = 2, WIRE_32 = 5 };
 
-static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
+static bool read_long_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
         uint8_t byte = *(*at)++;
@@ -18,42 +18,60 @@ static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
     return false;
 }
 
+// One byte or two, as nearly all are.
+static inline bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
+    const uint8_t *own = *at;
+    if (own < end && own[0] < 0x80) {
+        *ret = own[0];
+        *at = own + 1;
+        return true;
+    }
+    if (end - own >= 2 && own[1] < 0x80) {
+        *ret = (own[0] & 0x7fU) | (uint64_t)own[1] << 7;
+        *at = own + 2;
+        return true;
+    }
+    return read_long_varint(at, end, ret);
+}
+
 static void note_lane(struct event_outline *outline, uint64_t lane) {
     if (outline->n_lanes++ == 0) {
         outline->lane = lane;
     }
 }
 
-static void note_lanes(struct event_outline *outline, uint64_t value, const uint8_t *bytes,
-                       size_t size) {
-    if (bytes == NULL) {
-        note_lane(outline, value);
-        return;
-    }
-    const uint8_t *end = bytes + size;
-    while (bytes < end && read_varint(&bytes, end, &value)) {
-        note_lane(outline, value);
+static void note_packed_lanes(struct event_outline *outline, const uint8_t *at, size_t size) {
+    const uint8_t *end = at + size;
+    uint64_t lane;
+    while (at < end && read_varint(&at, end, &lane)) {
+        note_lane(outline, lane);
     }
 }
 
-static void outline_note(struct event_outline *outline, uint64_t field, uint64_t value,
-                         const uint8_t *bytes, size_t size) {
+// Where `size_follows`, the value is how many bytes stand at `at`.
+static void outline_note(struct event_outline *outline, uint64_t field, bool size_follows,
+                         uint64_t value, const uint8_t *at) {
+    bool has_text = size_follows && value > 0;
     switch (field) {
     case 1:
-        outline->has_id = size > 0;
+        outline->has_id = has_text;
         break;
     case 2:
-        outline->has_source = size > 0;
+        outline->has_source = has_text;
         break;
     case 3:
-        outline->has_type = size > 0;
+        outline->has_type = has_text;
         break;
     case 9:
         outline->sequence = value;
         outline->stamped = true;
         break;
     case 14: // lanes, packed or not
-        note_lanes(outline, value, bytes, size);
+        if (size_follows) {
+            note_packed_lanes(outline, at, (size_t)value);
+        } else {
+            note_lane(outline, value);
+        }
         outline->stamped = true;
         break;
     case 10: // received_us, zigzag
@@ -85,7 +103,6 @@ bool event_outline_read(const void *data, size_t size, struct event_outline *ret
     const uint8_t *end = at + size;
     while (at < end) {
         uint64_t tag, value = 0;
-        const uint8_t *bytes = NULL;
         size_t skip = 0;
         if (!read_varint(&at, end, &tag)) {
             return false;
@@ -95,10 +112,7 @@ bool event_outline_read(const void *data, size_t size, struct event_outline *ret
             if (!read_varint(&at, end, &value)) {
                 return false;
             }
-            if (wire_type == WIRE_LENGTH) {
-                bytes = at;
-                skip = (size_t)value;
-            }
+            skip = wire_type == WIRE_LENGTH ? (size_t)value : 0;
         } else if (wire_type == WIRE_64 || wire_type == WIRE_32) {
             skip = wire_type == WIRE_64 ? 8 : 4;
         } else {
@@ -107,7 +121,7 @@ bool event_outline_read(const void *data, size_t size, struct event_outline *ret
         if (skip > (size_t)(end - at)) {
             return false;
         }
-        outline_note(&outline, tag >> 3, value, bytes, bytes != NULL ? skip : 0);
+        outline_note(&outline, tag >> 3, wire_type == WIRE_LENGTH, value, at);
         at += skip;
     }
     *ret = outline;

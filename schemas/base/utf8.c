@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The UTF-8 check: eight bytes at a time as long as they are ASCII, the rows of table 3-7 of the
-// Unicode standard for everything else.
+// The UTF-8 check: eight bytes at a time as long as they are printable ASCII, which most texts are
+// throughout; the rows of table 3-7 of the Unicode standard for everything else.
 #include "schemas/base/utf8.h"
 
 #include <stdint.h>
@@ -49,45 +49,67 @@ static bool is_c1(const uint8_t *at, size_t length) {
     return length == 2 && at[0] == 0xc2 && at[1] < 0xa0;
 }
 
-// What has no eight bytes, as eight: some of them twice. Short texts are most of all.
-static bool is_short_and_between(const uint8_t *at, size_t size, uint8_t first, uint8_t last) {
-    uint32_t head, tail;
-    if (size < sizeof(head) || size > 2 * sizeof(head)) {
-        return false;
-    }
-    memcpy(&head, at, sizeof(head));
-    memcpy(&tail, at + size - sizeof(tail), sizeof(tail));
-    return all_between((uint64_t)head << 32 | tail, first, last);
+static uint64_t word_at(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
 }
 
-static bool check(const uint8_t *at, size_t size, uint8_t first, uint8_t last) {
-    const uint8_t *end = at + size;
-    while (at < end) {
-        if (is_short_and_between(at, (size_t)(end - at), first, last)) {
-            return true;
-        }
-        uint64_t word;
-        if ((size_t)(end - at) >= sizeof(word)) {
-            memcpy(&word, at, sizeof(word));
-            if (all_between(word, first, last)) {
-                at += sizeof(word);
-                continue;
-            }
-        }
-        size_t length =
-            *at < 0x80 ? *at >= first && *at <= last : character(at, (size_t)(end - at));
-        if (length == 0 || (last < 0x7f && is_c1(at, length))) {
+static bool is_printable_word(uint64_t word) {
+    return all_between(word, 0x20, 0x7e);
+}
+
+// What has no eight bytes, as eight: some of them twice, or with spaces.
+static uint64_t short_word(const uint8_t *at, size_t size) {
+    uint32_t head = EACH_BYTE(' ') & UINT32_MAX;
+    uint32_t tail = head;
+    if (size >= sizeof(head)) {
+        memcpy(&head, at, sizeof(head));
+        memcpy(&tail, at + size - sizeof(tail), sizeof(tail));
+    } else if (size > 0) {
+        tail = (uint32_t)at[0] << 16 | (uint32_t)at[size / 2] << 8 | at[size - 1] | ' ' << 24;
+    }
+    return (uint64_t)head << 32 | tail;
+}
+
+static bool is_printable_ascii(const uint8_t *at, size_t size) {
+    if (size < sizeof(uint64_t)) {
+        return is_printable_word(short_word(at, size));
+    }
+    const uint8_t *last = at + size - sizeof(uint64_t); // some of its bytes were seen before
+    for (; at < last; at += sizeof(uint64_t)) {
+        if (!is_printable_word(word_at(at))) {
             return false;
         }
-        at += length;
     }
-    return true;
+    return is_printable_word(word_at(last));
 }
 
-bool utf8_check(const void *data, size_t size) {
-    return check(data, size, 0x01, 0x7f);
+__attribute__((noinline)) static enum utf8_kind kind_of_any(const uint8_t *at, const uint8_t *end) {
+    enum utf8_kind kind = UTF8_PRINTABLE;
+    while (at < end) {
+        size_t left = (size_t)(end - at);
+        bool has_word = left >= sizeof(uint64_t);
+        if (has_word && is_printable_word(word_at(at))) {
+            at += sizeof(uint64_t);
+        } else if (has_word && all_between(word_at(at), 0x01, 0x7f)) {
+            kind = UTF8_WITH_CONTROLS;
+            at += sizeof(uint64_t);
+        } else {
+            size_t length = *at < 0x80 ? *at != 0 : character(at, left);
+            if (length == 0) {
+                return UTF8_MALFORMED;
+            }
+            if (*at < 0x20 || *at == 0x7f || is_c1(at, length)) {
+                kind = UTF8_WITH_CONTROLS;
+            }
+            at += length;
+        }
+    }
+    return kind;
 }
 
-bool utf8_check_printable(const void *data, size_t size) {
-    return check(data, size, 0x20, 0x7e);
+enum utf8_kind utf8_kind(const void *data, size_t size) {
+    const uint8_t *at = data;
+    return is_printable_ascii(at, size) ? UTF8_PRINTABLE : kind_of_any(at, at + size);
 }

@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     REQUIRE((r == 0) == (message != NULL));
     REQUIRE((r == 0) == (why == NULL));
     const char *scan_why = NULL;
-    int scanned = envelope_scan(&FUZZ_MESSAGE, data, size, &scan_why);
+    uint64_t controls;
+    int scanned = envelope_scan(&FUZZ_MESSAGE, data, size, &controls, &scan_why);
     REQUIRE(scanned == r || r == REASON_BAD_VERSION || size > FRAME_BYTES_MAX);
     if (r != 0) {
         return 0;

@@ -152,6 +152,10 @@ static void test_parse_refuses_what_is_no_event(void **state) {
     assert_int_equal(touchbus_event_parse("\xff\xff\xff", 3, &event), -EBADMSG);
     assert_int_equal(touchbus_event_parse("\x0a\x7f", 2, &event), -EBADMSG);
     assert_int_equal(touchbus_event_parse("\x0a\x01\xff", 3, &event), -EBADMSG); // not UTF-8
+    // An event has rules of its own, which it is held to when it is complete.
+    assert_int_equal(touchbus_event_parse("\x0a\x01i\x12\x01s\x1a\x01\n", 9, &event), -EBADMSG);
+    assert_int_equal(touchbus_event_parse("\x12\x01s\x1a\x01\n", 6, &event), 0);
+    touchbus_event_free(event);
 }
 
 // The bytes as the broker would read them.

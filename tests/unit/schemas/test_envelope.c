@@ -280,6 +280,43 @@ static void test_an_event_has_its_own_rules(void **state) {
                   "an extension has the name of an attribute");
 }
 
+static void set_text(Touchbus__Event *event, const char *name, char *text) {
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(&touchbus__event__descriptor, name);
+    assert_non_null(field);
+    memcpy((char *)event + field->offset, &text, sizeof(text));
+}
+
+static void test_attributes_hold_no_control_characters(void **state) {
+    (void)state;
+    static const char *const names[] = {"id",          "source",         "type",  "dataschema",
+                                        "traceparent", "subject",        "actor", "case_id",
+                                        "cost",        "datacontenttype"};
+    static char texts[][32] = {"\n", "\x7f", "a text longer than a word\x1f", "a\xc2\x85"};
+    static char x[] = "x";
+    enum { N = sizeof(names) / sizeof(names[0]) };
+    Touchbus__Event event;
+    const char *why = NULL;
+    for (size_t i = 0; i < N * sizeof(texts) / sizeof(texts[0]); i++) {
+        fill_event(&event);
+        for (size_t k = i % N; k < N; k++) { // the first one is named
+            set_text(&event, names[k], texts[i / N]);
+        }
+        assert_int_equal(check(&event, true, &why), REASON_BAD_FRAME);
+        assert_memory_equal(why, names[i % N], strlen(names[i % N]));
+        assert_non_null(strstr(why, "holds control characters"));
+    }
+    fill_event(&event); // the texts inside are nobody's attributes
+    Touchbus__Identity identity;
+    touchbus__identity__init(&identity);
+    Touchbus__Identity *identities[] = {&identity};
+    identity.kind = x;
+    identity.value = texts[0];
+    event.identities = identities;
+    event.n_identities = 1;
+    assert_int_equal(check(&event, true, &why), 0);
+}
+
 static void test_lengths_are_limited_by_field(void **state) {
     (void)state;
     char text[ID_BYTES_MAX + 2];
@@ -530,6 +567,7 @@ int main(void) {
         TEST(test_a_full_arena_is_a_refusal),
         TEST(test_limits_name_the_fields_they_are_for),
         TEST(test_an_event_has_its_own_rules),
+        TEST(test_attributes_hold_no_control_characters),
         TEST(test_lengths_are_limited_by_field),
         TEST(test_clients_do_not_stamp),
         TEST(test_an_event_over_its_size_is_refused),

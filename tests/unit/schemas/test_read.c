@@ -35,9 +35,11 @@ static int read_as_protobuf_c(const ProtobufCMessageDescriptor *descriptor, cons
     const char *scan_why = NULL;
     ProtobufCMessage *ours = NULL;
     size_t used = arena_used(draw.arena);
-    int r = envelope_read(descriptor, bytes, size, draw.arena, &ours, &why);
-    assert_int_equal(envelope_scan(descriptor, bytes, size, &scan_why), r);
-    assert_true(why == scan_why);
+    uint64_t controls = 0;
+    uint64_t scan_controls = 0;
+    int r = envelope_read(descriptor, bytes, size, draw.arena, &ours, &controls, &why);
+    assert_int_equal(envelope_scan(descriptor, bytes, size, &scan_controls, &scan_why), r);
+    assert_true(why == scan_why && controls == scan_controls);
     n_accepted += r == 0;
     n_refused += r != 0;
     if (r != 0) {
@@ -123,17 +125,18 @@ static void test_room_is_made_for_what_may_stand(void **state) {
     }
     _cleanup_(cleanup_arena) struct arena *small = arena_new((size_t)2 * SIZE);
     ProtobufCMessage *message = NULL;
+    uint64_t controls;
     const char *why = NULL;
     assert_int_equal(
-        envelope_read(&touchbus__query__descriptor, bytes, SIZE, small, &message, &why),
+        envelope_read(&touchbus__query__descriptor, bytes, SIZE, small, &message, &controls, &why),
         REASON_TOO_LARGE);
     assert_string_equal(why, "too many arguments");
     memset(bytes, 1, SIZE);
     const uint8_t head[] = {0x0a, 0x80, 0x80, 0x3f}; // Settle.delivered, 1,032,192 bytes
     memcpy(bytes, head, sizeof(head));
-    assert_int_equal(
-        envelope_read(&touchbus__settle__descriptor, bytes, 4 + 1032192, small, &message, &why),
-        REASON_TOO_LARGE);
+    assert_int_equal(envelope_read(&touchbus__settle__descriptor, bytes, 4 + 1032192, small,
+                                   &message, &controls, &why),
+                     REASON_TOO_LARGE);
     assert_string_equal(why, "too many delivered");
 }
 
