@@ -20,9 +20,12 @@
 enum { WIRE_VARINT = 0, WIRE_LENGTH = 2, FIELD_NUMBER_SHIFT = 3 };
 enum { VARINT_BYTES_MAX = 10, HALF_WORD_VARINT_BITS = 28, WORD_VARINT_BITS = 56 };
 enum { SCRATCH_BYTES = 32 }; // for a varint and a tag, and for the bytes beside them
-// What our .proto files hold, generously.
-enum { MESSAGES_MAX = 96, ROWS_MAX = 1024, NUMBER_MAX = 127, TAG_BYTES_MAX = 2 };
+// What our .proto files hold, generously; SLOTS, where a message is found, is a power of two.
+enum { MESSAGES_MAX = 96, SLOTS = 256, ROWS_MAX = 1024, NUMBER_MAX = 127, TAG_BYTES_MAX = 2 };
+enum { DESCRIPTOR_SHIFT = 6 }; // descriptors begin further from each other than 2 to its power
 
+_Static_assert(SLOTS > MESSAGES_MAX, "one of them is free");
+_Static_assert(sizeof(ProtobufCMessageDescriptor) >= 1U << DESCRIPTOR_SHIFT, "slots differ");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a word's upper half is its end");
 
 enum kind {
@@ -138,17 +141,16 @@ static struct {
     unsigned n_plans, n_shown, n_rows;
     struct plan plans[MESSAGES_MAX];
     struct row rows[ROWS_MAX];
-    _Atomic(const struct plan *) slots[2 * MESSAGES_MAX]; // by descriptor, open addressing
+    _Atomic(const struct plan *) slots[SLOTS]; // by descriptor, open addressing
 } known = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-// Descriptors are constants that lie behind each other.
+// Descriptors are constants that lie near each other.
 static size_t slot_of(const ProtobufCMessageDescriptor *descriptor) {
-    return (uintptr_t)descriptor / sizeof(*descriptor) %
-           (sizeof(known.slots) / sizeof(known.slots[0]));
+    return (uintptr_t)descriptor >> DESCRIPTOR_SHIFT & (SLOTS - 1);
 }
 
 static size_t slot_behind(size_t slot) {
-    return slot + 1 == sizeof(known.slots) / sizeof(known.slots[0]) ? 0 : slot + 1;
+    return (slot + 1) & (SLOTS - 1);
 }
 
 static bool is_wide(ProtobufCType type) {
