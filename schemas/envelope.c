@@ -225,47 +225,54 @@ static uint8_t *pack_half(const ProtobufCMessage *message, enum half half, uint8
     return at == NULL ? NULL : pack_fields_before(message, 16, 39, begin, at);
 }
 
-// At the back of the arena, where no size is needed ahead; what finds no room there is measured.
-static int pack(const ProtobufCMessage *message, enum half half, struct arena *arena,
-                const uint8_t **ret, size_t *ret_size) {
+// At the back of the arena, where no size is needed ahead, `behind` bytes before its end; what
+// finds no room there is measured. NULL: the arena is full.
+static uint8_t *pack(const ProtobufCMessage *message, enum half half, size_t behind,
+                     struct arena *arena, size_t *ret_size) {
     uint8_t *end;
+    uint8_t *packed = NULL;
     uint8_t *begin = arena_back(arena, PACK_ROOM_BYTES, &end);
     if (begin != NULL) {
-        const uint8_t *packed = pack_half(message, half, begin, end);
-        size_t size = packed == NULL ? 0 : (size_t)(end - packed);
-        arena_take_back(arena, begin, end, size);
-        if (packed != NULL) {
-            *ret = packed;
-            *ret_size = size;
-            return 0;
+        bool fits = (size_t)(end - begin) >= behind;
+        packed = fits ? pack_half(message, half, begin, end - behind) : NULL;
+        arena_take_back(arena, begin, end, packed == NULL ? 0 : (size_t)(end - packed));
+    }
+    if (packed == NULL) {
+        size_t size_max = protobuf_c_message_get_packed_size(message) + behind;
+        begin = arena_alloc(arena, size_max);
+        if (begin == NULL) {
+            return NULL;
         }
+        end = begin + size_max;
+        packed = pack_half(message, half, begin, end - behind);
+        assert(packed != NULL);
     }
-    size_t size_max = protobuf_c_message_get_packed_size(message);
-    begin = arena_alloc(arena, size_max);
-    if (begin == NULL) {
-        return -ENOMEM;
-    }
-    end = begin + size_max;
-    const uint8_t *packed = pack_half(message, half, begin, end);
-    assert(packed != NULL);
-    *ret = packed;
-    *ret_size = (size_t)(end - packed);
-    return 0;
+    *ret_size = (size_t)(end - packed) - behind;
+    return packed;
 }
 
 int envelope_pack(const ProtobufCMessage *message, struct arena *arena, const uint8_t **ret,
                   size_t *ret_size) {
-    return pack(message, WHOLE, arena, ret, ret_size);
+    *ret = pack(message, WHOLE, 0, arena, ret_size);
+    return *ret == NULL ? -ENOMEM : 0;
 }
 
 int envelope_pack_open(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
                        size_t *ret_size) {
-    return pack(&event->base, OPEN_HALF, arena, ret, ret_size);
+    *ret = pack(&event->base, OPEN_HALF, 0, arena, ret_size);
+    return *ret == NULL ? -ENOMEM : 0;
 }
 
 int envelope_pack_sealed(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
                          size_t *ret_size) {
-    return pack(&event->base, SEALED_HALF, arena, ret, ret_size);
+    *ret = pack(&event->base, SEALED_HALF, 0, arena, ret_size);
+    return *ret == NULL ? -ENOMEM : 0;
+}
+
+int envelope_pack_to_seal(const Touchbus__Event *event, size_t behind, struct arena *arena,
+                          uint8_t **ret, size_t *ret_size) {
+    *ret = pack(&event->base, SEALED_HALF, behind, arena, ret_size);
+    return *ret == NULL ? -ENOMEM : 0;
 }
 
 // Greedy with one point to come back to: linear in practice, at worst pattern times text, both of

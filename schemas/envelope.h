@@ -36,6 +36,9 @@ int envelope_pack_open(const Touchbus__Event *event, struct arena *arena, const 
                        size_t *ret_size);
 int envelope_pack_sealed(const Touchbus__Event *event, struct arena *arena, const uint8_t **ret,
                          size_t *ret_size);
+// The same with room for `behind` more bytes behind it, for who seals it where it lies.
+int envelope_pack_to_seal(const Touchbus__Event *event, size_t behind, struct arena *arena,
+                          uint8_t **ret, size_t *ret_size);
 
 // Type globs as in filters: '*' matches any run of characters, '.' included; everything else
 // itself.

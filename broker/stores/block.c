@@ -54,10 +54,27 @@ struct dictionary {
     size_t n_slots;  // a power of two
 };
 
-static void cleanup_dictionary(struct dictionary *dictionary) {
-    free(dictionary->names);
-    free(dictionary->sizes);
-    free(dictionary->slots);
+struct block_draft {
+    const struct block_record *records;
+    size_t n;
+    struct dictionary dictionary;
+    uint32_t *names; // of each record: its type's and its channel's index
+    size_t names_at, bytes_at, size;
+};
+
+struct block_draft *block_draft_free(struct block_draft *draft) {
+    if (draft != NULL) {
+        free(draft->dictionary.names);
+        free(draft->dictionary.sizes);
+        free(draft->dictionary.slots);
+        free(draft->names);
+        free(draft);
+    }
+    return NULL;
+}
+
+void cleanup_block_draft(struct block_draft **draft) {
+    *draft = block_draft_free(*draft);
 }
 
 static int dictionary_init(struct dictionary *dictionary, size_t n_records) {
@@ -118,19 +135,18 @@ static void put_entry(uint8_t *entry, const struct block_record *record, uint32_
     PUT(uint32_t, entry, 76, 0);
 }
 
-static void put_header(uint8_t *data, size_t size, uint64_t first, const uint8_t *run,
-                       const struct block_record *records, size_t n, uint32_t n_names,
-                       size_t bytes_at) {
+static void put_header(uint8_t *data, uint64_t first, const uint8_t *run,
+                       const struct block_draft *draft) {
     PUT(uint32_t, data, 8, BLOCK_MAGIC);
-    PUT(uint32_t, data, 12, size);
+    PUT(uint32_t, data, 12, draft->size);
     PUT(uint64_t, data, 16, first);
-    PUT(uint32_t, data, 24, n);
-    PUT(uint32_t, data, 28, n_names);
-    PUT(int64_t, data, 32, records[0].received_us);
-    PUT(int64_t, data, 40, records[n - 1].received_us);
+    PUT(uint32_t, data, 24, draft->n);
+    PUT(uint32_t, data, 28, draft->dictionary.n);
+    PUT(int64_t, data, 32, draft->records[0].received_us);
+    PUT(int64_t, data, 40, draft->records[draft->n - 1].received_us);
     memcpy(data + 48, run, BLOCK_RUN_BYTES);
-    PUT(uint32_t, data, 64, HEADER_BYTES + n * ENTRY_BYTES);
-    PUT(uint32_t, data, 68, bytes_at);
+    PUT(uint32_t, data, 64, draft->names_at);
+    PUT(uint32_t, data, 68, draft->bytes_at);
 }
 
 // An empty half has no bytes, and may have no pointer either.
@@ -141,49 +157,77 @@ static size_t put_bytes(uint8_t *to, const void *from, size_t size) {
     return size;
 }
 
-int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
-                const struct block_record *records, size_t n, void **ret, size_t *ret_size) {
+static int measure(struct block_draft *draft) {
+    size_t bytes = 0;
+    draft->names = calloc(2 * draft->n, sizeof(*draft->names));
+    if (draft->names == NULL || dictionary_init(&draft->dictionary, draft->n) != 0) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < draft->n && bytes <= BLOCK_BYTES_MAX; i++) {
+        const struct block_record *record = &draft->records[i];
+        draft->names[2 * i] = dictionary_index(&draft->dictionary, record->type);
+        draft->names[2 * i + 1] = dictionary_index(&draft->dictionary, record->channel);
+        if (record->open_size > BLOCK_BYTES_MAX || record->sealed_size > BLOCK_BYTES_MAX) {
+            return -E2BIG;
+        }
+        bytes += record->open_size + record->sealed_size;
+    }
+    draft->names_at = HEADER_BYTES + draft->n * ENTRY_BYTES;
+    draft->bytes_at =
+        draft->names_at + draft->dictionary.n * sizeof(uint32_t) + draft->dictionary.bytes;
+    draft->size = draft->bytes_at + bytes;
+    return draft->size > BLOCK_BYTES_MAX ? -E2BIG : 0;
+}
+
+int block_measure(const struct block_record *records, size_t n, struct block_draft **ret,
+                  size_t *ret_size) {
     assert(n > 0);
     if (n > BLOCK_BYTES_MAX / ENTRY_BYTES || 2 * n > NAME_INDEX_MAX) {
         return -E2BIG;
     }
-    _cleanup_(cleanup_dictionary) struct dictionary dictionary = {.n = 0};
-    _cleanup_free_ uint32_t *names = calloc(2 * n, sizeof(*names));
-    if (names == NULL || dictionary_init(&dictionary, n) != 0) {
+    struct block_draft *draft = calloc(1, sizeof(*draft));
+    if (draft == NULL) {
         return -ENOMEM;
     }
-    size_t bytes = 0;
-    for (size_t i = 0; i < n && bytes <= BLOCK_BYTES_MAX; i++) {
-        names[2 * i] = dictionary_index(&dictionary, records[i].type);
-        names[2 * i + 1] = dictionary_index(&dictionary, records[i].channel);
-        if (records[i].open_size > BLOCK_BYTES_MAX || records[i].sealed_size > BLOCK_BYTES_MAX) {
-            return -E2BIG;
-        }
-        bytes += records[i].open_size + records[i].sealed_size;
+    draft->records = records;
+    draft->n = n;
+    int r = measure(draft);
+    if (r != 0) {
+        block_draft_free(draft);
+        return r;
     }
-    size_t names_at = HEADER_BYTES + n * ENTRY_BYTES;
-    size_t bytes_at = names_at + dictionary.n * sizeof(uint32_t) + dictionary.bytes;
-    size_t size = bytes_at + bytes;
-    if (size > BLOCK_BYTES_MAX) {
-        return -E2BIG;
+    *ret = draft;
+    *ret_size = draft->size;
+    return 0;
+}
+
+void block_write(const struct block_draft *draft, uint64_t first,
+                 const uint8_t run[static BLOCK_RUN_BYTES], void *ret) {
+    uint8_t *data = ret;
+    size_t at = draft->bytes_at;
+    put_header(data, first, run, draft);
+    put_names(&draft->dictionary, data + draft->names_at);
+    for (size_t i = 0; i < draft->n; i++) {
+        const struct block_record *record = &draft->records[i];
+        put_entry(data + HEADER_BYTES + i * ENTRY_BYTES, record, draft->names[2 * i],
+                  draft->names[2 * i + 1], at);
+        at += put_bytes(data + at, record->open, record->open_size);
+        at += put_bytes(data + at, record->sealed, record->sealed_size);
     }
-    uint8_t *data = malloc(size);
+    assert(at == draft->size);
+    PUT(uint64_t, data, 0, XXH3_64bits(data + CHECKSUM_BYTES, at - CHECKSUM_BYTES));
+}
+
+int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
+                const struct block_record *records, size_t n, void **ret, size_t *ret_size) {
+    _cleanup_(cleanup_block_draft) struct block_draft *draft = NULL;
+    int r = block_measure(records, n, &draft, ret_size);
+    void *data = r == 0 ? malloc(*ret_size) : NULL;
     if (data == NULL) {
-        return -ENOMEM;
+        return r != 0 ? r : -ENOMEM;
     }
-    put_header(data, size, first, run, records, n, dictionary.n, bytes_at);
-    put_names(&dictionary, data + names_at);
-    size_t at = bytes_at;
-    for (size_t i = 0; i < n; i++) {
-        put_entry(data + HEADER_BYTES + i * ENTRY_BYTES, &records[i], names[2 * i],
-                  names[2 * i + 1], at);
-        at += put_bytes(data + at, records[i].open, records[i].open_size);
-        at += put_bytes(data + at, records[i].sealed, records[i].sealed_size);
-    }
-    assert(at == size);
-    PUT(uint64_t, data, 0, XXH3_64bits(data + CHECKSUM_BYTES, size - CHECKSUM_BYTES));
+    block_write(draft, first, run, data);
     *ret = data;
-    *ret_size = size;
     return 0;
 }
 

@@ -17,7 +17,7 @@ enum {
     ENTRY_ERASES = 4,     // see Event.erases: sealed with nobody's key, its customer's is gone
 };
 
-// One event to be written. Everything is borrowed until block_build returns.
+// One event to be written. Everything is borrowed until the block is.
 struct block_record {
     uint8_t id_hash[BLOCK_ID_HASH_BYTES]; // keyed hash of (source, id)
     uint64_t body_hash;                   // keyed hash of what the client sent
@@ -54,8 +54,17 @@ struct block_head {
     const uint8_t *run; // BLOCK_RUN_BYTES
 };
 
-// The bytes of a block for n records whose sequences start at first. *ret is malloc'ed. -E2BIG over
-// BLOCK_BYTES_MAX.
+// A block that is measured and not yet written: whoever has room for it writes it there. -E2BIG
+// over BLOCK_BYTES_MAX.
+struct block_draft;
+int block_measure(const struct block_record *records, size_t n, struct block_draft **ret,
+                  size_t *ret_size);
+struct block_draft *block_draft_free(struct block_draft *draft); // takes NULL; returns NULL
+void cleanup_block_draft(struct block_draft **draft);
+// The sequences of its records start at first. ret has room for what block_measure said.
+void block_write(const struct block_draft *draft, uint64_t first,
+                 const uint8_t run[static BLOCK_RUN_BYTES], void *ret);
+// Both at once; *ret is malloc'ed.
 int block_build(uint64_t first, const uint8_t run[static BLOCK_RUN_BYTES],
                 const struct block_record *records, size_t n, void **ret, size_t *ret_size);
 // Checks bounds (always) and checksum (if asked). 0, or -EBADMSG: the block is damaged.

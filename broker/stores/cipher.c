@@ -74,11 +74,13 @@ static void make_tag(const uint8_t *key, const void *also, size_t also_size, uin
     size_t end = padded;
     end += put_size(text + end, also_size);
     end += put_size(text + end, size);
-    crypto_onetimeauth_poly1305_init(&state, key);
-    if (also_size > 0) {
-        crypto_onetimeauth_poly1305_update(&state, also, also_size);
-        crypto_onetimeauth_poly1305_update(&state, zeros, -also_size % MAC_BYTES);
+    if (also_size == 0) { // in one call: the state is not made for more to come
+        crypto_onetimeauth_poly1305(ret, text, end, key);
+        return;
     }
+    crypto_onetimeauth_poly1305_init(&state, key);
+    crypto_onetimeauth_poly1305_update(&state, also, also_size);
+    crypto_onetimeauth_poly1305_update(&state, zeros, -also_size % MAC_BYTES);
     crypto_onetimeauth_poly1305_update(&state, text, end);
     crypto_onetimeauth_poly1305_final(&state, ret);
     sodium_memzero(&state, sizeof(state));

@@ -13,8 +13,8 @@ enum {
     CIPHER_SHORT_BYTES = 2048, // longer ones are libsodium's own call
 };
 
-// ret has room for size + CIPHER_TAG_BYTES and is not where plain or also lie. `also` is bound in
-// and not sealed.
+// ret has room for size + CIPHER_TAG_BYTES; it is plain, or not where plain or also lie. `also` is
+// bound in and not sealed.
 void cipher_seal(const uint8_t key[static CIPHER_KEY_BYTES],
                  const uint8_t nonce[static CIPHER_NONCE_BYTES], const void *also, size_t also_size,
                  const void *plain, size_t size, uint8_t *ret);

@@ -40,6 +40,10 @@ void journal_record_clear(struct journal_record *record);
 bool journal_record_is_empty(const struct journal_record *record);
 // -E2BIG where the record were larger than JOURNAL_RECORD_BYTES_MAX (bounds.h).
 int journal_record_add(struct journal_record *record, const struct journal_change *change);
+// The same without its value, for which *ret is the room: it is to be written there before anything
+// else is asked of the record.
+int journal_record_room(struct journal_record *record, const struct journal_change *change,
+                        void **ret);
 // What the record does with that key last; 0: nothing.
 int journal_record_find(const struct journal_record *record, unsigned table, const void *key,
                         size_t key_size);

@@ -109,13 +109,12 @@ static int grow_seen(struct journal_record *record) {
 }
 
 static void put_bytes(struct journal_record *record, const void *bytes, size_t size) {
-    if (size > 0) { // without any there may be no pointer
-        memcpy(record->bytes + record->size, bytes, size);
-    }
+    memcpy(record->bytes + record->size, bytes, size);
     record->size += size;
 }
 
-int journal_record_add(struct journal_record *record, const struct journal_change *change) {
+int journal_record_room(struct journal_record *record, const struct journal_change *change,
+                        void **ret) {
     struct journal_change_head head = {.kind = (uint8_t)change->kind,
                                        .table = (uint8_t)change->table,
                                        .key_size = (uint16_t)change->key_size,
@@ -130,12 +129,22 @@ int journal_record_add(struct journal_record *record, const struct journal_chang
     }
     put_bytes(record, &head, sizeof(head));
     put_bytes(record, change->key, change->key_size);
-    put_bytes(record, change->value, change->size);
+    *ret = record->bytes + record->size;
+    record->size += change->size;
     uint64_t hash = hash_of(change->table, change->key, change->key_size);
     struct journal_seen *seen = slot_of(record->seen, record->n_slots, hash);
     record->n_seen += seen->kind == 0;
     *seen = (struct journal_seen){.hash = hash, .kind = change->kind};
     return 0;
+}
+
+int journal_record_add(struct journal_record *record, const struct journal_change *change) {
+    void *room = NULL;
+    int r = journal_record_room(record, change, &room);
+    if (r == 0 && change->size > 0) { // without any there may be no pointer
+        memcpy(room, change->value, change->size);
+    }
+    return r;
 }
 
 int journal_record_find(const struct journal_record *record, unsigned table, const void *key,

@@ -38,7 +38,8 @@ struct keys_reader *keys_reader_free(struct keys_reader *reader);
 // A snapshot for a slice; renewed by itself where a key was made since.
 int keys_reader_begin(struct keys_reader *reader);
 void keys_reader_end(struct keys_reader *reader);
-// ret has room for size + KEYS_SEAL_OVERHEAD. 0; 1: the key is destroyed or was never made.
+// ret has room for size + KEYS_SEAL_OVERHEAD, and may be plain. 0; 1: the key is destroyed or was
+// never made.
 int keys_seal(struct keys_reader *reader, uint64_t customer,
               const uint8_t run[static BLOCK_RUN_BYTES], uint64_t sequence, const void *plain,
               size_t size, uint8_t *ret);

@@ -218,23 +218,41 @@ static int change(struct log_txn *txn, enum journal_kind kind, unsigned table, c
                : journal_record_add(txn->changes, &what);
 }
 
-int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t size) {
-    struct block_head head;
-    int r = block_open(block, size, false, &head);
-    if (r < 0) {
-        return r;
-    }
+// Room for a block that says of itself that it starts at `first`.
+static int append(struct log_txn *txn, uint64_t expected, uint64_t first, uint64_t n_events,
+                  size_t size, void **ret) {
     uint64_t next = txn->next != 0 ? txn->next : log_next(txn->log);
-    if (GUARD(log_gap) && (expected != next || head.first != expected)) {
+    if (GUARD(log_gap) && (expected != next || first != expected)) {
         return 1;
     }
     uint8_t key[8];
     store_be64(key, expected);
-    r = change(txn, JOURNAL_APPEND, LOG_BLOCKS, key, sizeof(key), block, size);
+    struct journal_change what = {.kind = JOURNAL_APPEND,
+                                  .table = LOG_BLOCKS,
+                                  .key = key,
+                                  .key_size = sizeof(key),
+                                  .size = size};
+    int r = journal_record_room(txn->changes, &what, ret);
     if (r == 0) {
-        txn->next = head.first + head.n_events;
+        txn->next = first + n_events;
     }
     return r;
+}
+
+int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t size) {
+    struct block_head head;
+    void *room = NULL;
+    int r = block_open(block, size, false, &head);
+    r = r == 0 ? append(txn, expected, head.first, head.n_events, size, &room) : r;
+    if (r == 0) {
+        memcpy(room, block, size);
+    }
+    return r;
+}
+
+int log_append_room(struct log_txn *txn, uint64_t expected, uint64_t n_events, size_t size,
+                    void **ret) {
+    return append(txn, expected, expected, n_events, size, ret);
 }
 
 int log_put(struct log_txn *txn, enum log_table table, const void *key, size_t key_size,

@@ -55,6 +55,10 @@ int log_begin(struct log *log, struct log_txn **ret);
 // One block whose first sequence must be `expected` == log_next. 1 where it is not (a gap is
 // refused, nothing written).
 int log_append(struct log_txn *txn, uint64_t expected, const void *block, size_t size);
+// The same for a block of n_events that is not written yet: *ret is the room for it, which has to
+// be filled before anything else is asked of the transaction.
+int log_append_room(struct log_txn *txn, uint64_t expected, uint64_t n_events, size_t size,
+                    void **ret);
 int log_put(struct log_txn *txn, enum log_table table, const void *key, size_t key_size,
             const void *value, size_t size);
 // 1: it was not there.

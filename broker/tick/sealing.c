@@ -34,18 +34,17 @@ void sealing_reset(struct sealing *sealing) {
 // The sealed half as it goes into the block. A destroyed key leaves nothing to read.
 static int seal(struct sealing *sealing, struct keys_reader *keys, const Touchbus__Event *event,
                 struct block_record *ret) {
-    const uint8_t *plain;
+    uint8_t *half;
     size_t size;
-    int r = envelope_pack_sealed(event, sealing->arena, &plain, &size);
-    uint8_t *sealed = r == 0 ? arena_alloc(sealing->arena, size + KEYS_SEAL_OVERHEAD) : NULL;
-    if (sealed == NULL) {
-        return r != 0 ? r : -ENOMEM;
+    int r = envelope_pack_to_seal(event, KEYS_SEAL_OVERHEAD, sealing->arena, &half, &size);
+    if (r != 0) {
+        return r;
     }
     // The event that erases a customer comes when the key is gone.
     uint64_t key = event->erases ? 0 : event->customer;
-    r = keys_seal(keys, key, sealing->run, event->sequence, plain, size, sealed);
+    r = keys_seal(keys, key, sealing->run, event->sequence, half, size, half);
     if (r >= 0) {
-        ret->sealed = sealed;
+        ret->sealed = half;
         ret->sealed_size = r == 0 ? size + KEYS_SEAL_OVERHEAD : 0;
     }
     return r < 0 ? r : 0;

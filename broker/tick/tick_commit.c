@@ -43,10 +43,15 @@ static int append_block(struct flight *flight, size_t from, size_t *ret_n) {
             break;
         }
     }
-    _cleanup_free_ void *block = NULL;
+    _cleanup_(cleanup_block_draft) struct block_draft *draft = NULL;
+    void *room = NULL;
     size_t size = 0;
-    int r = block_build(flight->first + from, sealing->run, &sealing->rows[from], n, &block, &size);
-    r = r != 0 ? r : log_append(flight->log, flight->first + from, block, size);
+    uint64_t first = flight->first + from;
+    int r = block_measure(&sealing->rows[from], n, &draft, &size);
+    r = r != 0 ? r : log_append_room(flight->log, first, n, size, &room);
+    if (r == 0) {
+        block_write(draft, first, sealing->run, room);
+    }
     *ret_n = n;
     return r > 0 ? -EPROTO : r; // 1: a gap, which the ticks' own counting rules out
 }

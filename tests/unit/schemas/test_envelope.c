@@ -501,6 +501,32 @@ static void test_halves_split_by_number_and_join_again(void **state) {
     assert_memory_equal(again, parts[2], size);
 }
 
+// Through chunks of the arena that are too small for it, and for what comes behind.
+static void test_a_half_has_room_behind_it(void **state) {
+    (void)state;
+    enum { BEHIND = 16, TIMES = 64 };
+    Touchbus__Event event;
+    fill_all(&event);
+    const uint8_t *half;
+    uint8_t *halves[TIMES];
+    size_t size;
+    assert_int_equal(envelope_pack_sealed(&event, arena, &half, &size), 0);
+    struct arena *small = arena_new(1 << 20);
+    for (size_t i = 0; i < TIMES; i++) {
+        size_t packed_size;
+        assert_int_equal(envelope_pack_to_seal(&event, BEHIND, small, &halves[i], &packed_size), 0);
+        assert_int_equal(packed_size, size);
+        memset(halves[i] + size, (int)i, BEHIND);
+        assert_non_null(arena_alloc(small, i));
+    }
+    for (size_t i = 0; i < TIMES; i++) {
+        assert_memory_equal(halves[i], half, size);
+        assert_int_equal(halves[i][size], i);
+        assert_int_equal(halves[i][size + BEHIND - 1], i);
+    }
+    arena_free(small);
+}
+
 static void test_unknown_fields_of_an_event_are_sealed(void **state) {
     (void)state;
     static const char bytes[] = "\x0a\x01i\x12\x01s\x1a\x01t\xfa\x06\x06secret"; // field 111
@@ -573,6 +599,7 @@ int main(void) {
         TEST(test_an_event_over_its_size_is_refused),
         TEST(test_an_arena_that_ends_anywhere_is_a_refusal),
         TEST(test_halves_split_by_number_and_join_again),
+        TEST(test_a_half_has_room_behind_it),
         TEST(test_unknown_fields_of_an_event_are_sealed),
         TEST(test_globs),
         TEST(test_customers_have_one_spelling),

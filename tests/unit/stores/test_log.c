@@ -131,6 +131,32 @@ static void expect_block(struct log_reader *reader, uint64_t sequence, uint64_t 
     free(same);
 }
 
+static void test_a_block_is_written_where_it_goes_to_disk(void **state) {
+    struct log *log = open_log(*state);
+    struct log_txn *txn = NULL;
+    struct log_reader *reader = NULL;
+    size_t size = 0;
+    void *room = NULL;
+    append(log, 10);
+    void *block = support_block(11, 3, &size);
+    assert_int_equal(log_begin(log, &txn), 0);
+    assert_int_equal(log_append_room(txn, 12, 3, size, &room), 1);
+    assert_int_equal(log_append_room(txn, 11, 3, size, &room), 0);
+    memcpy(room, block, size);
+    assert_int_equal(log_put(txn, LOG_PRODUCERS, "k", 1, "v", 1), 0);
+    assert_int_equal(log_commit(txn), 0);
+    free(block);
+    assert_int_equal(log_next(log), 14);
+    append(log, 1);
+    assert_int_equal(log_reader_new(log, &reader), 0);
+    assert_int_equal(log_reader_begin(reader), 0);
+    expect_block(reader, 12, 11, 3);
+    expect_block(reader, 14, 14, 1);
+    log_reader_end(reader);
+    log_reader_free(reader);
+    log_close(log);
+}
+
 static void test_a_sequence_finds_its_block(void **state) {
     struct log *log = open_log(*state);
     struct log_reader *reader = NULL;
@@ -418,6 +444,7 @@ int main(void) {
         TEST(test_a_killed_readers_slot_is_free_after_a_start),
         TEST(test_append_refuses_gap),
         TEST(test_an_aborted_block_was_never_there),
+        TEST(test_a_block_is_written_where_it_goes_to_disk),
         TEST(test_a_sequence_finds_its_block),
         TEST(test_a_time_finds_its_sequence),
         TEST(test_trim_keeps_what_reaches_the_floor_and_the_last_block),
