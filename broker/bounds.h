@@ -14,8 +14,10 @@ enum {
     JOURNAL_TURN_RECORDS = 1024, // and records; a start reads up to two files of twice that
     // Records of one tick: the last request taken in may be a full one, each event with follow-ups.
     TICK_RECORDS_MAX = TICK_EVENTS_MAX + 2048 * 9,
-    AHEAD_EVENTS_MAX = 6,             // of a request, looked at before their turn (tick/ahead.h)
+    AHEAD_EVENTS_MAX = 8,             // of a request, looked at before their turn (tick/ahead.h)
     AHEAD_EVENT_BYTES_MAX = 4096,     // what is larger is not
+    AHEAD_BESIDE_EVENTS_MIN = 64,     // of fewer, waking a thread costs more than it saves
+    AHEAD_ARENA_BYTES_MAX = 16 << 20, // of a tick's events that the thread beside has read
     TICK_JOBS_MAX = 1024,             // jobs of other threads in one tick
     FOLD_KEPT_BYTES_MAX = 256 << 20,  // customers a fold keeps decoded
     CUSTOMERS_KEPT_MAX = 1 << 17,     // and how many

@@ -180,12 +180,9 @@ static int put_aside(struct tick *tick, const uint8_t *id_hash, uint64_t owner,
 
 static int admit(struct tick *tick, const struct foreseen *foreseen, const struct request *request,
                  struct outcome *ret) {
-    const uint8_t *secret = keys_hash_secret(tick->broker->keys);
     const uint8_t *id_hash = foreseen->id_hash;
     Touchbus__Event *event = foreseen->event;
-    uint64_t body_hash = 0;
-    int r = dedup_hash_body(secret, event, tick->arena, &body_hash);
-    r = r != 0 ? r : find_duplicate(tick, id_hash, body_hash, ret);
+    int r = find_duplicate(tick, id_hash, foreseen->body_hash, ret);
     if (r != 0 || ret->code != 0) {
         return r;
     }
@@ -208,7 +205,7 @@ static int admit(struct tick *tick, const struct foreseen *foreseen, const struc
     if (ret->code != 0) {
         return 0;
     }
-    r = append(tick, event, &members, id_hash, body_hash);
+    r = append(tick, event, &members, id_hash, foreseen->body_hash);
     r = r != 0 ? r : decide_follow(tick->decide, &place, event, &decision);
     r = r != 0 ? r : admit_caused(tick, &place, &decision);
     ret->sequence = event->sequence;
@@ -410,6 +407,21 @@ static uint32_t check_producer(struct tick *tick, const struct request *request,
     return 0;
 }
 
+static int admit_events(struct tick *tick, struct request *request, struct producer *producer) {
+    struct ahead ahead;
+    int r = 0;
+    ahead_begin(&ahead, tick, request);
+    for (size_t i = 0; r == 0 && i < request->message->n_events; i++) {
+        struct outcome outcome;
+        r = producer != NULL ? admit_numbered(tick, request, producer, &ahead, i, &outcome)
+                             : admit_unnumbered(tick, request, &ahead, i, &outcome);
+        r = r != 0 ? r : outcome_add(tick->arena, &request->reply, i, &outcome);
+        atomic_fetch_add(&tick->broker->counters.refused, r == 0 && outcome.code >= 100);
+    }
+    ahead_end(&ahead);
+    return r;
+}
+
 int admit_request(struct tick *tick, struct request *request) {
     const Touchbus__PublishRequest *message = request->message;
     Touchbus__PublishReply *reply = &request->reply;
@@ -431,17 +443,9 @@ int admit_request(struct tick *tick, struct request *request) {
         return -ENOMEM;
     }
     reply->n_sequences = reply->n_customers = message->n_events;
-    struct ahead ahead;
-    ahead_begin(&ahead, tick, request);
-    for (size_t i = 0; i < message->n_events; i++) {
-        struct outcome outcome;
-        int r = producer != NULL ? admit_numbered(tick, request, producer, &ahead, i, &outcome)
-                                 : admit_unnumbered(tick, request, &ahead, i, &outcome);
-        r = r != 0 ? r : outcome_add(tick->arena, reply, i, &outcome);
-        if (r != 0) {
-            return r;
-        }
-        atomic_fetch_add(&tick->broker->counters.refused, outcome.code >= 100);
+    int r = admit_events(tick, request, producer);
+    if (r != 0) {
+        return r;
     }
     if (producer != NULL) {
         reply->expected = producer_expected(producer, message->epoch);

@@ -17,7 +17,7 @@ struct beside {
     int (*work)(void *user); // NULL: nothing to do
     void *user;
     int result;
-    bool stop;
+    bool begun, stop;
 };
 
 static void *run(void *object) {
@@ -30,11 +30,13 @@ static void *run(void *object) {
             continue;
         }
         int (*work)(void *user) = beside->work;
+        beside->begun = true;
         pthread_mutex_unlock(&beside->lock);
         int r = work(beside->user);
         pthread_mutex_lock(&beside->lock);
         beside->result = r;
         beside->work = NULL;
+        beside->begun = false;
         pthread_cond_broadcast(&beside->changed);
     }
     pthread_mutex_unlock(&beside->lock);
@@ -95,4 +97,13 @@ int beside_wait(struct beside *beside) {
     beside->result = 0;
     pthread_mutex_unlock(&beside->lock);
     return r;
+}
+
+int beside_call_off(struct beside *beside) {
+    pthread_mutex_lock(&beside->lock);
+    if (!beside->begun) {
+        beside->work = NULL;
+    }
+    pthread_mutex_unlock(&beside->lock);
+    return beside_wait(beside);
 }

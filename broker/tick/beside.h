@@ -12,3 +12,5 @@ struct beside *beside_free(struct beside *beside); // nothing may be going on; t
 void beside_start(struct beside *beside, int (*work)(void *user), void *user);
 // What the work returned; 0 where none was started.
 int beside_wait(struct beside *beside);
+// The same, without the work where it has not begun.
+int beside_call_off(struct beside *beside);

@@ -17,16 +17,20 @@ int flight_new(struct tick *tick) {
     flight->broker = tick->broker;
     flight->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     flight->arena = arena_new(TICK_ARENA_BYTES_MAX);
+    flight->ahead_arena = arena_new(AHEAD_ARENA_BYTES_MAX);
     flight->changes = view_changes_new();
     flight->records = calloc(TICK_RECORDS_MAX, sizeof(*flight->records));
     tick->arena = arena_new(TICK_ARENA_BYTES_MAX);
+    tick->ahead_arena = arena_new(AHEAD_ARENA_BYTES_MAX);
     tick->changes = view_changes_new();
     tick->records = calloc(TICK_RECORDS_MAX, sizeof(*tick->records));
     bool is_short = sealing_new(&flight->sealing) != 0 || sealing_new(&tick->sealing) != 0 ||
                     flight->arena == NULL || flight->changes == NULL || flight->records == NULL ||
+                    flight->ahead_arena == NULL || tick->ahead_arena == NULL ||
                     tick->arena == NULL || tick->changes == NULL || tick->records == NULL;
     int r = flight->done < 0 ? -errno : is_short ? -ENOMEM : 0;
     r = r != 0 ? r : beside_new("commit", &tick->beside);
+    r = r != 0 ? r : ahead_beside_new(&tick->ahead_beside);
     r = r != 0 ? r : keys_reader_new(tick->broker->keys, &tick->seal_keys);
     return r != 0 ? r : keys_reader_new(tick->broker->keys, &flight->keys);
 }
@@ -35,6 +39,7 @@ void flight_free(struct tick *tick) {
     struct flight *flight = &tick->flight;
     assert(!flight->is_open);
     beside_free(tick->beside);
+    ahead_beside_free(tick->ahead_beside);
     if (flight->done > 0) {
         close(flight->done);
     }
@@ -42,11 +47,13 @@ void flight_free(struct tick *tick) {
     free(flight->records);
     view_changes_free(tick->broker->view, flight->changes);
     sealing_free(&flight->sealing);
+    arena_free(flight->ahead_arena);
     arena_free(flight->arena);
     keys_reader_free(tick->seal_keys);
     sealing_free(&tick->sealing);
     free(tick->records);
     view_changes_free(tick->broker->view, tick->changes);
+    arena_free(tick->ahead_arena);
     arena_free(tick->arena);
 }
 
@@ -109,6 +116,7 @@ static int hand_over(struct tick *tick) {
         return -ENOMEM;
     }
     SWAP(flight->arena, tick->arena);
+    SWAP(flight->ahead_arena, tick->ahead_arena);
     SWAP(flight->changes, tick->changes);
     SWAP(flight->records, tick->records);
     SWAP(flight->sealing, tick->sealing);
@@ -137,6 +145,7 @@ void tick_close(struct tick *tick) {
     tick->open = tick->log_touched = false;
     fold_count_anew(tick->fold);
     arena_reset(tick->arena);
+    arena_reset(tick->ahead_arena);
     sealing_reset(&tick->sealing);
     pending_reset(tick->changes);
 }

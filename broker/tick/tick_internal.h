@@ -12,6 +12,7 @@
 #include "broker/broker.h"
 #include "broker/fold/fold.h"
 #include "broker/stores/pending.h"
+#include "broker/tick/ahead_beside.h"
 #include "broker/tick/beside.h"
 #include "broker/tick/decide.h"
 #include "broker/tick/dedup.h"
@@ -40,11 +41,12 @@ struct outcome {
 // is, the next one may be decided by its changes.
 struct flight {
     struct broker *broker;
-    struct arena *arena;      // its events and requests
-    struct sealing sealing;   // its events as they go into a block
-    struct keys_reader *keys; // seals blocks
-    struct pending *changes;  // of the view
-    struct record *records;   // TICK_RECORDS_MAX
+    struct arena *arena;       // its events and requests
+    struct arena *ahead_arena; // its events that the thread beside has read
+    struct sealing sealing;    // its events as they go into a block
+    struct keys_reader *keys;  // seals blocks
+    struct pending *changes;   // of the view
+    struct record *records;    // TICK_RECORDS_MAX
     size_t n_records;
     uint64_t first;
     size_t n_erased;
@@ -67,14 +69,15 @@ struct tick {
     struct producers *producers;
     struct fold *fold;
     struct log_reader *reader;
-    struct keys_reader *keys_reader; // seals what is put aside
-    struct keys_reader *view_keys;   // of the open view
-    struct keys_reader *seal_keys;   // seals blocks ahead
-    struct flight flight;            // the tick before
-    struct beside *beside;           // commits it while this thread decides the next
-    bool jobs_wait;                  // the last tick had no room for them
-    int signals;                     // signalfd
-    bool reload;                     // SIGHUP came
+    struct keys_reader *keys_reader;   // seals what is put aside
+    struct keys_reader *view_keys;     // of the open view
+    struct keys_reader *seal_keys;     // seals blocks ahead
+    struct flight flight;              // the tick before
+    struct beside *beside;             // commits it while this thread decides the next
+    struct ahead_beside *ahead_beside; // reads requests' events before this thread comes to them
+    bool jobs_wait;                    // the last tick had no room for them
+    int signals;                       // signalfd
+    bool reload;                       // SIGHUP came
     uint64_t *unsaid; // customers whose erasure the log does not know, found at the start
     size_t n_unsaid;
     struct timers timers;
@@ -84,10 +87,11 @@ struct tick {
     // the open tick
     bool open, reading;
     struct arena *arena;
-    struct pending *changes; // of the view
-    struct sealing sealing;  // its events as they go into a block
-    struct block_head block; // of the log, last read; n_events 0: none
-    bool log_touched;        // something beside events must be committed
+    struct arena *ahead_arena; // events that the thread beside has read
+    struct pending *changes;   // of the view
+    struct sealing sealing;    // its events as they go into a block
+    struct block_head block;   // of the log, last read; n_events 0: none
+    bool log_touched;          // something beside events must be committed
     struct log_txn *log;
     struct view_txn *view;
     int64_t now_us;   // receipt of its events, never decreasing
