@@ -60,6 +60,8 @@ def main():
         assert set(two.customers) - {0} == {one.customers[0]}, two
         shown = query(house.port, "customer.show", key="user_id=ana")[-1]
         assert shown.code == 0 and shown.as_of >= two.sequences[4], shown
+        told = query(house.port, "log.get", sequence=str(begun), count=str(len(one.sequences)))
+        assert told[-1].code == OK, told[-1]  # what was sealed ahead is opened
         house.touchbus("view", "verify")
         assert house.broker.stop() == 0
     print("one tick on its way, the next judged by it, both answered in order")
