@@ -17,7 +17,9 @@
 
 enum {
     FIELD_NUMBER_SHIFT = 3,
-    TAG_BYTES_MAX = 5, // of 32 bits; protobuf-c takes no longer one, even where the rest is zero
+    // Of 32 bits; protobuf-c takes no longer ones, even where the rest is zero.
+    TAG_BYTES_MAX = 5,
+    LENGTH_BYTES_MAX = 5,
     CONTROLS_BITS = 64,
 };
 
@@ -199,12 +201,16 @@ static inline int scan_number(struct scan *scan, const struct wire_field *field,
 
 static inline int read_length(struct scan *scan, const uint8_t *end, const uint8_t **ret_end) {
     uint64_t length;
+    const uint8_t *begin = scan->at;
     int r = read_varint(scan, end, &length);
     if (r != 0) {
         return r;
     }
     if (GUARD(wire_truncated) && length > (size_t)(end - scan->at)) {
         return refuse(scan, REASON_BAD_FRAME, "a length beyond the end");
+    }
+    if (GUARD(wire_length_bytes) && scan->at - begin > LENGTH_BYTES_MAX) {
+        return refuse(scan, REASON_BAD_FRAME, "a length is too long");
     }
     *ret_end = scan->at + length;
     return 0;

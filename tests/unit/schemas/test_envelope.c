@@ -56,6 +56,8 @@ static void test_malformed_frames_are_refused(void **state) {
             "a varint is too long");
     REFUSED(query, "\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", REASON_BAD_FRAME,
             "a varint is too long");
+    REFUSED(query, "\x1a\x81\x80\x80\x80\x80\x00z", REASON_BAD_FRAME, "a length is too long");
+    REFUSED(query, "\x7a\x80\x80\x80\x80\x80\x00", REASON_BAD_FRAME, "a length is too long");
     REFUSED(query, "\x02\x00", REASON_BAD_FRAME, "a field number out of range");
     REFUSED(query, "\xff\xff\xff\xff\x7f\x00", REASON_BAD_FRAME, "a field number out of range");
     REFUSED(query, "\x88\x87\x87\x87\x87\x00\x32", REASON_BAD_FRAME, "a field number out of range");
