@@ -30,7 +30,7 @@ LIVES = 8
 KEEP_EVERY = 17 if SLOW else 9   # of the states are judged over the wire
 COMPLAINTS_MAX = 10
 KEPT_MAX = 3                # records with failing states, some 75 MiB each
-CONTROL_ROUNDS_MAX = 6      # records, each with fresh states; one suffices nearly always
+CONTROL_ROUNDS_MAX = 20     # records, each with fresh states; one suffices nearly always, of names one in three
 CONTROL_STATES = 60
 
 
@@ -102,7 +102,7 @@ CONTROLS = {
     "the view opened as found": ({}, {"kind": "recovery", "program_name": "crash-cut-control-restore-at-start"}),
     "a restore point's copy without sync": ({"daemon": "touchbusd-control-copy-sync"}, {"kind": "recovery"}),
     "names that a killed life left, not synced at a start": ({"daemon": "touchbusd-control-startup-names", "plan": killed_behind_renames},
-                                                             {"kind": "recovery"}),
+                                                             {"kind": "named"}),
     "keys without sync": ({}, {"kind": "log", "unsynced": "keys/data.mdb"}),
     "the base without sync": ({}, {"kind": "recovery", "unsynced": "base/data.mdb"}),
 }

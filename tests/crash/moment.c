@@ -117,7 +117,9 @@ static const struct {
                         near_a_log_point, before_the_point_is_named},
                        8,
                        true},
+    // Of a control each, whose window is small.
     [KIND_FIRST] = {"first", {at_a_first_ack}, 1, false},
+    [KIND_NAMED] = {"named", {before_the_point_is_named}, 1, true},
 };
 
 struct moment moment_choose(const struct history *history, enum kind kind, uint64_t campaign,

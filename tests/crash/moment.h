@@ -9,7 +9,7 @@
 #include "account.h"
 #include "trace.h"
 
-enum kind { KIND_LOG, KIND_RECOVERY, KIND_FIRST, N_KINDS };
+enum kind { KIND_LOG, KIND_RECOVERY, KIND_FIRST, KIND_NAMED, N_KINDS };
 
 enum { HISTORY_LIVES_MAX = 256 };
 
