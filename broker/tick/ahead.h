@@ -26,6 +26,7 @@ struct ahead {
 
 // An event that is at hand. 0 or -ENOMEM.
 int ahead_look_at(struct tick *tick, Touchbus__Event *event, struct foreseen *ret);
+// Borrows all three until ahead_end, which has to follow: the thread reads the request until then.
 void ahead_begin(struct ahead *ahead, struct tick *tick, const struct request *request);
 // The request's event with this index, no less than the last time. It looks at those behind it that
 // are small. *ret is valid until the next call. 0 or -ENOMEM.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thread that reads the events of a large request while the tick takes them: unpacked, hashed,
 // their keys made. None of that asks what the tick is doing, so a second processor can do it. The
-// tick never waits for one: what is not there by its turn it reads itself, and the thread goes on
-// further ahead. What an event says is the same whoever reads it; what is refused, or finds no
+// tick waits for none of them: what is not there by its turn it reads itself, and the thread goes
+// on further ahead. What an event says is the same whoever reads it; what is refused, or finds no
 // room, is left to the tick, which finds the same and says so.
 #pragma once
 
@@ -22,8 +22,7 @@ struct foreseen {
     uint8_t id_hash[BLOCK_ID_HASH_BYTES];
     uint64_t body_hash;
     struct event_keys keys;
-    uint64_t
-        customer; // the tick's alone: who has one of its keys, as far as the fold has it at hand
+    uint64_t customer; // the tick's: who has one of its keys, as far as the fold has it at hand
 };
 
 // What reading needs; borrowed, and changed by nobody meanwhile.
@@ -53,5 +52,5 @@ void ahead_beside_begin(struct ahead_beside *beside, const struct ahead_means *m
 struct foreseen *ahead_beside_find(struct ahead_beside *beside, size_t index);
 // Has memory bring nearer what ahead_beside_find will be asked for.
 void ahead_beside_prefetch(const struct ahead_beside *beside, size_t index);
-// Reads no more of them.
+// Reads no more of them, and waits for the one that is being read.
 void ahead_beside_end(struct ahead_beside *beside);
