@@ -26,9 +26,26 @@ def program(name):
     return os.path.join(BIN, name)
 
 
+_LEASES = []  # this process's, until it ends
+
+
+def _lease(port):
+    """Whether the port is now this process's among all tests on the machine, bound or not: a name in the abstract space of unix(7),
+    which the kernel forgets with the process and which no other file or port is touched by."""
+    lease = socket.socket(socket.AF_UNIX)
+    try:
+        lease.bind(f"\0touchbus-test-port-{port}")
+    except OSError:
+        lease.close()
+        return False
+    _LEASES.append(lease)
+    return True
+
+
 def free_ports(count=3):
-    """The first of `count` neighbouring free ports on loopback. Below the range that outgoing connections get theirs from: while a
-    program is killed and started again, no client may sit on its port."""
+    """The first of `count` neighbouring ports on loopback that are free now and that no other call, here or in a test running
+    beside, gets until this process ends: a port is often bound long after it was chosen, and again after its program was killed.
+    Below the range that outgoing connections get theirs from, so that no client may sit on it meanwhile."""
     with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
         end = int(file.read().split()[0])
     for _ in range(1000):
@@ -39,6 +56,7 @@ def free_ports(count=3):
                     stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
             except OSError:
                 continue
+        if all(_lease(port + offset) for offset in range(count)):
             return port
     raise RuntimeError("no neighbouring free ports")
 
