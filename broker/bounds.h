@@ -32,8 +32,9 @@ enum {
     INDEX_ROWS_MAX = 1000,     // of one leaf of a merged customer, a part of the index
     TIMERS_A_TICK_MAX = 256,   // due times that become events in one tick
 
-    URGENT_ROOM_US = 20000, // look-ups may use at once before others go first (query/urgency.h)
-    URGENT_LOOK_MS = 100,   // how often that is looked at without a question
+    URGENT_ROOM_US = 20000,    // look-ups may use at once before others go first (query/urgency.h)
+    URGENT_LOOK_MS = 100,      // how often that is looked at without a question
+    URGENT_ASKED_US = 1000000, // so long after a question other threads make way for the next
 
     PRODUCERS_MAX = 4096,
     PRODUCERS_OF_A_KEY_MAX = 512, // of them, of one key, used within 7 days

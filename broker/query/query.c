@@ -202,6 +202,7 @@ static void take_requests(struct query *query) {
         zmq_msg_init(&payload);
         int r = receive(query, &peer, &payload);
         if (r > 0) {
+            urgency_asked(&query->urgency);
             take_request(query, &peer, &payload);
             urgency_look(&query->urgency);
         } else if (r < 0) {

@@ -104,12 +104,23 @@ void urgency_begin(struct urgency *urgency, int percent, const char *io_thread) 
     urgency->looked_us = clock_monotonic_us();
 }
 
+void urgency_asked(struct urgency *urgency) {
+    if (urgency->asked_us == 0) {
+        scheduling_yields(true);
+    }
+    urgency->asked_us = clock_monotonic_us();
+}
+
 void urgency_look(struct urgency *urgency) {
+    int64_t now_us = clock_monotonic_us();
+    if (urgency->asked_us != 0 && now_us - urgency->asked_us > URGENT_ASKED_US) {
+        urgency->asked_us = 0;
+        scheduling_yields(false);
+    }
     if (urgency->n_threads == 0) {
         return;
     }
     bool before = urgency->allowance.urgent;
-    int64_t now_us = clock_monotonic_us();
     int64_t elapsed_us = now_us - urgency->looked_us;
     urgency->looked_us = now_us;
     bool urgent = allowance_take(&urgency->allowance, elapsed_us, take_used(urgency));

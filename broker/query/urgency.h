@@ -26,12 +26,15 @@ struct urgency {
     struct allowance allowance;
     pid_t threads[URGENT_THREADS_MAX];
     int64_t used_us[URGENT_THREADS_MAX];
-    size_t n_threads; // 0: never urgent
-    int64_t looked_us;
+    size_t n_threads;            // 0: never urgent
+    int64_t looked_us, asked_us; // monotonic
 };
 
 // On the query thread, once its socket is open. percent 0: never urgent. io_thread: the name of
 // ZeroMQ's thread. Where the process may not, one log line says so.
 void urgency_begin(struct urgency *urgency, int percent, const char *io_thread);
+// On the query thread, when a question came: until URGENT_ASKED_US after the last one the threads
+// that work much at a time make way often (scheduling_yields). Who asks may be on this machine.
+void urgency_asked(struct urgency *urgency);
 // On the query thread: after each question and at the latest after URGENT_LOOK_MS.
 void urgency_look(struct urgency *urgency);

@@ -20,6 +20,7 @@
 #include "broker/bounds.h"
 #include "schemas/base/cleanup.h"
 #include "schemas/base/guards.h"
+#include "schemas/base/scheduling.h"
 
 #define BLOCK_MAGIC UINT32_C(0x314b4254) // "TBK1"
 enum {
@@ -209,6 +210,7 @@ void block_write(const struct block_draft *draft, uint64_t first,
     put_names(&draft->dictionary, data + draft->names_at);
     for (size_t i = 0; i < draft->n; i++) {
         const struct block_record *record = &draft->records[i];
+        scheduling_yield_point();
         put_entry(data + HEADER_BYTES + i * ENTRY_BYTES, record, draft->names[2 * i],
                   draft->names[2 * i + 1], at);
         at += put_bytes(data + at, record->open, record->open_size);

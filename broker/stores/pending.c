@@ -13,6 +13,7 @@
 
 #include "broker/stores/store.h"
 #include "schemas/base/arena.h"
+#include "schemas/base/scheduling.h"
 
 enum {
     LEVELS_MAX = 16, // a quarter of the rows goes up a level: enough for 4^16
@@ -458,6 +459,7 @@ static int apply_table(struct pending *const *layers, unsigned n_layers, unsigne
     int r = 0;
     for (size_t n_rows = 0; r >= 0 && n > 0; n_rows++) {
         const struct source newest = heap[0];
+        scheduling_yield_point();
         r = in_parts && n_rows % PART_ROWS == 0 ? store_next_part(txn) : 0;
         r = r == 0 ? apply_row(&newest.node->row, table, txn) : r;
         do { // what older ones say of it

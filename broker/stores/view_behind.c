@@ -29,6 +29,7 @@ struct view_behind {
     pthread_cond_t written;      // for who waits for it
     struct view_batch *current;  // takes layers
     struct view_batch *writing;  // NULL: the writer rests
+    struct view_batch *given_up; // nobody holds them any more
     uint64_t n_shown, n_written; // layers, ever
     uint64_t wanted;             // as many are to be written without delay
     atomic_size_t peak;          // bytes of the largest batch since there was nothing to do
@@ -65,15 +66,28 @@ static void drop_changes(struct view_behind *behind, struct pending *changes) {
     }
 }
 
-// With the lock.
+// With the lock. Giving layers back takes milliseconds, which nobody has who reads, least of all
+// who is urgent: the writer does it. There are as many at most as were written since its last turn
+// or held until now.
 static void release_batch(struct view_behind *behind, struct view_batch *batch) {
     if (batch == NULL || --batch->holders > 0) {
         return;
     }
-    for (unsigned i = 0; i < batch->n; i++) {
-        drop_changes(behind, batch->layers[i]);
+    batch->next = behind->given_up;
+    behind->given_up = batch;
+    pthread_cond_signal(&behind->changed);
+}
+
+// With the lock, by the writer.
+static void free_given_up(struct view_behind *behind) {
+    struct view_batch *batch;
+    while ((batch = behind->given_up) != NULL) {
+        behind->given_up = batch->next;
+        for (unsigned i = 0; i < batch->n; i++) {
+            drop_changes(behind, batch->layers[i]);
+        }
+        free(batch);
     }
-    free(batch);
 }
 
 void view_behind_drop(struct view_behind *behind, struct pending *changes) {
@@ -281,6 +295,7 @@ static void *run(void *object) {
     scheduling_patient();
     pthread_mutex_lock(&behind->lock);
     while (!behind->stop || behind->current->n > 0) {
+        free_given_up(behind);
         if (is_due(behind)) {
             write_current(behind);
         } else {
@@ -336,6 +351,9 @@ struct view_behind *view_behind_free(struct view_behind *behind) {
     pthread_cond_signal(&behind->changed);
     pthread_mutex_unlock(&behind->lock);
     pthread_join(behind->thread, NULL);
+    pthread_mutex_lock(&behind->lock);
+    free_given_up(behind);
+    pthread_mutex_unlock(&behind->lock);
     for (unsigned i = 0; i < behind->n_spares; i++) {
         pending_free(behind->spares[i]);
     }

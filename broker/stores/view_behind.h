@@ -33,6 +33,7 @@ struct view_batch {
     struct pending *layers[BEHIND_LAYERS_MAX];
     unsigned n;
     unsigned holders;
+    struct view_batch *next; // where both were given up
     size_t bytes;
     int64_t began_us; // monotonic, of the first layer
     pending_filter filter;

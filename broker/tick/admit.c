@@ -11,6 +11,7 @@
 #include "broker/tick/tick_internal.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/logging.h"
+#include "schemas/base/scheduling.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
 #include "schemas/reasons.h"
@@ -413,6 +414,7 @@ static int admit_events(struct tick *tick, struct request *request, struct produ
     ahead_begin(&ahead, tick, request);
     for (size_t i = 0; r == 0 && i < request->message->n_events; i++) {
         struct outcome outcome;
+        scheduling_yield_point();
         r = producer != NULL ? admit_numbered(tick, request, producer, &ahead, i, &outcome)
                              : admit_unnumbered(tick, request, &ahead, i, &outcome);
         r = r != 0 ? r : outcome_add(tick->arena, &request->reply, i, &outcome);

@@ -12,6 +12,7 @@
 #include "broker/tick/dedup.h"
 #include "schemas/base/guards.h"
 #include "schemas/base/pages.h"
+#include "schemas/base/scheduling.h"
 #include "schemas/envelope.h"
 #include "schemas/limits.h"
 
@@ -67,6 +68,7 @@ static int read_all(void *user) {
         if (i >= beside->n) {
             return 0;
         }
+        scheduling_yield_point();
         struct row *row = &beside->rows[i];
         const ProtobufCBinaryData *bytes = &beside->events[i];
         if (bytes->len > AHEAD_EVENT_BYTES_MAX) {

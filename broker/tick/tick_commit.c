@@ -11,6 +11,7 @@
 #include "broker/mailbox.h"
 #include "broker/tick/tick_internal.h"
 #include "schemas/base/cleanup.h"
+#include "schemas/base/scheduling.h"
 
 enum {
     AHEAD_RECORDS = 32,          // sealed between two looks at what else there is to do
@@ -31,6 +32,7 @@ static int append_block(struct flight *flight, size_t from, size_t *ret_n) {
     for (; from + n < flight->n_records; n++) {
         const struct record *record = &flight->records[from + n];
         int r = 0;
+        scheduling_yield_point();
         if (from + n >= sealing->n) {
             sealing_ahead(flight->keys, record, flight->n_records - from - n);
             r = sealing_add(sealing, flight->keys, record);

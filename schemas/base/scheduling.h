@@ -4,6 +4,7 @@
 // grant them, goes on as it does.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,6 +14,16 @@ void scheduling_prompt(void);
 // The calling thread does much at a time: the usual slice, and behind the prompt ones where both
 // want the processor (5 nicer than the process was started). Once a thread.
 void scheduling_patient(void);
+// Whether somebody waits for an answer: from now on patient threads leave their processor for a
+// moment at every yield point that is more than YIELD_EVERY_US behind the last. Of the whole
+// process; where the processors are full it costs patient work a few percent.
+void scheduling_yields(bool wanted);
+bool scheduling_yields_wanted(void);
+// Of a patient thread, between two of many pieces of work; cheap enough for each. Without it a
+// thread that wakes while it is owed nothing waits for the end of the other's slice, which the
+// kernel looks for at its next tick only: up to 4 ms (EEVDF: a wakeup preempts where the waking
+// thread is eligible).
+void scheduling_yield_point(void);
 // A thread of this process (gettid(2)), which was prompt, has a processor as soon as it wakes: the
 // lowest real-time priority. Nobody else runs while it does, so its work has to be bounded. What it
 // starts is neither urgent nor prompt, for good. 0; -EPERM where the process may not (CAP_SYS_NICE

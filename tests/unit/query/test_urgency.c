@@ -144,6 +144,20 @@ static void test_a_thread_is_urgent_until_its_share_is_used(void **state) {
     in_a_child(permitted);
 }
 
+static void test_others_make_way_until_a_while_after_the_last_question(void **state) {
+    (void)state;
+    struct urgency urgency;
+    urgency_begin(&urgency, 0, "no such thread");
+    urgency_asked(&urgency);
+    urgency_look(&urgency);
+    assert_true(scheduling_yields_wanted());
+    urgency.asked_us -= URGENT_ASKED_US + 1;
+    urgency_look(&urgency);
+    assert_false(scheduling_yields_wanted());
+    urgency_asked(&urgency);
+    assert_true(scheduling_yields_wanted());
+}
+
 static void test_an_operator_may_say_never(void **state) {
     (void)state;
     in_a_child(never);
@@ -157,6 +171,7 @@ int main(void) {
         cmocka_unit_test(test_one_long_question_is_paid_back),
         cmocka_unit_test(test_what_rests_saves_nothing_up),
         cmocka_unit_test(test_without_permission_nothing_changes),
+        cmocka_unit_test(test_others_make_way_until_a_while_after_the_last_question),
         cmocka_unit_test(test_a_thread_is_urgent_until_its_share_is_used),
         cmocka_unit_test(test_an_operator_may_say_never),
     };
