@@ -44,7 +44,7 @@ const struct pending_row *pending_next(const struct pending_row *row);
 
 // ---- one filter over many: whether any of them may say something of a key (Bloom, "Space/Time
 // Trade-offs in Hash Coding with Allowable Errors", CACM 13, 1970; with one bit a key)
-enum { PENDING_FILTER_WORDS = 1 << 15, PENDING_PREFIX_BYTES = 8 };
+enum { PENDING_FILTER_WORDS = 1 << 17, PENDING_PREFIX_BYTES = 8 };
 typedef _Atomic uint64_t pending_filter[PENDING_FILTER_WORDS];
 // What stands for a key of a table, or for all keys of a table that begin with these
 // PENDING_PREFIX_BYTES bytes.
@@ -65,5 +65,5 @@ bool pending_drop(struct pending *pending); // whether it was the last: free it,
 
 // Writes n of them into txn, the oldest first, as if one after the other: table by table, in key
 // order, each row once, as the newest of them has it. 0, or a negative errno of the store.
-enum { PENDING_APPLY_MAX = 256 };
+enum { PENDING_APPLY_MAX = 512 };
 int pending_apply(struct pending *const *layers, unsigned n, struct store_txn *txn);

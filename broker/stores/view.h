@@ -90,7 +90,7 @@ int view_write_changes(struct view_txn *txn, struct pending *changes);
 // and which ends the process where it cannot.
 enum {
     VIEW_BEHIND_PAGES = 40960,      // of 4 KiB, that LMDB holds changed at once,
-    VIEW_BEHIND_BYTES = 416L << 20, // and memory with what waits for that; not counted: readers'
+    VIEW_BEHIND_BYTES = 672L << 20, // and memory with what waits for that; not counted: readers'
 };
 int view_write_behind(struct view *view);
 // changes must not change any more until they are exchanged. 0, or a negative errno: nothing shown.

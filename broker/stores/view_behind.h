@@ -14,9 +14,9 @@
 #include "broker/stores/view.h"
 
 enum {
-    BEHIND_LAYERS_MAX = 256,      // ticks in one batch,
-    BEHIND_BYTES_MAX = 128 << 20, // and bytes; there are two at most, and what readers hold
-    BEHIND_HOLD_MS = 500,         // the oldest waits at most so long before it is written
+    BEHIND_LAYERS_MAX = 512,      // ticks in one batch,
+    BEHIND_BYTES_MAX = 256 << 20, // and bytes; there are two at most, and what readers hold
+    BEHIND_HOLD_MS = 1000,        // the oldest waits at most so long before it is written
     BEHIND_SPARES_MAX = 2 * BEHIND_LAYERS_MAX,
     BEHIND_SPARES_IDLE = 4,
     BEHIND_PAGES_MAX = VIEW_BEHIND_PAGES, // that one transaction of the store changes, about
