@@ -318,6 +318,37 @@ static void test_a_restore_point_holds_what_was_shown(void **state) {
     close_twins(&twins);
 }
 
+// A reader that ends later than the writing gives back nothing itself: the writer does, and the
+// next tick has it.
+static void test_what_a_reader_held_last_is_used_again(void **state) {
+    enum { WAIT_MS = 10000 };
+    struct view *view = open_view(*state, "view", true);
+    struct pending *shown = view_changes_exchange(view, NULL);
+    assert_non_null(shown);
+    assert_int_equal(pending_put(shown, VIEW_META, "key", 3, "value", 5), 0);
+    assert_int_equal(view_show(view, shown), 0);
+    struct view_txn *reader = NULL;
+    assert_int_equal(view_begin(view, false, &reader), 0);
+    view_settle(view);
+    struct pending *spare = view_changes_exchange(view, shown);
+    assert_ptr_not_equal(spare, shown); // the reader may still look at it
+    const void *value = NULL;
+    size_t size = 0;
+    assert_int_equal(view_get(reader, VIEW_META, "key", 3, &value, &size), 0);
+    assert_memory_equal(value, "value", 5);
+    view_abort(reader);
+    for (unsigned i = 0; i < WAIT_MS && spare != shown; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        struct pending *next = view_changes_exchange(view, NULL);
+        view_changes_free(view, spare);
+        spare = next;
+    }
+    assert_ptr_equal(spare, shown);
+    assert_int_equal(pending_rows(spare), 0);
+    view_changes_free(view, spare);
+    view_close(view);
+}
+
 // What the guard of the process' memory allows for it.
 static void test_memory_is_for_what_waits(void **state) {
     enum { WAIT_MS = 10000, TRIES = 20 };
@@ -345,6 +376,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_what_is_shown_is_read, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_a_reader_reads_one_state_to_its_end, support_setup,
+                                        support_teardown),
+        cmocka_unit_test_setup_teardown(test_what_a_reader_held_last_is_used_again, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_no_tick_is_seen_in_part, support_setup,
                                         support_teardown),
