@@ -295,8 +295,9 @@ static void *run(void *object) {
     scheduling_patient();
     pthread_mutex_lock(&behind->lock);
     while (!behind->stop || behind->current->n > 0) {
-        free_given_up(behind);
-        if (is_due(behind)) {
+        if (behind->given_up != NULL) {
+            free_given_up(behind); // without the lock now and then: all is looked at anew
+        } else if (is_due(behind)) {
             write_current(behind);
         } else {
             wait_for_layers(behind);

@@ -17,6 +17,7 @@
 #include "broker/stores/store.h"
 #include "broker/stores/view.h"
 #include "points.h"
+#include "schemas/base/clock.h"
 
 enum {
     MAP_BYTES = 1 << 28,
@@ -349,6 +350,26 @@ static void test_what_a_reader_held_last_is_used_again(void **state) {
     view_close(view);
 }
 
+// The writer is told to end before, while and after it gives back what the last reader held.
+static void test_a_close_behind_the_last_reader_ends(void **state) {
+    enum { ROUNDS = 500 };
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct view *view = open_view(*state, "view", true);
+        struct pending *shown = view_changes_exchange(view, NULL);
+        assert_int_equal(pending_put(shown, VIEW_META, "key", 3, "value", 5), 0);
+        assert_int_equal(view_show(view, shown), 0);
+        view_changes_free(view, shown);
+        struct view_txn *reader = NULL;
+        assert_int_equal(view_begin(view, false, &reader), 0);
+        view_settle(view);
+        view_abort(reader);
+        int64_t until_us = clock_monotonic_us() + i % 100;
+        while (clock_monotonic_us() < until_us) {
+        }
+        view_close(view);
+    }
+}
+
 // What the guard of the process' memory allows for it.
 static void test_memory_is_for_what_waits(void **state) {
     enum { WAIT_MS = 10000, TRIES = 20 };
@@ -378,6 +399,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_reader_reads_one_state_to_its_end, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_what_a_reader_held_last_is_used_again, support_setup,
+                                        support_teardown),
+        cmocka_unit_test_setup_teardown(test_a_close_behind_the_last_reader_ends, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_no_tick_is_seen_in_part, support_setup,
                                         support_teardown),
