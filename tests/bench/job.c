@@ -157,6 +157,18 @@ uint64_t job_allowance(const struct job *job, uint64_t n_sent) {
     return due > n_sent ? due - n_sent : 0;
 }
 
+void job_await_turn(const struct job *job, uint64_t n_done) {
+    if (job->conf.rate == 0) {
+        return;
+    }
+    double due_s = (double)(n_done + 1) / (double)job->conf.rate;
+    int64_t due_us = job->from_us + (int64_t)(due_s * (double)CLOCK_US_PER_S);
+    struct timespec due = {.tv_sec = (time_t)(due_us / CLOCK_US_PER_S),
+                           .tv_nsec = (long)(due_us % CLOCK_US_PER_S * 1000)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR) {
+    }
+}
+
 int job_complain(const struct job *job, const char *what) {
     fprintf(stderr, "bench: %s: %s\n", job->conf.server, what);
     return -EIO;

@@ -51,4 +51,7 @@ void job_end(struct job *job); // to_us is now; what the job does afterwards is 
 bool job_goes_on(const struct job *job); // its time is not over
 // How many events may be sent now so that --rate is kept; UINT64_MAX where there is none.
 uint64_t job_allowance(const struct job *job, uint64_t n_sent);
+// Sleeps until one more than n_done is due by --rate: whoever looks for its turn again and again
+// uses up the share of the processor with which it would go before others when its answer comes.
+void job_await_turn(const struct job *job, uint64_t n_done);
 int job_complain(const struct job *job, const char *what); // a line on stderr; -EIO

@@ -15,7 +15,6 @@ enum {
     FETCH_MS = 200,
     ACK_EVERY = 256,     // of a consumer that acks all up to one
     ACK_PENDING = 20000, // events out to a consumer at most; the library drops above 65,536
-    PACE_STEP_US = 200,
     POLL_US = 1000,
     END_US = 100000,
 };
@@ -191,9 +190,7 @@ int nats_look_up(struct job *job) {
     while (s == NATS_OK && job_goes_on(job)) {
         char key[16];
         kvEntry *entry = NULL;
-        while (job_allowance(job, job->n) == 0) {
-            usleep(PACE_STEP_US);
-        }
+        job_await_turn(job, job->n);
         snprintf(key, sizeof(key), "%" PRIu32, source_customer(job->source));
         int64_t from_us = clock_monotonic_us();
         s = kvStore_Get(&entry, link.records, key);

@@ -307,9 +307,7 @@ static int look_up(struct job *job) {
     }
     job_start(job);
     while (job_goes_on(job) && job->n_failed == 0) {
-        while (job_allowance(job, job->n) == 0) {
-            usleep(PACE_STEP_US / 10);
-        }
+        job_await_turn(job, job->n);
         int64_t from_us = clock_monotonic_us();
         redisReply *reply = redisCommand(context, "GET c:%06" PRIu32, source_customer(job->source));
         samples_add(&job->latency, clock_monotonic_us() - from_us);

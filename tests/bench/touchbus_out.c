@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #include "connectors/client/touchbus.h"
@@ -15,7 +14,6 @@
 
 enum {
     STEP_MS = 5,
-    PACE_STEP_US = 200,
     SUBSCRIBER_CREDIT = 8192,
     MANY_MAX = 250, // subscribers of one process: ZeroMQ has 1,023 sockets, each takes a few
     MANY_CREDIT = 1024,
@@ -224,9 +222,7 @@ int touchbus_look_up(struct job *job) {
     r = r == 0 ? ask(job, client, false) : r; // the first one also waits for its connection
     job_start(job);
     while (r == 0 && job_goes_on(job)) {
-        while (job_allowance(job, job->n) == 0) {
-            usleep(PACE_STEP_US);
-        }
+        job_await_turn(job, job->n);
         r = ask(job, client, true);
     }
     job->to_us = clock_monotonic_us();
