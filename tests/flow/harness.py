@@ -31,7 +31,7 @@ _LEASES = []  # this process's, until it ends
 
 def _lease(port):
     """Whether the port is now this process's among all tests on the machine, bound or not: a name in the abstract space of unix(7),
-    which the kernel forgets with the process and which no other file or port is touched by."""
+    which the kernel forgets with the process."""
     lease = socket.socket(socket.AF_UNIX)
     try:
         lease.bind(f"\0touchbus-test-port-{port}")
