@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The writer's thread, and the batches between it and who shows and reads. One lock guards all of
-// it; it is held for moments, never while the store is written.
+// it; it is held for moments: never while the store is written, a batch's memory is taken, touched
+// for the first time or given back. An urgent reader spins for it (PI futex), and others wait
+// behind that.
 //
 // Why a reader sees one state: it begins its transaction of the store and takes the batches under
 // that lock. A batch goes from the list after its transaction has been committed, so whatever the
@@ -48,21 +50,19 @@ static struct view_batch *new_batch(void) {
     return batch;
 }
 
-// With the lock, which is given up for a moment.
-static void keep_or_free(struct view_behind *behind, struct pending *changes) {
-    pthread_mutex_unlock(&behind->lock);
+static void drop_changes(struct view_behind *behind, struct pending *changes) {
+    if (changes == NULL || !pending_drop(changes)) {
+        return;
+    }
     pending_reset(changes);
     pthread_mutex_lock(&behind->lock);
-    if (behind->n_spares < BEHIND_SPARES_MAX && !behind->stop) {
+    bool kept = behind->n_spares < BEHIND_SPARES_MAX && !behind->stop;
+    if (kept) {
         behind->spares[behind->n_spares++] = changes;
-    } else {
-        pending_free(changes);
     }
-}
-
-static void drop_changes(struct view_behind *behind, struct pending *changes) {
-    if (changes != NULL && pending_drop(changes)) {
-        keep_or_free(behind, changes);
+    pthread_mutex_unlock(&behind->lock);
+    if (!kept) {
+        pending_free(changes);
     }
 }
 
@@ -78,27 +78,27 @@ static void release_batch(struct view_behind *behind, struct view_batch *batch) 
     pthread_cond_signal(&behind->changed);
 }
 
-// With the lock, by the writer.
+// With the lock, which is given up meanwhile; by the writer.
 static void free_given_up(struct view_behind *behind) {
     struct view_batch *batch;
     while ((batch = behind->given_up) != NULL) {
         behind->given_up = batch->next;
+        pthread_mutex_unlock(&behind->lock);
         for (unsigned i = 0; i < batch->n; i++) {
             drop_changes(behind, batch->layers[i]);
         }
         free(batch);
+        pthread_mutex_lock(&behind->lock);
     }
 }
 
 void view_behind_drop(struct view_behind *behind, struct pending *changes) {
-    pthread_mutex_lock(&behind->lock);
     drop_changes(behind, changes);
-    pthread_mutex_unlock(&behind->lock);
 }
 
 struct pending *view_behind_exchange(struct view_behind *behind, struct pending *changes) {
-    pthread_mutex_lock(&behind->lock);
     drop_changes(behind, changes);
+    pthread_mutex_lock(&behind->lock);
     struct pending *spare = behind->n_spares > 0 ? behind->spares[--behind->n_spares] : NULL;
     pthread_mutex_unlock(&behind->lock);
     if (spare == NULL) {
@@ -154,14 +154,29 @@ static bool is_ready(const struct view_behind *behind) {
             batch->n >= BEHIND_LAYERS_MAX / 2 || batch->bytes >= BEHIND_BYTES_MAX / 2);
 }
 
+// The batch that takes them, with the lock, which is given up meanwhile: adding to the filter of a
+// new batch touches its memory for the first time, milliseconds where pages are dear. What the
+// filter says too much is looked for in vain, no more.
+static struct view_batch *add_to_filter(struct view_behind *behind, const struct pending *changes) {
+    struct view_batch *batch;
+    do {
+        batch = behind->current;
+        batch->holders++;
+        pthread_mutex_unlock(&behind->lock);
+        pending_add_to(changes, batch->filter);
+        pthread_mutex_lock(&behind->lock);
+        release_batch(behind, batch);
+    } while (batch != behind->current); // the writer took it meanwhile; an empty one it leaves
+    return batch;
+}
+
 int view_behind_show(struct view_behind *behind, struct pending *changes) {
     pthread_mutex_lock(&behind->lock);
     while (is_full(behind->current)) {
         pthread_cond_wait(&behind->written, &behind->lock);
     }
-    struct view_batch *batch = behind->current;
+    struct view_batch *batch = add_to_filter(behind, changes);
     pending_hold(changes);
-    pending_add_to(changes, batch->filter);
     batch->bytes += pending_bytes(changes);
     if (batch->bytes > atomic_load(&behind->peak)) {
         atomic_store(&behind->peak, batch->bytes);
@@ -271,10 +286,12 @@ static bool is_due(const struct view_behind *behind) {
 
 // A tick that is shown is in the log: where its changes cannot be written, a start folds them.
 static void write_current(struct view_behind *behind) {
+    pthread_mutex_unlock(&behind->lock);
     struct view_batch *next = new_batch();
     if (next == NULL) {
         broker_fatal("view", -ENOMEM);
     }
+    pthread_mutex_lock(&behind->lock);
     struct view_batch *batch = behind->writing = behind->current;
     behind->current = next;
     pthread_cond_broadcast(&behind->written); // there is room again
