@@ -144,7 +144,9 @@ struct log *log_close(struct log *log) {
     if (log != NULL) {
         log_journal_close(log->journal);
         store_close(log->store);
-        journal_record_free(atomic_exchange(&log->spare, NULL));
+        for (unsigned i = 0; i < LOG_SPARES; i++) {
+            journal_record_free(atomic_exchange(&log->spares[i], NULL));
+        }
         if (log->lock >= 0) {
             close(log->lock);
         }
@@ -189,13 +191,30 @@ struct store *log_store(struct log *log) {
 
 // ---- writing
 
+static struct journal_record *take_spare(struct log *log) {
+    struct journal_record *record = NULL;
+    for (unsigned i = 0; i < LOG_SPARES && record == NULL; i++) {
+        record = atomic_exchange(&log->spares[i], NULL);
+    }
+    return record;
+}
+
+// Any thread.
+static void keep_or_free(struct log *log, struct journal_record *record) {
+    journal_record_clear(record);
+    for (unsigned i = 0; i < LOG_SPARES && record != NULL; i++) {
+        record = atomic_exchange(&log->spares[i], record);
+    }
+    journal_record_free(record);
+}
+
 int log_begin(struct log *log, struct log_txn **ret) {
     struct log_txn *txn = calloc(1, sizeof(*txn));
     if (txn == NULL) {
         return -ENOMEM;
     }
     txn->log = log;
-    txn->changes = atomic_exchange(&log->spare, NULL);
+    txn->changes = take_spare(log);
     int r = txn->changes == NULL ? journal_record_new(&txn->changes) : 0;
     if (r < 0) {
         free(txn);
@@ -402,8 +421,7 @@ int log_commit(struct log_txn *txn) {
 
 void log_abort(struct log_txn *txn) {
     if (txn != NULL) {
-        journal_record_clear(txn->changes);
-        journal_record_free(atomic_exchange(&txn->log->spare, txn->changes));
+        keep_or_free(txn->log, txn->changes);
         free(txn);
     }
 }

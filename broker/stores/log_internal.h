@@ -21,6 +21,9 @@ struct log_txn {
     uint64_t first; // once something was trimmed; else 0
 };
 
+// A tick is decided, one is committed, one has been: its megabyte of memory is the next one's.
+enum { LOG_SPARES = 3 };
+
 struct log {
     struct store *store;
     struct log_journal *journal; // NULL: the store syncs its commits itself
@@ -28,7 +31,7 @@ struct log {
     uint8_t incarnation[INCARNATION_BYTES], before[INCARNATION_BYTES];
     uint64_t parting;
     atomic_uint_fast64_t next, first, bytes;
-    _Atomic(struct journal_record *) spare; // of the transaction before
+    _Atomic(struct journal_record *) spares[LOG_SPARES]; // of transactions before; NULL: none
 };
 
 struct log_reader {

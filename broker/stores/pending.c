@@ -313,6 +313,7 @@ static struct node *get_or_add(struct pending *pending, unsigned table, const vo
 
 int pending_put(struct pending *pending, unsigned table, const void *key, size_t key_size,
                 const void *value, size_t size) {
+    scheduling_yield_point(); // a tick puts its thousand customers at one go
     struct node *node = get_or_add(pending, table, key, key_size);
     if (node == NULL) {
         return -ENOMEM;

@@ -30,7 +30,6 @@ class System:
         os.makedirs(self.folder)
         self.port = free_ports()
         self.seed = self.n_names = self.n_events = 0
-        self.peak = None  # events/s, of the last round
 
     @property
     def address(self):
