@@ -22,6 +22,7 @@ pkg_check_modules(ETPAN REQUIRED IMPORTED_TARGET libetpan)
 pkg_check_modules(GNUTLS REQUIRED IMPORTED_TARGET gnutls)
 pkg_check_modules(GMIME REQUIRED IMPORTED_TARGET gmime-3.0)
 find_package(Threads REQUIRED)
+include(${CMAKE_CURRENT_LIST_DIR}/lmdb.cmake)
 find_library(PHONENUMBER_LIBRARY phonenumber REQUIRED) # has no .pc file; its headers call libprotobuf
 pkg_check_modules(PROTOBUF REQUIRED IMPORTED_TARGET protobuf)
 find_program(PROTOC_C protoc-c REQUIRED)
