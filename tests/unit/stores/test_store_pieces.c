@@ -14,7 +14,14 @@
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, support_setup, teardown)
 
-enum { MAP_BYTES = 1 << 26, VALUE_BYTES = 1 << 20, ROWS = 500, ROW_BYTES = 900, PARTS_MAX = 40 };
+enum {
+    MAP_BYTES = 1 << 26,
+    VALUE_BYTES = 1 << 20,
+    ROWS = 500,
+    ROW_BYTES = 900,
+    PARTS_MAX = 40,
+    PART_BYTES_MAX = 1 << 18
+};
 
 // ---- the calls themselves, counted and made to fail (the linker's --wrap)
 
@@ -143,8 +150,7 @@ static void test_parts_of_any_size_are_written_one_after_the_other(void **state)
         for (int i = 0; i < n; i++) {
             bool is_large = support_random(&seed) % 8 == 0;
             parts[i].iov_base = value + size;
-            parts[i].iov_len =
-                is_large ? support_random(&seed) % (VALUE_BYTES / PARTS_MAX * 8) : 4096;
+            parts[i].iov_len = is_large ? support_random(&seed) % PART_BYTES_MAX : 4096;
             parts[i].iov_len =
                 size + parts[i].iov_len > VALUE_BYTES ? VALUE_BYTES - size : parts[i].iov_len;
             size += parts[i].iov_len;
@@ -164,9 +170,8 @@ static void test_parts_of_any_size_are_written_one_after_the_other(void **state)
 
 // LMDB takes less than all for an error of the disk, and -1 with errno for what it says.
 static void test_a_failure_is_told_as_write_tells_it(void **state) {
-    struct iovec parts[] = {{value, 4096},
-                            {value + 4096, 4 * STORE_PIECE_BYTES},
-                            {value + 4096 + 4 * STORE_PIECE_BYTES, 4096}};
+    struct iovec parts[] = {
+        {value, 4096}, {value + 4096, FOUR_PIECES}, {value + 4096 + FOUR_PIECES, 4096}};
     size_t all = sum(parts, 3);
     int fd = new_file(*state);
     for (unsigned failing = 1; failing <= 6; failing++) {
