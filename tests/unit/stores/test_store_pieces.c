@@ -20,7 +20,8 @@ enum {
     ROWS = 500,
     ROW_BYTES = 900,
     PARTS_MAX = 40,
-    PART_BYTES_MAX = 1 << 18
+    PART_BYTES_MAX = 1 << 18,
+    FOUR_PIECES = 4 * STORE_PIECE_BYTES,
 };
 
 // ---- the calls themselves, counted and made to fail (the linker's --wrap)
