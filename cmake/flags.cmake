@@ -15,6 +15,7 @@ endforeach()
 option(TOUCHBUS_WERROR "Warnings are errors (CI)" OFF)
 set(TOUCHBUS_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
 option(TOUCHBUS_FAULTPOINTS "Named kill points for tests, see broker/faultpoint.h" OFF)
+set(TOUCHBUS_PROFILE "" CACHE STRING "generate: programs note how they run; use: they are compiled by that (tools/release)")
 option(TOUCHBUS_FUZZ "Build the libFuzzer targets (clang)" OFF)
 
 add_library(touchbus_flags INTERFACE)
@@ -35,6 +36,18 @@ if(TOUCHBUS_FAULTPOINTS)
 endif()
 if(TOUCHBUS_FUZZ)
   target_compile_options(touchbus_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+# What runs often lies together. Code that no run has noted is optimised as it always is; a source that has changed since gets
+# a warning and no profile.
+set(profile ${CMAKE_BINARY_DIR}/profile)
+if(TOUCHBUS_PROFILE STREQUAL "generate")
+  target_compile_options(touchbus_flags INTERFACE -fprofile-generate=${profile} -fprofile-update=prefer-atomic)
+  target_link_options(touchbus_flags INTERFACE -fprofile-generate=${profile})
+elseif(TOUCHBUS_PROFILE STREQUAL "use")
+  target_compile_options(touchbus_flags INTERFACE -fprofile-use=${profile} -fprofile-partial-training -fprofile-correction
+    -Wno-missing-profile -Wno-error=coverage-mismatch)
+elseif(TOUCHBUS_PROFILE)
+  message(FATAL_ERROR "TOUCHBUS_PROFILE is generate, use or empty, not '${TOUCHBUS_PROFILE}'")
 endif()
 # Hardening, in every build that no sanitizer instruments, so that what is tested is what is shipped: position-independent
 # programs, all relocations resolved at the start and read-only then, canaries, checked copies, no jump into the middle.
