@@ -160,9 +160,9 @@ static bool is_ready(const struct view_behind *behind) {
             batch->n >= BEHIND_LAYERS_MAX / 2 || batch->bytes >= BEHIND_BYTES_MAX / 2);
 }
 
-// The batch that takes them, with the lock, which is given up meanwhile: adding to the filter of a
-// new batch touches its memory for the first time, milliseconds where pages are dear. What the
-// filter says too much is looked for in vain, no more.
+// The batch that takes them, with the lock, which is given up while its filter grows: thousands of
+// keys, each in a cache line of its own. What a filter says too much is looked for in vain, no
+// more.
 static struct view_batch *add_to_filter(struct view_behind *behind, const struct pending *changes) {
     struct view_batch *batch;
     do {
