@@ -370,6 +370,79 @@ static void test_a_close_behind_the_last_reader_ends(void **state) {
     }
 }
 
+struct settler {
+    struct view *view;
+    atomic_bool stop;
+};
+
+static void *settle_on_and_on(void *object) {
+    struct settler *settler = object;
+    while (!atomic_load(&settler->stop)) {
+        view_settle(settler->view);
+    }
+    return NULL;
+}
+
+// The rows of one of many ticks, by its number.
+static void large_key(unsigned number, unsigned row, uint8_t ret[static 8]) {
+    enum { ROWS_MAX = 1 << 20 };
+    store_be64(ret, (uint64_t)number * ROWS_MAX + row);
+}
+
+static unsigned count_rows(struct view *view, unsigned number, unsigned n_rows, unsigned step) {
+    struct view_txn *reader = NULL;
+    unsigned n = 0;
+    assert_int_equal(view_begin(view, false, &reader), 0);
+    for (unsigned row = 0; row < n_rows; row += step) {
+        uint8_t key[8];
+        const void *value;
+        size_t size;
+        large_key(number, row, key);
+        n += view_get(reader, VIEW_META, key, sizeof(key), &value, &size) == 0;
+    }
+    view_abort(reader);
+    return n;
+}
+
+static struct pending *changes_of(unsigned number, unsigned n_rows) {
+    struct pending *changes = view_changes_new();
+    for (unsigned row = 0; row < n_rows; row++) {
+        uint8_t key[8];
+        large_key(number, row, key);
+        assert_int_equal(pending_put(changes, VIEW_META, key, sizeof(key), "x", 1), 0);
+    }
+    return changes;
+}
+
+// The writer takes the batch, and has written the small tick in it, while a large one's keys go
+// into its filter, which is not under the lock.
+static void test_a_tick_shown_while_its_batch_is_taken_is_there(void **state) {
+    enum { PAIRS_SHOWN = 12, ROWS = 60000, STEP = 997 };
+    struct settler settler = {.view = open_view(*state, "view", true)};
+    struct pending *small[PAIRS_SHOWN], *large[PAIRS_SHOWN];
+    for (unsigned i = 0; i < PAIRS_SHOWN; i++) {
+        small[i] = changes_of(2 * i, 1);
+        large[i] = changes_of(2 * i + 1, ROWS);
+    }
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, settle_on_and_on, &settler), 0);
+    for (unsigned i = 0; i < PAIRS_SHOWN; i++) {
+        view_settle(settler.view);
+        assert_int_equal(view_show(settler.view, small[i]), 0);
+        assert_int_equal(view_show(settler.view, large[i]), 0);
+        assert_int_equal(count_rows(settler.view, 2 * i + 1, ROWS, STEP), (ROWS + STEP - 1) / STEP);
+    }
+    atomic_store(&settler.stop, true);
+    pthread_join(thread, NULL);
+    view_settle(settler.view);
+    for (unsigned i = 0; i < PAIRS_SHOWN; i++) {
+        assert_int_equal(count_rows(settler.view, 2 * i + 1, ROWS, 1), ROWS);
+        view_changes_free(settler.view, small[i]);
+        view_changes_free(settler.view, large[i]);
+    }
+    view_close(settler.view);
+}
+
 // What the guard of the process' memory allows for it.
 static void test_memory_is_for_what_waits(void **state) {
     enum { WAIT_MS = 10000, TRIES = 20 };
@@ -402,6 +475,8 @@ int main(void) {
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_a_close_behind_the_last_reader_ends, support_setup,
                                         support_teardown),
+        cmocka_unit_test_setup_teardown(test_a_tick_shown_while_its_batch_is_taken_is_there,
+                                        support_setup, support_teardown),
         cmocka_unit_test_setup_teardown(test_no_tick_is_seen_in_part, support_setup,
                                         support_teardown),
         cmocka_unit_test_setup_teardown(test_a_close_writes_what_is_shown, support_setup,
