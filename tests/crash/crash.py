@@ -30,7 +30,7 @@ LIVES = 8
 KEEP_EVERY = 17 if SLOW else 9   # of the states are judged over the wire
 COMPLAINTS_MAX = 10
 KEPT_MAX = 3                # records with failing states, some 75 MiB each
-CONTROL_ROUNDS_MAX = 20     # records, each with fresh states; one suffices nearly always, of names one in three
+CONTROL_ROUNDS_MAX = 40     # records, each with fresh states; one suffices nearly always, of names one in four
 CONTROL_STATES = 60
 
 
