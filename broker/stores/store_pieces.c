@@ -12,15 +12,16 @@ static bool in_pieces(void) {
     return GUARD(write_pieces) && scheduling_yields_wanted();
 }
 
-static size_t piece_of(size_t size) {
-    return size > STORE_PIECE_BYTES && in_pieces() ? STORE_PIECE_BYTES : size;
-}
+enum { AT_POSITION = -1 }; // where the file stands: write(2)
 
-ssize_t store_lmdb_pwrite(int fd, const void *bytes, size_t size, off_t at) {
+static ssize_t write_all(int fd, const char *bytes, size_t size, off_t at) {
     size_t done = 0;
     do {
+        size_t left = size - done;
+        size_t piece = left > STORE_PIECE_BYTES && in_pieces() ? STORE_PIECE_BYTES : left;
         scheduling_yield_point();
-        ssize_t r = pwrite(fd, (const char *)bytes + done, piece_of(size - done), at + (off_t)done);
+        ssize_t r = at == AT_POSITION ? write(fd, bytes + done, piece)
+                                      : pwrite(fd, bytes + done, piece, at + (off_t)done);
         if (r <= 0) {
             return done > 0 ? (ssize_t)done : r;
         }
@@ -29,17 +30,8 @@ ssize_t store_lmdb_pwrite(int fd, const void *bytes, size_t size, off_t at) {
     return (ssize_t)done;
 }
 
-static ssize_t write_all(int fd, const struct iovec *part) {
-    size_t done = 0;
-    do {
-        scheduling_yield_point();
-        ssize_t r = write(fd, (const char *)part->iov_base + done, piece_of(part->iov_len - done));
-        if (r <= 0) {
-            return done > 0 ? (ssize_t)done : r;
-        }
-        done += (size_t)r;
-    } while (done < part->iov_len);
-    return (ssize_t)done;
+ssize_t store_lmdb_pwrite(int fd, const void *bytes, size_t size, off_t at) {
+    return write_all(fd, bytes, size, at);
 }
 
 // How many of the parts one piece takes, at least one.
@@ -62,7 +54,8 @@ ssize_t store_lmdb_writev(int fd, const struct iovec *parts, int n) {
         size_t size;
         int taken = parts_of_piece(&parts[i], n - i, &size);
         scheduling_yield_point();
-        ssize_t r = taken == 1 ? write_all(fd, &parts[i]) : writev(fd, &parts[i], taken);
+        ssize_t r = taken == 1 ? write_all(fd, parts[i].iov_base, size, AT_POSITION)
+                               : writev(fd, &parts[i], taken);
         if (r < 0) {
             return done > 0 ? done : r;
         }
